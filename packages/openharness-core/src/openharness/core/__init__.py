@@ -1,0 +1,1 @@
+"""Records, interfaces and the reactive harness of OpenHarness."""

@@ -1,0 +1,1 @@
+"""A local GGUF model as a provider."""

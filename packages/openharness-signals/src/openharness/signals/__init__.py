@@ -1,0 +1,1 @@
+"""Recordings of runs: signal stores, the player and the causality tree."""

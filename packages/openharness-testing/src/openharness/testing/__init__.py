@@ -1,0 +1,1 @@
+"""Contract suites for stores and providers, and fakes for tests."""
