@@ -1,0 +1,536 @@
+"""Every exception OpenHarness raises.
+
+Each error says what was expected, what came and what to do, and carries the same facts as attributes, so that a
+program can react to them without reading the sentence.
+
+* OpenHarnessError
+    x InvalidValueError            (also ValueError)
+    x SerializationError           (also ValueError)
+    x DefinitionError              (also ValueError)
+        * PatternError
+        * TemplateError
+        * UnknownNameError
+    x StoreError
+        * StoreClosedError
+        * StoreOpenError
+        * StoreVersionError
+        * StoreCorruptError
+        * CorruptRecordError
+        * StoreFullError
+        * StoreReadOnlyError
+        * StoreBusyError
+        * RecordingNotFoundError   (also LookupError)
+        * RecordingConflictError
+        * RecordingFinalizedError
+    x ProviderError
+    x ReplayError
+        * FixtureNotFoundError     (also LookupError)
+        * ReplayDriftError
+        * RecordingEndedError
+    x RunError
+        * AgentError
+        * LimitExceededError
+        * HarnessTimeoutError      (also TimeoutError)
+        * RunCancelledError        (also asyncio.CancelledError)
+        * InterruptedRunError
+        * RecorderError
+        * RunSaveError
+    x PluginError
+        * NoPluginsError
+        * UnknownPluginError
+        * AmbiguousPluginError
+        * PluginLoadError
+        * NamespaceShadowedError
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = (
+    "AgentError",
+    "AmbiguousPluginError",
+    "CorruptRecordError",
+    "DefinitionError",
+    "FixtureNotFoundError",
+    "HarnessTimeoutError",
+    "InterruptedRunError",
+    "InvalidValueError",
+    "LimitExceededError",
+    "NamespaceShadowedError",
+    "NoPluginsError",
+    "OpenHarnessError",
+    "PatternError",
+    "PluginError",
+    "PluginLoadError",
+    "ProviderError",
+    "RecorderError",
+    "RecordingConflictError",
+    "RecordingEndedError",
+    "RecordingFinalizedError",
+    "RecordingNotFoundError",
+    "ReplayDriftError",
+    "ReplayError",
+    "RunCancelledError",
+    "RunError",
+    "RunSaveError",
+    "SerializationError",
+    "StoreBusyError",
+    "StoreClosedError",
+    "StoreCorruptError",
+    "StoreError",
+    "StoreFullError",
+    "StoreOpenError",
+    "StoreReadOnlyError",
+    "StoreVersionError",
+    "TemplateError",
+    "UnknownNameError",
+    "UnknownPluginError",
+)
+
+_SHOWN = 200
+
+
+def _shown(value: object) -> str:
+    """The value as its repr, cut so that one bad value cannot fill a screen."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - a broken __repr__ must not hide the error that shows it
+        text = object.__repr__(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters)"
+
+
+def _rebuild(cls: type[OpenHarnessError], args: tuple[Any, ...], data: dict[str, Any]) -> OpenHarnessError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(data)
+    return error
+
+
+class OpenHarnessError(Exception):
+    """The base of every error of OpenHarness; catch it to catch them all."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Keyword-only constructors do not survive the default protocol, and test runners send errors between processes.
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+class InvalidValueError(OpenHarnessError, ValueError):
+    """An argument is not what the function takes.
+
+    Attributes:
+        name: The argument, as the caller wrote it.
+        value: What was given.
+        expected: What would have been right, as a phrase.
+    """
+
+    def __init__(self, name: str, *, value: object, expected: str) -> None:
+        self.name = name
+        self.value = value
+        self.expected = expected
+        super().__init__(f"{name} must be {expected}, got {_shown(value)}.")
+
+
+class SerializationError(OpenHarnessError, ValueError):
+    """A value cannot be written as JSON, or does not have the type it is read as.
+
+    Attributes:
+        path: Where in the value, as one would write it in Python: ``state.items[3].score``.
+        value: The part that was refused.
+        reason: Why, as a phrase that completes "cannot be stored:".
+    """
+
+    def __init__(self, path: str, *, value: object, reason: str) -> None:
+        self.path = path
+        self.value = value
+        self.reason = reason
+        super().__init__(f"{path} cannot be stored: {reason}, got {_shown(value)}.")
+
+
+class DefinitionError(OpenHarnessError, ValueError):
+    """An agent, reducer or harness is defined in a way that cannot work; found before anything runs."""
+
+
+class PatternError(DefinitionError):
+    """A signal pattern or a signal name is not well formed.
+
+    Attributes:
+        pattern: What was given.
+        reason: What is wrong with it.
+    """
+
+    def __init__(self, pattern: object, *, reason: str) -> None:
+        self.pattern = pattern
+        self.reason = reason
+        super().__init__(f"{_shown(pattern)} is not a signal pattern: {reason}.")
+
+
+class TemplateError(DefinitionError):
+    """A prompt template cannot be read or filled.
+
+    Attributes:
+        template: The template's text.
+        reason: What is wrong.
+    """
+
+    def __init__(self, template: str, *, reason: str) -> None:
+        self.template = template
+        self.reason = reason
+        super().__init__(f"The template {_shown(template)} {reason}.")
+
+
+class UnknownNameError(DefinitionError):
+    """A state field, signal or agent is named that does not exist.
+
+    Attributes:
+        kind: What was looked for (``"state field"``, ``"signal"``, ``"agent"``).
+        name: The name that was given.
+        known: The names that exist, sorted.
+        nearest: The known name most like it, or None.
+    """
+
+    def __init__(self, kind: str, *, name: str, known: Sequence[str], where: str) -> None:
+        import difflib
+
+        self.kind = kind
+        self.name = name
+        self.known = tuple(sorted(known))
+        close = difflib.get_close_matches(name, self.known, n=1)
+        self.nearest = close[0] if close else None
+        hint = f" Did you mean {self.nearest!r}?" if self.nearest else ""
+        listed = ", ".join(map(repr, self.known)) or "none"
+        super().__init__(f"{where} names the {kind} {name!r}, which does not exist.{hint} Known: {listed}.")
+
+
+class StoreError(OpenHarnessError):
+    """A store could not do what it was asked.
+
+    Attributes:
+        store: The store as it names itself: its class and where its data is.
+    """
+
+    def __init__(self, message: str, *, store: str = "") -> None:
+        self.store = store
+        super().__init__(f"{store}: {message}" if store else message)
+
+
+class StoreClosedError(StoreError):
+    """The store was closed (or belongs to another process or a closed event loop); make a new one."""
+
+
+class StoreOpenError(StoreError):
+    """The store could not be opened: no such folder, no permission, a path that is a folder, no server."""
+
+
+class StoreVersionError(StoreError):
+    """The data was written by a newer version of OpenHarness; nothing was changed.
+
+    Attributes:
+        found: The version the data has.
+        supported: The newest version this code reads.
+    """
+
+    def __init__(self, *, found: int, supported: int, store: str = "") -> None:
+        self.found = found
+        self.supported = supported
+        super().__init__(
+            f"the data has format version {found}, this code reads up to {supported}. "
+            "Install a newer release of the package; the data was left as it is.",
+            store=store,
+        )
+
+
+class StoreCorruptError(StoreError):
+    """The store's file is damaged, or is not a store of ours."""
+
+
+class CorruptRecordError(StoreError):
+    """One record does not match its checksum; the others can still be read.
+
+    Attributes:
+        record_id: The id of the damaged record.
+    """
+
+    def __init__(self, record_id: str, *, reason: str, store: str = "") -> None:
+        self.record_id = record_id
+        self.reason = reason
+        super().__init__(
+            f"the record {record_id!r} is damaged ({reason}). Restore it from a backup or delete it.", store=store
+        )
+
+
+class StoreFullError(StoreError):
+    """There is no room left (disk or quota). What was acknowledged before is safe; saving works again once there is room."""
+
+
+class StoreReadOnlyError(StoreError):
+    """The store's file or folder may only be read."""
+
+
+class StoreBusyError(StoreError):
+    """Another process held the store's lock for longer than the busy timeout; nothing was written, try again."""
+
+
+class RecordingNotFoundError(StoreError, LookupError):
+    """No recording has this id.
+
+    Attributes:
+        recording_id: The id that was asked for.
+    """
+
+    def __init__(self, recording_id: str, *, store: str = "") -> None:
+        self.recording_id = recording_id
+        super().__init__(f"there is no recording {recording_id!r}.", store=store)
+
+
+class RecordingConflictError(StoreError):
+    """A signal is already there with other content, or would leave a gap: somebody else writes this recording.
+
+    Attributes:
+        recording_id: The recording.
+        seq: The position that was to be written.
+    """
+
+    def __init__(self, recording_id: str, *, seq: int, reason: str, store: str = "") -> None:
+        self.recording_id = recording_id
+        self.seq = seq
+        self.reason = reason
+        super().__init__(f"recording {recording_id!r}, signal {seq}: {reason}. Nothing was written.", store=store)
+
+
+class RecordingFinalizedError(StoreError):
+    """The recording was finalized and takes no more entries.
+
+    Attributes:
+        recording_id: The recording.
+        outcome: The outcome it was finalized with.
+    """
+
+    def __init__(self, recording_id: str, *, outcome: str, store: str = "") -> None:
+        self.recording_id = recording_id
+        self.outcome = outcome
+        super().__init__(f"recording {recording_id!r} was finalized as {outcome!r} and cannot be changed.", store=store)
+
+
+class ProviderError(OpenHarnessError):
+    """A provider could not complete a request. Providers raise it; the harness records it as ``provider:error``.
+
+    Attributes:
+        kind: A short word for the cause: ``"timeout"``, ``"rate_limit"``, ``"authentication"``, ``"protocol"``,
+            ``"context_length"`` …; ``"error"`` where none fits.
+        status: The HTTP status, where there is one.
+        retryable: Whether the same request may succeed later.
+        retry_after: Seconds the provider asks to wait, where it says so.
+        data: Anything else as a JSON value.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str = "error",
+        status: int | None = None,
+        retryable: bool = False,
+        retry_after: float | None = None,
+        data: object = None,
+    ) -> None:
+        self.message = message
+        self.kind = kind
+        self.status = status
+        self.retryable = retryable
+        self.retry_after = retry_after
+        self.data = data
+        super().__init__(message)
+
+
+class ReplayError(OpenHarnessError):
+    """A recording could not be replayed."""
+
+
+class FixtureNotFoundError(ReplayError, LookupError):
+    """Replay was asked for a fixture, or a recording, that the store does not have.
+
+    Attributes:
+        name: What was asked for.
+        existing: The names of the fixtures the store does have, sorted.
+    """
+
+    def __init__(self, name: str, *, existing: Sequence[str]) -> None:
+        self.name = name
+        self.existing = tuple(sorted(existing))
+        listed = ", ".join(map(repr, self.existing)) or "none"
+        super().__init__(
+            f"There is no recording for the fixture {name!r}. Fixtures in this store: {listed}. "
+            'Record it by running once with mode="record" (or OPENHARNESS_MODE=record) and a provider.'
+        )
+
+
+class ReplayDriftError(ReplayError):
+    """The code no longer does what the recording says it did.
+
+    Attributes:
+        report: The first difference, as a `DriftReport`.
+    """
+
+    def __init__(self, report: Any) -> None:  # noqa: ANN401 - the report's class lives above this module
+        self.report = report
+        super().__init__(str(report))
+
+
+class RecordingEndedError(ReplayError):
+    """The recording was never finalized and ends before the run does; up to there the replay agreed with it.
+
+    Attributes:
+        recording_id: The recording.
+        seq: The number of signals that were replayed.
+        state: The state after the last of them.
+    """
+
+    def __init__(self, recording_id: str, *, seq: int, state: object) -> None:
+        self.recording_id = recording_id
+        self.seq = seq
+        self.state = state
+        super().__init__(
+            f"Recording {recording_id!r} is incomplete: it ends after {seq} signals while the run goes on. "
+            "Record it again, or resume it."
+        )
+
+
+class RunError(OpenHarnessError):
+    """A run did not complete.
+
+    Attributes:
+        run_id: The run, or None when it never began.
+        recording_id: The recording that holds its signals, or None when nothing was recorded.
+        result: The `RunResult` up to the end of the run, or None when there is none.
+    """
+
+    run_id: str | None = None
+    recording_id: str | None = None
+    result: Any = None
+
+
+class AgentError(RunError):
+    """An agent failed: its provider, a tool, its guard, its prompt, or a reducer.
+
+    Attributes:
+        agent: The agent's name; None for a failing reducer or ``end_when``.
+        activation: The activation (``"analyzer#1"``), or None.
+        kind: What failed: ``"provider"``, ``"guard"``, ``"prompt"``, ``"reducer"``, ``"update"``, ``"emit"``,
+            ``"end_when"``.
+        message: The message of what failed.
+        data: The recorded details, as a JSON value.
+    """
+
+    def __init__(
+        self, *, agent: str | None, activation: str | None, kind: str, message: str, data: object = None
+    ) -> None:
+        self.agent = agent
+        self.activation = activation
+        self.kind = kind
+        self.message = message
+        self.data = data
+        who = f"Agent {agent!r} failed" if agent else "The run failed"
+        where = f" in {activation}" if activation else ""
+        super().__init__(f"{who}{where} ({kind}): {message}")
+
+
+class LimitExceededError(RunError):
+    """The run was stopped by one of its limits.
+
+    Attributes:
+        limit: The name of the limit: ``"max_activations"`` or ``"max_depth"``.
+        value: The limit's value.
+        agent: The agent whose activation would have gone beyond it.
+    """
+
+    def __init__(self, *, limit: str, value: int, agent: str | None) -> None:
+        self.limit = limit
+        self.value = value
+        self.agent = agent
+        super().__init__(
+            f"The run reached {limit}={value} when agent {agent!r} was to be activated once more. "
+            "If agents are not triggering each other without end, raise the limit."
+        )
+
+
+class HarnessTimeoutError(RunError, TimeoutError):
+    """The run took longer than its ``timeout``; its provider calls were stopped and its recording finalized.
+
+    Attributes:
+        timeout: The limit in seconds.
+    """
+
+    def __init__(self, *, timeout: float | None) -> None:
+        self.timeout = timeout
+        limit = "its timeout" if timeout is None else f"its timeout of {timeout:g} s"
+        super().__init__(f"The run took longer than {limit}; its provider calls were stopped.")
+
+
+class RunCancelledError(RunError, asyncio.CancelledError):
+    """The recorded run was cancelled, and its replay ends the same way."""
+
+    def __init__(self) -> None:
+        super().__init__("The recorded run was cancelled.")
+
+
+class InterruptedRunError(RunError):
+    """The run waits for something that can only come from outside, such as an approval; resume it when it is there.
+
+    Attributes:
+        pending: What the run waits for, as JSON values.
+    """
+
+    def __init__(self, *, pending: Sequence[object]) -> None:
+        self.pending = tuple(pending)
+        super().__init__(f"The run waits for {len(self.pending)} signal(s) from outside; resume it when they are there.")
+
+
+class RecorderError(RunError):
+    """The signal store failed, and with it the run: what is not recorded does not happen."""
+
+
+class RunSaveError(RunError):
+    """The run ended, but its record could not be saved; `result` holds what would have been returned."""
+
+
+class PluginError(OpenHarnessError):
+    """A plugin could not be found or loaded.
+
+    Attributes:
+        group: The entry-point group that was searched.
+        name: The name that was asked for, or None.
+        installed: The plugins that are installed: name to distribution.
+    """
+
+    def __init__(
+        self, message: str, *, group: str, name: str | None = None, installed: Mapping[str, str] | None = None
+    ) -> None:
+        self.group = group
+        self.name = name
+        self.installed = dict(installed or {})
+        super().__init__(message)
+
+
+class NoPluginsError(PluginError):
+    """No plugin of this kind is installed at all."""
+
+
+class UnknownPluginError(PluginError):
+    """No installed plugin has this name."""
+
+
+class AmbiguousPluginError(PluginError):
+    """Two installed distributions offer a plugin of the same name."""
+
+
+class PluginLoadError(PluginError):
+    """The plugin is installed but cannot be imported."""
+
+
+class NamespaceShadowedError(PluginError):
+    """A regular package or module named ``openharness`` hides the namespace the packages share."""

@@ -1,0 +1,67 @@
+"""The run store in memory: the reference for how every other one behaves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from openharness.core.errors import StoreClosedError
+from openharness.core.interfaces import RunStore
+from openharness.core.records import RunQuery, check_id
+from openharness.core.storage import decode_run, encode_run, select_runs
+from openharness.core.values import MAX_BYTES
+
+if TYPE_CHECKING:
+    from openharness.core.records import RunRecord
+    from openharness.core.storage import EncodedRun
+
+__all__ = ("InMemoryRunStore",)
+
+
+class InMemoryRunStore(RunStore):
+    """Keeps runs in memory, encoded as a database would keep them; they are gone with the process.
+
+    Args:
+        max_bytes: How large the JSON text of one state, or of one run's metadata, may be; 16 MiB by default.
+    """
+
+    def __init__(self, *, max_bytes: int = MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._rows: dict[str, EncodedRun] = {}
+        self._closed = False
+
+    def __repr__(self) -> str:
+        """Say how many runs it holds."""
+        return f"InMemoryRunStore({len(self._rows)} runs)"
+
+    async def save_run(self, run: RunRecord) -> None:
+        """Save a run, replacing the one with the same id. See `RunStore.save_run`."""
+        self._check_open()
+        self._rows[run.id] = encode_run(run, max_bytes=self._max_bytes)
+
+    async def get_run(self, run_id: str) -> RunRecord | None:
+        """Return the run with this id, or None. See `RunStore.get_run`."""
+        self._check_open()
+        row = self._rows.get(check_id(run_id, name="run_id"))
+        return None if row is None else decode_run(row)
+
+    async def list_runs(self, query: RunQuery | None = None) -> list[RunRecord]:
+        """Return the runs that match. See `RunStore.list_runs`."""
+        self._check_open()
+        query = query or RunQuery()
+        headers = (decode_run(row, include_state=False) for row in self._rows.values())
+        found = select_runs(headers, query)
+        return [decode_run(self._rows[run.id]) for run in found] if query.include_state else found
+
+    async def delete_run(self, run_id: str) -> None:
+        """Delete a run. See `RunStore.delete_run`."""
+        self._check_open()
+        self._rows.pop(check_id(run_id, name="run_id"), None)
+
+    async def close(self) -> None:
+        """Forget all runs. See `RunStore.close`."""
+        self._closed = True
+        self._rows.clear()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreClosedError("the store was closed; make a new one.", store="InMemoryRunStore")

@@ -1,0 +1,164 @@
+"""What is kept of the signals of a run: a recording, its entries, and how recordings are looked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+import attrs
+
+from openharness.core.errors import InvalidValueError
+from openharness.core.records._identifiers import check_id
+from openharness.core.records._run import RunStatus
+from openharness.core.records._signal import Signal
+from openharness.core.values import JSONValue
+
+__all__ = ("Blob", "Checkpoint", "LogEntry", "Outcome", "Recording", "RecordingInfo", "RecordingQuery", "check_outcome")
+
+Outcome: TypeAlias = "RunStatus | Literal['incomplete']"
+"""How a recording ended: a `RunStatus`, or ``"incomplete"`` when it was never finalized."""
+
+
+def check_outcome(value: object, *, name: str = "outcome") -> Outcome:
+    """Return ``value`` as an outcome.
+
+    Raises:
+        InvalidValueError: When it is neither the word of a `RunStatus` nor ``"incomplete"``.
+    """
+    if value == "incomplete":
+        return "incomplete"
+    try:
+        return RunStatus(value)  # type: ignore[arg-type]
+    except ValueError:
+        words = ", ".join(RunStatus)
+        raise InvalidValueError(name, value=value, expected=f"one of {words}, incomplete") from None
+
+
+@attrs.frozen
+class Blob:
+    """A JSON value that signals refer to, written once however often it is used.
+
+    Messages repeat from request to request; the log holds each once, before the first signal that refers to it.
+
+    Attributes:
+        digest: ``sha256:`` and the SHA-256 of the value's canonical JSON (`openharness.core.digest`).
+        data: The value.
+    """
+
+    digest: str
+    data: Any
+
+
+LogEntry: TypeAlias = "Signal | Blob"
+"""One entry of a recording's log."""
+
+
+@attrs.frozen
+class Checkpoint:
+    """A name for a position in a recording.
+
+    Attributes:
+        name: What the position is called; unique in its recording.
+        seq: The signal it stands at.
+    """
+
+    name: str
+    seq: int
+
+
+@attrs.frozen(kw_only=True)
+class RecordingInfo:
+    """A recording without its signals.
+
+    Attributes:
+        id: Identifies the recording.
+        run_id: The run whose signals it holds.
+        name: The fixture it was made for; None for a recording that is no fixture.
+        created_at: When it was created, in milliseconds since the epoch, UTC.
+        tags: Words to find it by, in the order they were given.
+        metadata: JSON values to keep with it.
+        provider_types: The `Provider.type` of every provider that took part, sorted.
+        signal_count: How many signals it holds.
+        duration_ms: How long the run took in milliseconds; None until it is finalized.
+        outcome: How the run ended, or ``"incomplete"``.
+        resumed_from: The recording this one continues; None for one that began at its beginning.
+    """
+
+    id: str
+    run_id: str
+    name: str | None = None
+    created_at: int
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, JSONValue] | None = None
+    provider_types: tuple[str, ...] = ()
+    signal_count: int = 0
+    duration_ms: int | None = None
+    outcome: Outcome = "incomplete"
+    resumed_from: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Recording:
+    """A recording with all it holds.
+
+    Attributes:
+        info: What it is.
+        signals: Its signals by `Signal.seq`, references to blobs already resolved.
+        checkpoints: Its checkpoints by position, those of the same position by name.
+    """
+
+    info: RecordingInfo
+    signals: Sequence[Signal]
+    checkpoints: Sequence[Checkpoint] = ()
+
+
+def _words(value: str | Iterable[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _outcomes(value: str | Iterable[str] | None) -> frozenset[Outcome] | None:
+    return None if value is None else frozenset(check_outcome(outcome) for outcome in _words(value))
+
+
+def _limit(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    del instance
+    if value is None and attribute.name == "limit":
+        return
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise InvalidValueError(attribute.name, value=value, expected="an integer from 0 on")
+
+
+def _optional_id(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    del instance
+    if value is not None:
+        check_id(value, name=attribute.name)
+
+
+@attrs.frozen(kw_only=True)
+class RecordingQuery:
+    """Which recordings are wanted. Every condition must hold; they come newest first, ties by id, descending.
+
+    Attributes:
+        run_id: Recordings of this run.
+        name: Recordings made for this fixture, published or not.
+        tags: Recordings that have all of these tags; one string or several.
+        outcome: Recordings with this outcome, or one of several.
+        limit: At most this many; None means all, 0 none.
+        offset: Skip this many first.
+    """
+
+    run_id: str | None = attrs.field(default=None, validator=_optional_id)
+    name: str | None = attrs.field(default=None, validator=_optional_id)
+    tags: tuple[str, ...] = attrs.field(default=(), converter=_words)
+    outcome: frozenset[Outcome] | None = attrs.field(default=None, converter=_outcomes)
+    limit: int | None = attrs.field(default=None, validator=_limit)
+    offset: int = attrs.field(default=0, validator=_limit)
+
+    def matches(self, info: RecordingInfo) -> bool:
+        """Tell whether a recording meets every condition; limit and offset play no part."""
+        return (
+            (self.run_id is None or info.run_id == self.run_id)
+            and (self.name is None or info.name == self.name)
+            and (self.outcome is None or info.outcome in self.outcome)
+            and set(self.tags) <= set(info.tags)
+        )

@@ -1,0 +1,282 @@
+"""What is kept of a run: its record, and how runs are looked for."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import enum
+import json
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+
+import attrs
+
+from openharness.core.errors import InvalidValueError, SerializationError
+from openharness.core.records._identifiers import check_id
+from openharness.core.records._time import Moment, optional_time_ms, time_ms
+from openharness.core.values import JSONValue, canonical_json, to_json
+
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = ("RunQuery", "RunRecord", "RunStatus")
+
+T = TypeVar("T")
+
+
+class RunStatus(enum.StrEnum):
+    """How a run stands, or how it ended."""
+
+    RUNNING = "running"
+    """It has begun and not ended, or its process died."""
+    COMPLETED = "completed"
+    """It reached its end."""
+    FAILED = "failed"
+    """An agent failed, or a limit was reached."""
+    CANCELLED = "cancelled"
+    """Its task was cancelled."""
+    TIMED_OUT = "timed_out"
+    """It took longer than its timeout."""
+    INTERRUPTED = "interrupted"
+    """It waits for something from outside, and can be resumed."""
+
+
+def _created_at(value: Moment) -> int:
+    return time_ms(value, name="created_at")
+
+
+def _completed_at(value: Moment | None) -> int | None:
+    return optional_time_ms(value, name="completed_at")
+
+
+def _status(value: RunStatus | str | None) -> RunStatus | None:
+    if value is None or type(value) is RunStatus:
+        return value
+    try:
+        return RunStatus(value)
+    except ValueError:
+        words = ", ".join(RunStatus)
+        raise InvalidValueError("status", value=value, expected=f"one of {words}") from None
+
+
+def _id(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    del instance
+    check_id(value, name=attribute.name)
+
+
+def _optional_id(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if value is not None:
+        _id(instance, attribute, value)
+
+
+def _optional_text(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    del instance
+    if value is not None and not isinstance(value, str):
+        raise InvalidValueError(attribute.name, value=value, expected="a string or None")
+
+
+def _metadata(value: Mapping[str, Any] | None) -> Mapping[str, JSONValue] | None:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise InvalidValueError("metadata", value=value, expected="a mapping of strings to JSON values, or None")
+    converted = cast("dict[str, JSONValue]", to_json(value, path="metadata"))
+    _refuse_nul(converted, "metadata")
+    return converted
+
+
+def _refuse_nul(value: JSONValue, path: str) -> None:
+    """Databases index metadata as their own text and JSON types, which cannot hold NUL."""
+    if isinstance(value, str):
+        if "\0" in value:
+            raise SerializationError(path, value=value, reason="metadata takes no NUL characters")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if "\0" in key:
+                raise SerializationError(path, value=key, reason="metadata takes no NUL characters in keys")
+            _refuse_nul(item, f"{path}[{key!r}]")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _refuse_nul(item, f"{path}[{index}]")
+
+
+@attrs.frozen
+class RunRecord:
+    """One run as the history keeps it.
+
+    Attributes:
+        id: Identifies the run: 1 to 200 bytes without control characters. Ids made by the harness sort by time.
+        created_at: When the run began, in milliseconds since the epoch, UTC. An aware ``datetime`` is accepted.
+        completed_at: When it ended, in the same form; None while it has not.
+        state: The run's state as a JSON value; anything `openharness.core.to_json` accepts is converted when the
+            record is saved. The last saved one: the initial state while the run goes on, the final one afterwards.
+        metadata: What the user wants to find the run by: strings to JSON values without NUL characters. None when
+            there is none.
+        status: How the run stands; a `RunStatus` or its word. By default ``completed`` if `completed_at` is given,
+            else ``running``.
+        error: What ended the run if it did not complete, as one sentence.
+        recording_id: The recording that holds the run's signals, in whichever signal store was used.
+        parent_run_id: The run this one was forked from.
+    """
+
+    id: str = attrs.field(validator=_id)
+    created_at: int = attrs.field(kw_only=True, converter=_created_at)
+    completed_at: int | None = attrs.field(default=None, kw_only=True, converter=_completed_at)
+    state: Any = attrs.field(kw_only=True)
+    metadata: Mapping[str, JSONValue] | None = attrs.field(default=None, kw_only=True, converter=_metadata)
+    status: RunStatus = attrs.field(
+        kw_only=True,
+        converter=_status,  # type: ignore[misc]  # None stands for "derive it" until __attrs_post_init__
+        default=None,
+    )
+    error: str | None = attrs.field(default=None, kw_only=True, validator=_optional_text)
+    recording_id: str | None = attrs.field(default=None, kw_only=True, validator=_optional_id)
+    parent_run_id: str | None = attrs.field(default=None, kw_only=True, validator=_optional_id)
+
+    def __attrs_post_init__(self) -> None:
+        """Derive the status where none was given."""
+        if cast("RunStatus | None", self.status) is None:
+            derived = RunStatus.RUNNING if self.completed_at is None else RunStatus.COMPLETED
+            object.__setattr__(self, "status", derived)
+
+    def state_as(self, type_: type[T]) -> T:
+        """Return the state as an object of ``type_``.
+
+        Args:
+            type_: An attrs class, dataclass, TypedDict, Pydantic model, or any type made of JSON values.
+
+        Raises:
+            SerializationError: When the state does not fit the type; the error names the path of what does not.
+        """
+        from openharness.core.state import from_json  # the converter is not needed to store and list records
+
+        return from_json(to_json(self.state, path="state"), type_, path="state")
+
+    @property
+    def cursor(self) -> str:
+        """Where this record stands among all runs, for `RunQuery.cursor`: the page after it begins there."""
+        position = json.dumps([self.created_at, self.id], ensure_ascii=True).encode()
+        return base64.urlsafe_b64encode(position).decode()
+
+
+def _statuses(value: RunStatus | str | Iterable[RunStatus | str] | None) -> frozenset[RunStatus] | None:
+    if value is None:
+        return None
+    given = (value,) if isinstance(value, str) else value
+    return frozenset(cast("RunStatus", _status(status)) for status in given)
+
+
+def _created_after(value: Moment | None) -> int | None:
+    return optional_time_ms(value, name="created_after")
+
+
+def _created_before(value: Moment | None) -> int | None:
+    return optional_time_ms(value, name="created_before")
+
+
+def _count(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    del instance
+    if value is None and attribute.name == "limit":
+        return
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise InvalidValueError(attribute.name, value=value, expected="an integer from 0 on")
+
+
+def _one_order(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    del instance
+    if value not in ("newest", "oldest"):
+        raise InvalidValueError(attribute.name, value=value, expected="'newest' or 'oldest'")
+
+
+def _query_metadata(value: Mapping[str, Any] | None) -> Mapping[str, JSONValue]:
+    wanted = _metadata(value) or {}
+    for key, item in wanted.items():
+        if isinstance(item, (list, dict)):
+            raise InvalidValueError(
+                f"metadata[{key!r}]", value=item, expected="a string, a number, a bool or None (only these are compared)"
+            )
+    return wanted
+
+
+@attrs.frozen(kw_only=True)
+class RunQuery:
+    """Which runs are wanted, and in which order. Every condition must hold; without any, all runs are.
+
+    Attributes:
+        status: One `RunStatus` (or its word), or several; None means any.
+        created_after: Runs that began at this time or later. Milliseconds, or an aware ``datetime``.
+        created_before: Runs that began before this time.
+        metadata: Runs whose metadata has each of these keys with an equal value. Keys are compared as they are: a dot
+            or a quote in one has no meaning. Values are strings, numbers, bools or None, equal when they are the same
+            JSON (``1`` equals ``1.0`` and not ``True``).
+        id_prefix: Runs whose id begins with this text, which has no wildcards.
+        limit: At most this many; None means all, 0 none.
+        offset: Skip this many first; prefer `cursor` for deep pages.
+        cursor: Begin after the record this came from (`RunRecord.cursor`), in the given order. A page at any depth
+            costs what the first one costs.
+        order: ``"newest"`` (default) or ``"oldest"`` first by `RunRecord.created_at`; runs of the same millisecond are
+            ordered by id in the same direction, ids compared by their UTF-8 bytes.
+        include_state: Whether records come with their state; without, it is None and is not read.
+    """
+
+    status: frozenset[RunStatus] | None = attrs.field(default=None, converter=_statuses)
+    created_after: int | None = attrs.field(default=None, converter=_created_after)
+    created_before: int | None = attrs.field(default=None, converter=_created_before)
+    metadata: Mapping[str, JSONValue] = attrs.field(factory=dict[str, "JSONValue"], converter=_query_metadata)
+    id_prefix: str = attrs.field(default="")
+    limit: int | None = attrs.field(default=None, validator=_count)
+    offset: int = attrs.field(default=0, validator=_count)
+    cursor: str | None = attrs.field(default=None)
+    order: Literal["newest", "oldest"] = attrs.field(default="newest", validator=_one_order)
+    include_state: bool = attrs.field(default=True)
+
+    @id_prefix.validator
+    def _check_prefix(self, attribute: attrs.Attribute[str], value: object) -> None:
+        if value != "":
+            check_id(value, name=attribute.name)
+
+    @cursor.validator
+    def _check_cursor(self, attribute: attrs.Attribute[str | None], value: object) -> None:
+        del attribute
+        if value is not None:
+            _read_cursor(value)
+
+    @include_state.validator
+    def _check_include_state(self, attribute: attrs.Attribute[bool], value: object) -> None:
+        if type(value) is not bool:
+            raise InvalidValueError(attribute.name, value=value, expected="True or False")
+
+    @property
+    def after(self) -> tuple[int, str] | None:
+        """The `created_at` and id after which the page begins, read from the cursor; None without one."""
+        return None if self.cursor is None else _read_cursor(self.cursor)
+
+    def matches(self, run: RunRecord) -> bool:
+        """Tell whether a run meets every condition; limit, offset, cursor and order play no part."""
+        if self.status is not None and run.status not in self.status:
+            return False
+        if self.created_after is not None and run.created_at < self.created_after:
+            return False
+        if self.created_before is not None and run.created_at >= self.created_before:
+            return False
+        if not run.id.startswith(self.id_prefix):
+            return False
+        if not self.metadata:
+            return True
+        has = run.metadata or {}
+        return all(key in has and canonical_json(has[key]) == canonical_json(item) for key, item in self.metadata.items())
+
+    def next_page(self, last: RunRecord) -> Self:
+        """Return the query for what comes after ``last``, the last record of a page: same conditions, no offset."""
+        return attrs.evolve(self, cursor=last.cursor, offset=0)
+
+
+def _read_cursor(value: object) -> tuple[int, str]:
+    expected = "the `cursor` of a RunRecord"
+    if not isinstance(value, str):
+        raise InvalidValueError("cursor", value=value, expected=expected)
+    try:
+        created_at, run_id = json.loads(base64.urlsafe_b64decode(value.encode("ascii")))
+        return time_ms(created_at), check_id(run_id)
+    except (ValueError, TypeError, binascii.Error, RecursionError):
+        raise InvalidValueError("cursor", value=value, expected=expected) from None

@@ -1,0 +1,7 @@
+"""The state of a run: typed for the people who write it, JSON for everything else."""
+
+from __future__ import annotations
+
+from openharness.core.state._typed import from_json
+
+__all__ = ("from_json",)

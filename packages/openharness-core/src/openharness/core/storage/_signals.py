@@ -1,0 +1,146 @@
+"""The encoded form of signals, and the message pool: references from signals to blobs.
+
+A request's messages and tools repeat from request to request. The log holds each once, as a `Blob`, and
+``provider:start`` refers to it by digest: in its payload, every item of ``request.messages`` and ``request.tools`` that
+is a string stands for the blob of that digest. Items that are objects stand for themselves. No other signal refers to
+blobs, so that no payload of a user's can be taken for a reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import attrs
+
+from openharness.core.errors import SerializationError
+from openharness.core.records import Blob, Signal, SignalSource
+from openharness.core.values import MAX_BYTES, JSONObject, JSONValue, decode_json, digest, dump_json, to_json
+
+__all__ = ("decode_signal", "encode_blob", "encode_signal", "pool_signal", "references", "resolve_signal")
+
+POOLING_SIGNAL = "provider:start"
+_POOLED = ("messages", "tools")
+
+
+def encode_signal(signal: Signal, *, max_bytes: int = MAX_BYTES) -> bytes:
+    """Return a signal as one JSON object; equal signals give equal bytes.
+
+    Raises:
+        SerializationError: The payload cannot be stored, or the text is too large.
+    """
+    source = signal.source
+    path = f"{signal.name}.payload"
+    return dump_json(
+        {
+            "id": signal.id,
+            "name": signal.name,
+            "seq": signal.seq,
+            "timestamp": signal.timestamp,
+            "agent": source.agent,
+            "provider": source.provider,
+            "parent": source.parent,
+            "activation": source.activation,
+            "payload": to_json(signal.payload, path=path),
+        },
+        path=path,
+        max_bytes=max_bytes,
+    )
+
+
+def decode_signal(data: bytes | str) -> Signal:
+    """Return the signal that `encode_signal` wrote.
+
+    Raises:
+        SerializationError: The text is no signal.
+    """
+    value = decode_json(data, path="signal")
+    try:
+        fields = cast("dict[str, Any]", value)
+        return Signal(
+            fields["id"],
+            name=fields["name"],
+            payload=fields["payload"],
+            timestamp=fields["timestamp"],
+            seq=fields["seq"],
+            source=SignalSource(fields["agent"], fields["provider"], fields["parent"], fields["activation"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise SerializationError("signal", value=data[:80], reason=f"it is no signal ({error!r})") from None
+
+
+def encode_blob(blob: Blob, *, max_bytes: int = MAX_BYTES) -> bytes:
+    """Return the data of a blob as JSON text.
+
+    Raises:
+        SerializationError: The data cannot be stored, is too large, or does not have the blob's digest.
+    """
+    value = to_json(blob.data, path="blob.data")
+    if digest(value) != blob.digest:
+        raise SerializationError("blob.digest", value=blob.digest, reason="it must be the digest of the blob's data")
+    return dump_json(value, path="blob.data", max_bytes=max_bytes)
+
+
+def pool_signal(signal: Signal, known: Callable[[str], bool]) -> tuple[list[Blob], Signal]:
+    """Replace what a signal repeats by references.
+
+    Args:
+        signal: A signal with its payload whole.
+        known: Tells whether the log holds the blob of a digest already.
+
+    Returns:
+        The blobs that must be written before it, and the signal to write.
+    """
+    if signal.name != POOLING_SIGNAL:
+        return [], signal
+    payload = cast("JSONObject", signal.payload)
+    request = dict(cast("JSONObject", payload["request"]))
+    blobs: dict[str, Blob] = {}
+    for key in _POOLED:
+        items = request.get(key)
+        if isinstance(items, list):
+            request[key] = [_pool(item, known, blobs) for item in items]
+    return list(blobs.values()), attrs.evolve(signal, payload={**payload, "request": request})
+
+
+def _pool(item: JSONValue, known: Callable[[str], bool], blobs: dict[str, Blob]) -> JSONValue:
+    name = digest(item)
+    if name not in blobs and not known(name):
+        blobs[name] = Blob(name, item)
+    return name
+
+
+def references(signal: Signal) -> list[str]:
+    """Return the digests of the blobs a stored signal refers to, each once, in order."""
+    return list(dict.fromkeys(item for items in _pooled_lists(signal) for item in items if isinstance(item, str)))
+
+
+def resolve_signal(signal: Signal, blobs: Mapping[str, JSONValue]) -> Signal:
+    """Put the blobs back in the place of the references.
+
+    Args:
+        signal: The signal as it was stored.
+        blobs: The data by digest; it must hold all `references` of the signal.
+
+    Raises:
+        KeyError: A blob is missing.
+    """
+    if not references(signal):
+        return signal
+    payload = cast("JSONObject", signal.payload)
+    request = dict(cast("JSONObject", payload["request"]))
+    for key in _POOLED:
+        items = request.get(key)
+        if isinstance(items, list):
+            request[key] = [blobs[item] if isinstance(item, str) else item for item in items]
+    return attrs.evolve(signal, payload={**payload, "request": request})
+
+
+def _pooled_lists(signal: Signal) -> list[list[JSONValue]]:
+    if signal.name != POOLING_SIGNAL or not isinstance(signal.payload, dict):
+        return []
+    request = cast("JSONObject", signal.payload).get("request")
+    if not isinstance(request, dict):
+        return []
+    lists = (request.get(key) for key in _POOLED)
+    return [items for items in lists if isinstance(items, list)]

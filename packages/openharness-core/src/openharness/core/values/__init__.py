@@ -1,0 +1,26 @@
+"""JSON values: what may be stored, its text, its canonical text, its digest, and where two of them differ.
+
+Leaves to others what the values mean: records, states and signals are built of them in the layers above.
+"""
+
+from __future__ import annotations
+
+from openharness.core.values._canonical import canonical_json, digest
+from openharness.core.values._checksum import checksum
+from openharness.core.values._codec import MAX_BYTES, decode_json, dump_json, encode_json
+from openharness.core.values._convert import MAX_DEPTH, to_json
+from openharness.core.values._types import JSONObject, JSONValue
+
+__all__ = (
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "JSONObject",
+    "JSONValue",
+    "canonical_json",
+    "checksum",
+    "decode_json",
+    "digest",
+    "dump_json",
+    "encode_json",
+    "to_json",
+)

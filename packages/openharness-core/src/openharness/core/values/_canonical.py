@@ -1,0 +1,113 @@
+"""One text for one value: RFC 8785 (JSON Canonicalization Scheme), and the digests made of it.
+
+Two values have the same canonical text exactly when they are the same JSON: keys are ordered by UTF-16 code units and
+numbers are written as ECMAScript writes them, so ``1.0`` and ``1`` are one number. Beyond the RFC, integers up to 64
+bits keep all their digits (a double would merge neighbours), and lone surrogates are written as ``\\uXXXX``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from json.encoder import encode_basestring  # type: ignore[attr-defined]
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from openharness.core.values._types import JSONValue
+
+__all__ = ("canonical_json", "digest")
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_quote = cast("Callable[[str], str]", encode_basestring)
+
+
+def canonical_json(value: JSONValue) -> str:
+    """Return the canonical text of a JSON value.
+
+    Args:
+        value: A plain JSON value, as `to_json` returns it.
+
+    Returns:
+        Text that can always be encoded as UTF-8.
+    """
+    parts: list[str] = []
+    _write(value, parts.append)
+    return "".join(parts)
+
+
+def digest(value: JSONValue) -> str:
+    """Return ``sha256:`` and the SHA-256 of the canonical text, in hexadecimal."""
+    return "sha256:" + hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def _write(value: JSONValue, write: Callable[[str], None]) -> None:
+    if isinstance(value, str):
+        write(_string(value))
+    elif value is True:
+        write("true")
+    elif value is False:
+        write("false")
+    elif value is None:
+        write("null")
+    elif isinstance(value, int):
+        write(int.__repr__(value))
+    elif isinstance(value, float):
+        write(_number(value))
+    elif isinstance(value, list):
+        separator = "["
+        for item in value:
+            write(separator)
+            _write(item, write)
+            separator = ","
+        write("[]" if separator == "[" else "]")
+    else:
+        separator = "{"
+        for key in sorted(value, key=_utf16):
+            write(separator)
+            write(_string(key))
+            write(":")
+            _write(value[key], write)
+            separator = ","
+        write("{}" if separator == "{" else "}")
+
+
+def _utf16(key: str) -> bytes:
+    return key.encode("utf-16-be", "surrogatepass")
+
+
+def _string(text: str) -> str:
+    quoted = _quote(text)
+    if text.isascii():
+        return quoted
+    return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", quoted)
+
+
+_INTEGRAL_BELOW = 1e21
+_PLAIN_FROM = 1e-6
+
+
+def _number(number: float) -> str:
+    """A double as ECMAScript's Number::toString writes it (RFC 8785, section 3.2.2.3)."""
+    if number == 0:
+        return "0"
+    sign = "-" if number < 0 else ""
+    number = abs(number)
+    mantissa, _, exponent = repr(number).partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    if fraction == "0":
+        fraction = ""
+    digits = (whole + fraction).lstrip("0")
+    point = len(whole) + int(exponent or 0) - (len(whole + fraction) - len(digits))
+    digits = digits.rstrip("0")
+    count = len(digits)
+    if number >= _INTEGRAL_BELOW or number < _PLAIN_FROM:
+        power = point - 1
+        tail = f".{digits[1:]}" if count > 1 else ""
+        return f"{sign}{digits[0]}{tail}e{'+' if power > 0 else '-'}{abs(power)}"
+    if count <= point:
+        return sign + digits + "0" * (point - count)
+    if point > 0:
+        return f"{sign}{digits[:point]}.{digits[point:]}"
+    return f"{sign}0.{'0' * -point}{digits}"
