@@ -1,0 +1,26 @@
+"""What stands in the log of a run: its names, its changes of state, and the fold that gives it a meaning.
+
+Leaves to others where logs are kept (`openharness.core.interfaces`) and what makes them (`openharness.core.engine`).
+"""
+
+from __future__ import annotations
+
+from openharness.core.log._changes import Change, Operation, apply_change, find_changes
+from openharness.core.log._fold import AgentTotals, OpenActivation, OpenCall, RunFold
+from openharness.core.log._names import INERT, RESERVED_PREFIXES, STREAMING, is_arrival, state_changed
+
+__all__ = (
+    "INERT",
+    "RESERVED_PREFIXES",
+    "STREAMING",
+    "AgentTotals",
+    "Change",
+    "OpenActivation",
+    "OpenCall",
+    "Operation",
+    "RunFold",
+    "apply_change",
+    "find_changes",
+    "is_arrival",
+    "state_changed",
+)

@@ -1,0 +1,283 @@
+"""What a log means: the state of a run, and what it is waiting for, after any number of its signals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import attrs
+
+from openharness.core.log import _names as names
+from openharness.core.log._changes import Change, apply_change
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Self
+
+    from openharness.core.records import Signal
+    from openharness.core.values import JSONObject, JSONValue
+
+__all__ = ("AgentTotals", "OpenActivation", "OpenCall", "RunFold")
+
+
+@attrs.define
+class OpenCall:
+    """A request that was sent and not answered yet.
+
+    Attributes:
+        id: The call: ``"analyzer#1/0/0"``.
+        activation: The activation it works for.
+        started: The seq of its ``provider:start``.
+        text: The text that has arrived, in pieces.
+        thinking: The reasoning that has arrived, in pieces.
+        tool_calls: The payloads of its ``tool:call`` signals.
+    """
+
+    id: str
+    activation: str
+    started: int
+    text: tuple[str, ...] = ()
+    thinking: tuple[str, ...] = ()
+    tool_calls: tuple[JSONValue, ...] = ()
+
+
+@attrs.define
+class OpenActivation:
+    """An activation that has begun and not ended.
+
+    Attributes:
+        id: The activation: ``"analyzer#1"``.
+        agent: The agent's name.
+        depth: How many activations caused one another to lead here, this one included.
+        activated: The seq of its ``agent:activated``.
+        trigger: The id of the signal that activated the agent.
+        request: The request as it stands in the log; None while it waits for a slot.
+        provider: The `Provider.type` it was sent to; None likewise.
+        attempt: The attempt that is running or that failed last, from 0.
+        waits_for_retry: Whether the last attempt failed and the next one is due.
+    """
+
+    id: str
+    agent: str
+    depth: int
+    activated: int
+    trigger: str | None
+    request: JSONObject | None = None
+    provider: str | None = None
+    attempt: int = 0
+    waits_for_retry: bool = False
+
+
+@attrs.define
+class AgentTotals:
+    """What an agent has done so far.
+
+    Attributes:
+        activations: How often it was activated.
+        skipped: How often it was not, although a signal matched.
+        errors: How many of its activations failed.
+        provider_calls: Requests sent, retries included.
+        retries: Requests sent again.
+        input_tokens: Tokens of the requests.
+        output_tokens: Tokens of the answers.
+        cached_tokens: Input tokens that were read from a cache.
+        cost: In US dollars, as far as providers told.
+    """
+
+    activations: int = 0
+    skipped: int = 0
+    errors: int = 0
+    provider_calls: int = 0
+    retries: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cost: float = 0.0
+
+
+@attrs.define
+class RunFold:
+    """The state and the bookkeeping of a run after the signals applied so far.
+
+    It depends on nothing but these signals and runs no code of the user's. The harness keeps its own books with it, so
+    what `Player`, resume and fork read from a log is what the run itself knew.
+
+    Attributes:
+        count: How many signals were applied.
+        state: The state as a JSON value. Never changed in place: keeping a reference is keeping that state.
+        input: The run's input.
+        seed: The seed of the run's randomness.
+        agents: The fingerprint of the agent set.
+        started_at: The time of ``harness:start`` in milliseconds since the epoch; None before it.
+        last_at: The time of the last signal.
+        calls: The open calls by id.
+        activations: The open activations by id, in the order in which they began.
+        totals: What each agent has done, by name.
+        ending: Whether ``end_when`` has stopped new activations.
+        finished: Whether the run was told that nothing more comes from outside.
+        end: The payload of ``harness:end``; None while the run goes on.
+    """
+
+    count: int = 0
+    state: JSONObject = attrs.field(factory=dict[str, "JSONValue"])
+    input: JSONValue = None
+    seed: int = 0
+    agents: JSONValue = None
+    started_at: int | None = None
+    last_at: int = 0
+    calls: dict[str, OpenCall] = attrs.field(factory=dict[str, OpenCall])
+    activations: dict[str, OpenActivation] = attrs.field(factory=dict[str, OpenActivation])
+    totals: dict[str, AgentTotals] = attrs.field(factory=dict[str, AgentTotals])
+    ending: bool = False
+    finished: bool = False
+    end: JSONObject | None = None
+
+    @classmethod
+    def of(cls, signals: Iterable[Signal]) -> Self:
+        """Return the fold of a log, or of the beginning of one."""
+        fold = cls()
+        for signal in signals:
+            fold.apply(signal)
+        return fold
+
+    def apply(self, signal: Signal) -> None:
+        """Take the next signal of the log into account. Signals without a meaning of their own only count."""
+        self.count += 1
+        self.last_at = signal.timestamp
+        handler = _HANDLERS.get(signal.name)
+        if handler is not None:
+            handler(self, signal)
+        elif signal.name.startswith("state:"):
+            payload = signal.payload
+            path = tuple(payload["path"])
+            self.state = apply_change(self.state, Change(path, payload["operation"], payload["value"]))
+
+    def copy(self) -> RunFold:
+        """Return an independent copy; the state itself is shared, as it never changes in place."""
+        return attrs.evolve(
+            self,
+            calls={key: attrs.evolve(call) for key, call in self.calls.items()},
+            activations={key: attrs.evolve(activation) for key, activation in self.activations.items()},
+            totals={key: attrs.evolve(totals) for key, totals in self.totals.items()},
+        )
+
+    def totals_of(self, agent: str) -> AgentTotals:
+        """Return the totals of an agent, all zero if it was never activated."""
+        totals = self.totals.get(agent)
+        if totals is None:
+            totals = self.totals[agent] = AgentTotals()
+        return totals
+
+
+def _start(fold: RunFold, signal: Signal) -> None:
+    payload = signal.payload
+    fold.state = payload["state"]
+    fold.input = payload["input"]
+    fold.seed = payload["seed"]
+    fold.agents = payload["agents"]
+    fold.started_at = signal.timestamp
+
+
+def _activated(fold: RunFold, signal: Signal) -> None:
+    payload = signal.payload
+    name = payload["agent"]
+    fold.totals_of(name).activations += 1
+    fold.activations[payload["activation"]] = OpenActivation(
+        payload["activation"], name, payload["depth"], signal.seq, signal.source.parent
+    )
+
+
+def _skipped(fold: RunFold, signal: Signal) -> None:
+    fold.totals_of(signal.payload["agent"]).skipped += 1
+
+
+def _provider_start(fold: RunFold, signal: Signal) -> None:
+    payload = signal.payload
+    activation = fold.activations[cast("str", signal.source.activation)]
+    totals = fold.totals_of(activation.agent)
+    totals.provider_calls += 1
+    if payload["attempt"] > 0:
+        totals.retries += 1
+    activation.request = payload["request"]
+    activation.provider = signal.source.provider
+    activation.attempt = payload["attempt"]
+    activation.waits_for_retry = False
+    fold.calls[payload["call"]] = OpenCall(payload["call"], activation.id, signal.seq)
+
+
+def _text(fold: RunFold, signal: Signal) -> None:
+    call = fold.calls[signal.payload["call"]]
+    call.text = (*call.text, signal.payload["text"])
+
+
+def _thinking(fold: RunFold, signal: Signal) -> None:
+    call = fold.calls[signal.payload["call"]]
+    call.thinking = (*call.thinking, signal.payload["text"])
+
+
+def _tool_call(fold: RunFold, signal: Signal) -> None:
+    call = fold.calls[signal.payload["call"]]
+    call.tool_calls = (*call.tool_calls, signal.payload)
+
+
+def _provider_end(fold: RunFold, signal: Signal) -> None:
+    call = fold.calls.pop(signal.payload["call"])
+    totals = fold.totals_of(fold.activations[call.activation].agent)
+    usage: dict[str, Any] = signal.payload["output"].get("usage") or {}
+    totals.input_tokens += usage.get("input_tokens") or 0
+    totals.output_tokens += usage.get("output_tokens") or 0
+    totals.cached_tokens += usage.get("cached_tokens") or 0
+    totals.cost += usage.get("cost") or 0.0
+
+
+def _provider_error(fold: RunFold, signal: Signal) -> None:
+    call = fold.calls.pop(signal.payload["call"])
+    fold.activations[call.activation].waits_for_retry = True
+
+
+def _restart(fold: RunFold, signal: Signal) -> None:
+    call = fold.calls[signal.payload["call"]]
+    call.text = call.thinking = ()
+    call.tool_calls = ()
+
+
+def _completed(fold: RunFold, signal: Signal) -> None:
+    fold.activations.pop(signal.payload["activation"], None)
+
+
+def _error(fold: RunFold, signal: Signal) -> None:
+    payload = signal.payload
+    if payload["agent"] is not None:
+        fold.totals_of(payload["agent"]).errors += 1
+    if payload["activation"] is not None:
+        fold.activations.pop(payload["activation"], None)
+
+
+def _ending(fold: RunFold, _: Signal) -> None:
+    fold.ending = True
+
+
+def _finished(fold: RunFold, _: Signal) -> None:
+    fold.finished = True
+
+
+def _end(fold: RunFold, signal: Signal) -> None:
+    fold.end = signal.payload
+
+
+_HANDLERS: Final[dict[str, Callable[[RunFold, Signal], None]]] = {
+    names.HARNESS_START: _start,
+    names.AGENT_ACTIVATED: _activated,
+    names.AGENT_SKIPPED: _skipped,
+    names.PROVIDER_START: _provider_start,
+    names.TEXT_DELTA: _text,
+    names.THINKING_DELTA: _thinking,
+    names.TOOL_CALL: _tool_call,
+    names.PROVIDER_END: _provider_end,
+    names.PROVIDER_ERROR: _provider_error,
+    names.PROVIDER_RESTART: _restart,
+    names.AGENT_COMPLETED: _completed,
+    names.AGENT_ERROR: _error,
+    names.HARNESS_ENDING: _ending,
+    names.HARNESS_FINISHED: _finished,
+    names.HARNESS_END: _end,
+}
