@@ -34,6 +34,7 @@ program can react to them without reading the sentence.
         * RunCancelledError        (also asyncio.CancelledError)
         * InterruptedRunError
         * RecorderError
+        * RunEndedError
         * RunSaveError
     x PluginError
         * NoPluginsError
@@ -46,7 +47,8 @@ program can react to them without reading the sentence.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+import reprlib
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -76,6 +78,7 @@ __all__ = (
     "ReplayDriftError",
     "ReplayError",
     "RunCancelledError",
+    "RunEndedError",
     "RunError",
     "RunSaveError",
     "SerializationError",
@@ -94,14 +97,38 @@ __all__ = (
 
 _SHOWN = 200
 
+_INTEGER_BITS = 1000
+
+
+class _Repr(reprlib.Repr):
+    """Looks at the first items only: the repr of a whole state would take longer than what failed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxdict = self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = 8
+        self.maxstring = self.maxlong = _SHOWN
+
+    def repr_instance(self, x: object, level: int) -> str:
+        """Leave objects to themselves; they are cut with the rest."""
+        del level
+        return repr(x)
+
+
+_repr = _Repr()
+
 
 def _shown(value: object) -> str:
     """The value as its repr, cut so that one bad value cannot fill a screen."""
+    if isinstance(value, (str, bytes)) and len(value) > _SHOWN:
+        return f"{value[:_SHOWN]!r}… (length {len(value)})"
+    if isinstance(value, int) and value.bit_length() > _INTEGER_BITS:
+        return f"an integer of {value.bit_length()} bits"
     try:
-        text = repr(value)
+        text = _repr.repr(value)
     except Exception:  # noqa: BLE001 - a broken __repr__ must not hide the error that shows it
-        text = object.__repr__(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters)"
+        kind: type[object] = type(value)
+        return f"<{kind.__module__}.{kind.__qualname__} object>"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _rebuild(cls: type[OpenHarnessError], args: tuple[Any, ...], data: dict[str, Any]) -> OpenHarnessError:
@@ -142,13 +169,16 @@ class SerializationError(OpenHarnessError, ValueError):
         path: Where in the value, as one would write it in Python: ``state.items[3].score``.
         value: The part that was refused.
         reason: Why, as a phrase that completes "cannot be stored:".
+        verb: What was to be done with the value: ``"stored"`` or ``"read"``.
     """
 
-    def __init__(self, path: str, *, value: object, reason: str) -> None:
+    def __init__(self, path: str, *, value: object, reason: str, verb: Literal["stored", "read"] = "stored") -> None:
         self.path = path
         self.value = value
         self.reason = reason
-        super().__init__(f"{path} cannot be stored: {reason}, got {_shown(value)}.")
+        self.verb = verb
+        shown = path if len(path) <= _SHOWN else f"{path[:120]}…{path[-60:]}"
+        super().__init__(f"{shown} cannot be {verb}: {reason}, got {_shown(value)}.")
 
 
 class DefinitionError(OpenHarnessError, ValueError):
@@ -194,7 +224,7 @@ class UnknownNameError(DefinitionError):
     """
 
     def __init__(self, kind: str, *, name: str, known: Sequence[str], where: str) -> None:
-        import difflib
+        import difflib  # noqa: PLC0415 - needed for one hint, in one error
 
         self.kind = kind
         self.name = name
@@ -492,6 +522,18 @@ class InterruptedRunError(RunError):
 
 class RecorderError(RunError):
     """The signal store failed, and with it the run: what is not recorded does not happen."""
+
+
+class RunEndedError(RunError):
+    """A signal was injected into a run that has already ended; it is not part of the run.
+
+    Attributes:
+        name: The signal's name.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"The run has ended; the signal {name!r} came too late and was not recorded.")
 
 
 class RunSaveError(RunError):

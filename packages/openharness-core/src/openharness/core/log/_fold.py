@@ -35,9 +35,13 @@ class OpenCall:
     id: str
     activation: str
     started: int
-    text: tuple[str, ...] = ()
-    thinking: tuple[str, ...] = ()
-    tool_calls: tuple[JSONValue, ...] = ()
+    text: list[str] = attrs.field(factory=list[str])
+    thinking: list[str] = attrs.field(factory=list[str])
+    tool_calls: list[JSONValue] = attrs.field(factory=list["JSONValue"])
+
+    def copy(self) -> OpenCall:
+        """Return an independent copy."""
+        return attrs.evolve(self, text=[*self.text], thinking=[*self.thinking], tool_calls=[*self.tool_calls])
 
 
 @attrs.define
@@ -111,6 +115,7 @@ class RunFold:
         last_at: The time of the last signal.
         calls: The open calls by id.
         activations: The open activations by id, in the order in which they began.
+        activation_count: How many activations there were.
         totals: What each agent has done, by name.
         ending: Whether ``end_when`` has stopped new activations.
         finished: Whether the run was told that nothing more comes from outside.
@@ -126,6 +131,7 @@ class RunFold:
     last_at: int = 0
     calls: dict[str, OpenCall] = attrs.field(factory=dict[str, OpenCall])
     activations: dict[str, OpenActivation] = attrs.field(factory=dict[str, OpenActivation])
+    activation_count: int = 0
     totals: dict[str, AgentTotals] = attrs.field(factory=dict[str, AgentTotals])
     ending: bool = False
     finished: bool = False
@@ -155,7 +161,7 @@ class RunFold:
         """Return an independent copy; the state itself is shared, as it never changes in place."""
         return attrs.evolve(
             self,
-            calls={key: attrs.evolve(call) for key, call in self.calls.items()},
+            calls={key: call.copy() for key, call in self.calls.items()},
             activations={key: attrs.evolve(activation) for key, activation in self.activations.items()},
             totals={key: attrs.evolve(totals) for key, totals in self.totals.items()},
         )
@@ -180,6 +186,7 @@ def _start(fold: RunFold, signal: Signal) -> None:
 def _activated(fold: RunFold, signal: Signal) -> None:
     payload = signal.payload
     name = payload["agent"]
+    fold.activation_count += 1
     fold.totals_of(name).activations += 1
     fold.activations[payload["activation"]] = OpenActivation(
         payload["activation"], name, payload["depth"], signal.seq, signal.source.parent
@@ -205,18 +212,15 @@ def _provider_start(fold: RunFold, signal: Signal) -> None:
 
 
 def _text(fold: RunFold, signal: Signal) -> None:
-    call = fold.calls[signal.payload["call"]]
-    call.text = (*call.text, signal.payload["text"])
+    fold.calls[signal.payload["call"]].text.append(signal.payload["text"])
 
 
 def _thinking(fold: RunFold, signal: Signal) -> None:
-    call = fold.calls[signal.payload["call"]]
-    call.thinking = (*call.thinking, signal.payload["text"])
+    fold.calls[signal.payload["call"]].thinking.append(signal.payload["text"])
 
 
 def _tool_call(fold: RunFold, signal: Signal) -> None:
-    call = fold.calls[signal.payload["call"]]
-    call.tool_calls = (*call.tool_calls, signal.payload)
+    fold.calls[signal.payload["call"]].tool_calls.append(signal.payload)
 
 
 def _provider_end(fold: RunFold, signal: Signal) -> None:
@@ -236,8 +240,8 @@ def _provider_error(fold: RunFold, signal: Signal) -> None:
 
 def _restart(fold: RunFold, signal: Signal) -> None:
     call = fold.calls[signal.payload["call"]]
-    call.text = call.thinking = ()
-    call.tool_calls = ()
+    for pieces in (call.text, call.thinking, call.tool_calls):
+        pieces.clear()
 
 
 def _completed(fold: RunFold, signal: Signal) -> None:

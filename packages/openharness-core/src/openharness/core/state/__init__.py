@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from openharness.core.state._schema import StateSchema
 from openharness.core.state._typed import from_json
 
-__all__ = ("from_json",)
+__all__ = ("StateSchema", "from_json")

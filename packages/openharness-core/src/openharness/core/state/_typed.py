@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from openharness.core.errors import SerializationError
+from openharness.core.values import copy_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,17 +74,9 @@ def _converter() -> Converter:
     converter.register_structure_hook_func(
         lambda kind: isinstance(kind, type) and issubclass(kind, enum.Enum), lambda value, kind: kind(value)
     )
-    converter.register_structure_hook_func(lambda kind: kind in (Any, object), lambda value, _: _copied(value))
+    converter.register_structure_hook_func(lambda kind: kind in (Any, object), lambda value, _: copy_json(value))
     configure_union_passthrough(str | bool | int | float | None, converter)
     return converter
-
-
-def _copied(value: Any) -> Any:  # noqa: ANN401 - the value of a field typed Any
-    if isinstance(value, list):
-        return [_copied(item) for item in cast("list[Any]", value)]
-    if isinstance(value, dict):
-        return {key: _copied(item) for key, item in cast("dict[str, Any]", value).items()}
-    return value
 
 
 def _exactly(kind: type) -> Callable[[Any, Any], Any]:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from openharness.core.values._canonical import canonical_json, digest
 from openharness.core.values._checksum import checksum
-from openharness.core.values._codec import MAX_BYTES, decode_json, dump_json, encode_json
-from openharness.core.values._convert import MAX_DEPTH, to_json
+from openharness.core.values._codec import decode_json, dump_json, encode_json
+from openharness.core.values._convert import field_names, to_json
+from openharness.core.values._copy import copy_json
+from openharness.core.values._limits import MAX_BYTES, MAX_DEPTH
 from openharness.core.values._types import JSONObject, JSONValue
 
 __all__ = (
@@ -18,9 +20,11 @@ __all__ = (
     "JSONValue",
     "canonical_json",
     "checksum",
+    "copy_json",
     "decode_json",
     "digest",
     "dump_json",
     "encode_json",
+    "field_names",
     "to_json",
 )

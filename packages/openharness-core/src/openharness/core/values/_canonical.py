@@ -1,16 +1,16 @@
-"""One text for one value: RFC 8785 (JSON Canonicalization Scheme), and the digests made of it.
+r"""One text for one value: RFC 8785 (JSON Canonicalization Scheme), and the digests made of it.
 
-Two values have the same canonical text exactly when they are the same JSON: keys are ordered by UTF-16 code units and
-numbers are written as ECMAScript writes them, so ``1.0`` and ``1`` are one number. Beyond the RFC, integers up to 64
-bits keep all their digits (a double would merge neighbours), and lone surrogates are written as ``\\uXXXX``.
+Two values count as the same JSON exactly when they have the same canonical text: keys are ordered by UTF-16 code units
+and numbers are written as ECMAScript writes them, so ``1.0`` and ``1`` are one number. Beyond the RFC, integers up to
+64 bits keep all their digits (a double would merge neighbours), and lone surrogates are written as ``\uXXXX``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from json.encoder import encode_basestring  # type: ignore[attr-defined]
-from typing import TYPE_CHECKING, cast
+from json.encoder import encode_basestring as _quote
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ("canonical_json", "digest")
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_quote = cast("Callable[[str], str]", encode_basestring)
 
 
 def canonical_json(value: JSONValue) -> str:

@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from openharness.core.errors import SerializationError
-from openharness.core.values._convert import MAX_DEPTH, to_json
+from openharness.core.values._convert import convert
+from openharness.core.values._limits import MAX_BYTES, MAX_DEPTH, check_limits
 
 if TYPE_CHECKING:
     from openharness.core.values._types import JSONValue
 
-__all__ = ("MAX_BYTES", "decode_json", "dump_json", "encode_json")
-
-MAX_BYTES = 16 * 1024 * 1024
-"""How large one encoded value may be, unless a store is told otherwise: 16 MiB."""
+__all__ = ("decode_json", "dump_json", "encode_json")
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
+
+_SHORT = 4096
+_LONG_NUMBER = b"0" * 19
+_DIGITS_ALIKE = bytes(48 if 48 <= code < 58 else 32 for code in range(256))  # noqa: PLR2004 - "0" to "9" in ASCII
 
 
 def encode_json(value: object, *, path: str = "value", max_bytes: int = MAX_BYTES) -> bytes:
@@ -33,7 +35,7 @@ def encode_json(value: object, *, path: str = "value", max_bytes: int = MAX_BYTE
     Raises:
         SerializationError: When `to_json` refuses it, or the text is longer than ``max_bytes``.
     """
-    return dump_json(to_json(value, path=path), path=path, max_bytes=max_bytes)
+    return dump_json(convert(value, path=path, max_bytes=max_bytes), path=path, max_bytes=max_bytes)
 
 
 def dump_json(value: JSONValue, *, path: str = "value", max_bytes: int = MAX_BYTES) -> bytes:
@@ -49,29 +51,56 @@ def dump_json(value: JSONValue, *, path: str = "value", max_bytes: int = MAX_BYT
 
 
 def decode_json(text: bytes | str, *, path: str = "value") -> JSONValue:
-    """Return the value of a JSON text.
+    """Return the value of a JSON text, also of one that a stranger wrote.
+
+    Of equal keys in one object, the last counts.
+
+    Args:
+        text: The text; bytes are UTF-8.
+        path: What to call the value in errors.
 
     Raises:
         SerializationError: When the text is not JSON, has numbers that do not fit, or is nested deeper than 200 levels.
     """
     try:
-        return cast("JSONValue", _decode(text))
-    except msgspec.MsgspecError:
-        # The fast decoder refuses escaped lone surrogates; the standard library reads them.
+        data = text.encode() if isinstance(text, str) else text
+        value = cast("JSONValue", _decode(data))
+    except (msgspec.MsgspecError, UnicodeEncodeError):
+        # The fast decoder refuses lone surrogates; the standard library reads them.
         return _decode_slowly(text, path)
     except RecursionError:
-        raise SerializationError(path, value="text", reason=f"it is nested deeper than {MAX_DEPTH} levels") from None
+        raise _too_deep(path) from None
+    if _may_exceed(data):
+        check_limits(value, path=path)
+    return value
+
+
+def _may_exceed(data: bytes) -> bool:
+    """Whether a value must be looked through. For a short text that is dearer than looking at the text."""
+    if len(data) > _SHORT:
+        return True
+    if len(data) > 2 * MAX_DEPTH and data.count(b"[") + data.count(b"{") > MAX_DEPTH:
+        return True
+    return _LONG_NUMBER in data.translate(_DIGITS_ALIKE)
 
 
 def _decode_slowly(text: bytes | str, path: str) -> JSONValue:
     def refuse(constant: str) -> JSONValue:
-        raise SerializationError(path, value=constant, reason="JSON has no NaN and no infinity")
+        raise SerializationError(path, value=constant, reason="JSON has no NaN and no infinity", verb="read")
 
     try:
-        return to_json(json.loads(text, parse_constant=refuse), path=path)
+        # Decoded here, because the standard library would also guess at UTF-16 and UTF-32.
+        value = json.loads(text if isinstance(text, str) else bytes(text).decode(), parse_constant=refuse)
     except RecursionError:
-        raise SerializationError(path, value="text", reason=f"it is nested deeper than {MAX_DEPTH} levels") from None
+        raise _too_deep(path) from None
     except SerializationError:
         raise
     except ValueError as error:
-        raise SerializationError(path, value=text[:80], reason=f"it is not JSON ({error})") from None
+        raise SerializationError(path, value=text, reason=f"it is not JSON ({error})", verb="read") from None
+    # Deep down there may be an infinity that was written as a number (1e999), which a look at the limits does not find.
+    check_limits(value, path=path)
+    return convert(value, path=path, max_bytes=len(text))
+
+
+def _too_deep(path: str) -> SerializationError:
+    return SerializationError(path, value="text", reason=f"it is nested deeper than {MAX_DEPTH} levels", verb="read")

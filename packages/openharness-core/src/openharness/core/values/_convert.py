@@ -11,34 +11,37 @@ import math
 import pathlib
 import uuid
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
 from openharness.core.errors import SerializationError
 from openharness.core.values._canonical import canonical_json
+from openharness.core.values._limits import INT_MAX, INT_MIN, MAX_BYTES, MAX_DEPTH
+from openharness.core.values._pydantic import dump_model, is_model, model_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from openharness.core.values._types import JSONValue
 
-__all__ = ("MAX_DEPTH", "to_json")
+__all__ = ("convert", "field_names", "to_json")
 
-MAX_DEPTH = 200
-"""How many lists and dicts may be nested in one value."""
-
-_INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
-_ATOMS = frozenset({str, bool, type(None)})
+_CONSTANTS = frozenset({bool, type(None)})
+_PLAIN = frozenset({str, bool, type(None), int, float, list, tuple, dict})
+_SHOWN_KEY = 60
 
 
 def to_json(value: object, *, path: str = "value") -> JSONValue:
     """Return ``value`` as a plain JSON value that shares no list or dict with it.
 
     Plain JSON values come back equal and of the same type. Besides them are accepted: ``tuple`` (a list), ``set`` and
-    ``frozenset`` (a list sorted by canonical JSON), attrs classes, dataclasses and Pydantic models (a dict of their
-    fields), ``datetime`` and ``date`` (ISO 8601), ``UUID``, ``Decimal`` (text), ``Path`` (text with ``/``), ``Enum``
-    (its value), ``bytes`` (base64).
+    ``frozenset`` (a list sorted by canonical JSON), every ``Mapping``, attrs classes and dataclasses (a dict of their
+    fields), Pydantic models (the JSON form they give themselves, by field name), ``datetime`` and ``date`` (ISO 8601),
+    ``UUID``, ``Decimal`` (text), ``Path`` (text with ``/``), ``Enum`` (its value), ``bytes`` (base64). Subclasses of
+    the JSON types become the JSON type. In text, the two halves of one character (a surrogate pair) become that
+    character, as every JSON reader makes of them; a half on its own stays as it is.
 
     Args:
         value: The object.
@@ -46,113 +49,231 @@ def to_json(value: object, *, path: str = "value") -> JSONValue:
 
     Raises:
         SerializationError: For NaN and infinities, integers beyond 64 bits, keys that are not strings, cycles, more
-            than 200 levels of nesting, and any other type. The error names the path of the part that is refused.
+            than 200 levels of nesting, values so large that they could not be stored, and any other type. The error
+            names the path of the part that is refused.
     """
-    kind = type(value)
-    if kind in _ATOMS:
-        return cast("JSONValue", value)
-    return _convert(value, path, 0, set())
+    return convert(value, path=path, max_bytes=MAX_BYTES)
 
 
-def _convert(value: Any, path: str, depth: int, parents: set[int]) -> JSONValue:  # noqa: ANN401, PLR0911 - one return a type
-    kind = type(value)
-    if kind is str or kind is bool or value is None:
-        return cast("JSONValue", value)
-    if kind is int:
-        if _INT_MIN <= value <= _INT_MAX:
-            return cast("int", value)
-        raise SerializationError(path, value=value, reason="integers must fit in 64 bits")
-    if kind is float:
-        if math.isfinite(value):
-            return cast("float", value)
-        raise SerializationError(path, value=value, reason="JSON has no NaN and no infinity")
+def convert(value: object, *, path: str, max_bytes: int) -> JSONValue:
+    """Do what `to_json` does, for text of at most ``max_bytes``.
+
+    The text itself is not measured here; but a value that refers to one list many times over has parts without end,
+    and is refused before they are made.
+
+    Raises:
+        SerializationError: As in `to_json`.
+    """
+    try:
+        return _convert(value, _Walk(max_bytes), 0)
+    except _Refusal as refusal:
+        where = path + "".join(reversed(refusal.steps))
+        raise SerializationError(where, value=refusal.value, reason=refusal.reason) from refusal.__cause__
+
+
+class _Refusal(Exception):  # noqa: N818 - becomes a SerializationError; never leaves this module
+    """A part that is refused, on its way up to where the path is known: each level adds its step."""
+
+    def __init__(self, value: object, reason: str) -> None:
+        self.value = value
+        self.reason = reason
+        self.steps: list[str] = []
+
+
+class _Walk:
+    """What one conversion keeps in mind: the containers it is inside of, and how many parts may still come."""
+
+    __slots__ = ("max_bytes", "parents", "parts_left")
+
+    def __init__(self, max_bytes: int) -> None:
+        self.parents: set[int] = set()
+        self.max_bytes = max_bytes
+        # Each part takes two bytes of JSON at least: itself, and a comma or bracket.
+        self.parts_left = max_bytes // 2
+
+    def enter(self, container: object, parts: int, depth: int) -> None:
+        """Go into a container, unless that would never end."""
+        if id(container) in self.parents:
+            raise _Refusal(container, "it contains itself (a cycle)")
+        if depth >= MAX_DEPTH:
+            raise _Refusal(container, f"it is nested deeper than {MAX_DEPTH} levels")
+        self.parts_left -= parts
+        if self.parts_left < 0:
+            raise _Refusal(container, f"its JSON may take at most {self.max_bytes:,} bytes")
+        self.parents.add(id(container))
+
+
+def _convert(value: Any, walk: _Walk, depth: int) -> JSONValue:  # noqa: ANN401 - whatever people store
+    """Convert one value. Recursion takes two stack frames a level whatever it holds, so that 200 levels fit."""
+    while isinstance(value, enum.Enum):
+        value = value.value
+    given = value
+    kind: type[object] = type(value)
+    if kind not in _PLAIN:
+        value = _reduced(value)
+        kind = type(value)
+    if kind is str:
+        return _text(value)
+    if kind is int or kind is float:
+        return _number(value)
+    if kind in _CONSTANTS:
+        return cast("bool | None", value)
+    walk.enter(given, len(value), depth)
+    converted: JSONValue
     if kind is dict:
-        return _convert_items(value, value.items(), path, depth, parents)
-    if kind is list or kind is tuple:
-        return _convert_list(value, value, path, depth, parents)
-    return _convert_object(value, path, depth, parents)
-
-
-def _enter(value: object, path: str, depth: int, parents: set[int]) -> None:
-    if id(value) in parents:
-        raise SerializationError(path, value=type(value).__name__, reason="it contains itself (a cycle)")
-    if depth >= MAX_DEPTH:
-        raise SerializationError(path, value=type(value).__name__, reason=f"it is nested deeper than {MAX_DEPTH} levels")
-    parents.add(id(value))
-
-
-def _convert_items(value: object, items: Any, path: str, depth: int, parents: set[int]) -> JSONValue:  # noqa: ANN401
-    _enter(value, path, depth, parents)
-    converted: dict[str, JSONValue] = {}
-    for key, item in items:
-        if type(key) is not str:
-            if not isinstance(key, str) or isinstance(key, enum.Enum):
-                raise SerializationError(f"{path}[{key!r}]", value=key, reason="keys must be strings")
-            key = str(key)  # noqa: PLW2901 - a subclass of str becomes what it will be read back as
-        kind = type(item)
-        converted[key] = item if kind in _ATOMS else _convert(item, _join(path, key), depth + 1, parents)
-    parents.discard(id(value))
+        converted = _convert_dict(value, walk, depth)
+    else:
+        converted = _convert_list(value, walk, depth)
+        if isinstance(given, (set, frozenset)):
+            # Equal canonical texts may be different numbers (1 and 1.0): their own text decides, not the hash order.
+            converted.sort(key=lambda item: (canonical_json(item), repr(item)))
+    walk.parents.discard(id(given))
     return converted
 
 
-def _convert_list(value: object, items: Any, path: str, depth: int, parents: set[int]) -> JSONValue:  # noqa: ANN401
-    _enter(value, path, depth, parents)
+def _convert_dict(items: dict[Any, Any], walk: _Walk, depth: int) -> dict[str, JSONValue]:
+    converted: dict[str, JSONValue] = {}
+    for name, item in items.items():
+        key = name if type(name) is str and name.isascii() else _key(name)
+        kind: type[Any] = type(item)
+        if kind is str:
+            converted[key] = item if item.isascii() else _text(item)
+        elif kind in _CONSTANTS or (kind is int and INT_MIN <= item <= INT_MAX):
+            converted[key] = item
+        else:
+            try:
+                converted[key] = _convert(item, walk, depth + 1)
+            except _Refusal as refusal:
+                refusal.steps.append(_step(key))
+                raise
+    if len(converted) != len(items):
+        raise _Refusal(list(items), "two of its keys are the same text")
+    return converted
+
+
+def _convert_list(items: Iterable[Any], walk: _Walk, depth: int) -> list[JSONValue]:
     converted: list[JSONValue] = []
     for index, item in enumerate(items):
-        kind = type(item)
-        converted.append(item if kind in _ATOMS else _convert(item, f"{path}[{index}]", depth + 1, parents))
-    parents.discard(id(value))
+        kind: type[Any] = type(item)
+        if kind is str:
+            converted.append(item if item.isascii() else _text(item))
+        elif kind in _CONSTANTS or (kind is int and INT_MIN <= item <= INT_MAX):
+            converted.append(item)
+        else:
+            try:
+                converted.append(_convert(item, walk, depth + 1))
+            except _Refusal as refusal:
+                refusal.steps.append(f"[{index}]")
+                raise
     return converted
 
 
-def _join(path: str, key: str) -> str:
-    return f"{path}.{key}" if key.isidentifier() else f"{path}[{key!r}]"
+def _number(number: float) -> float:
+    if isinstance(number, int):
+        if INT_MIN <= number <= INT_MAX:
+            return number
+        raise _Refusal(number, "integers must fit in 64 bits")
+    if math.isfinite(number):
+        return number
+    raise _Refusal(number, "JSON has no NaN and no infinity")
 
 
-def _convert_object(value: Any, path: str, depth: int, parents: set[int]) -> JSONValue:  # noqa: ANN401, C901, PLR0911
-    if isinstance(value, enum.Enum):
-        return _convert(value.value, path, depth, parents)
-    text = _TEXT_FORMS.get(type(value))
-    if text is not None:
-        return text(value)
-    names = _field_names(type(value))
-    if names is not None:
-        return _convert_items(value, ((name, getattr(value, name)) for name in names), path, depth, parents)
-    if isinstance(value, Mapping):
-        return _convert_items(value, value.items(), path, depth, parents)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+def _text(text: str) -> str:
+    """The text as every JSON reader gives it back."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # Streams that are cut between the halves of a character bring both, one after the other.
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    return text
+
+
+def _key(key: object) -> str:
+    if isinstance(key, enum.Enum):
+        key = key.value
+    if isinstance(key, str):
+        return _text(str.__str__(key))
+    refusal = _Refusal(key, "keys must be strings")
+    refusal.steps.append(_step(key))
+    raise refusal
+
+
+def _step(key: object) -> str:
+    if isinstance(key, str):
+        return f".{key}" if key.isidentifier() and len(key) <= _SHOWN_KEY else f"[{key[:_SHOWN_KEY]!r}]"
+    return f"[{_shown(key)}]"
+
+
+def _shown(key: object) -> str:
+    try:
+        return repr(key)[:_SHOWN_KEY]
+    except Exception:  # noqa: BLE001 - a broken __repr__ must not hide the refusal that shows it
+        return type(key).__name__
+
+
+def _reduced(value: Any) -> Any:  # noqa: ANN401 - whatever people store
+    """One step towards JSON: an object as a value of one of the plain types, what is in it as it is."""
+    kind: type[object] = type(value)
+    form = _TEXT_FORMS.get(kind)
+    if form is not None:
+        return form(value)
+    try:
+        if is_model(kind):
+            return dump_model(value)
+        names = field_names(kind)
+        if names is not None:
+            return _fields(value, names)
+        if isinstance(value, Mapping):
+            return _items(value)
+    except _Refusal:
+        raise
+    except Exception as error:
+        raise _Refusal(value, f"reading it failed ({error!r})") from error
     if isinstance(value, (set, frozenset)):
-        items = _convert_list(value, value, path, depth, parents)  # pyright: ignore[reportUnknownArgumentType]
-        return sorted(cast("list[JSONValue]", items), key=canonical_json)
-    for base, form in _TEXT_FORMS.items():
-        if isinstance(value, base):
-            return form(value)
-    for base in (str, int, float, list, tuple):
+        return list(cast("Iterable[Any]", value))
+    for base, form in _SUBCLASS_FORMS.items():
         if isinstance(value, base):
             # Subclasses (namedtuple, numpy's float64, str with extras) are stored as what they are read back as.
-            plain = list(value) if base in (list, tuple) else base(value)  # type: ignore[arg-type,call-overload]
-            return _convert(plain, path, depth, parents)
-    raise SerializationError(
-        path, value=value, reason=f"{type(value).__module__}.{type(value).__qualname__} has no JSON form"
+            return form(value)
+    raise _Refusal(
+        value,
+        f"{kind.__module__}.{kind.__qualname__} has no JSON form (plain JSON values, attrs classes, dataclasses and "
+        "Pydantic models have one, and what `to_json` lists)",
     )
 
 
-_FIELD_NAMES: dict[type, tuple[str, ...] | None] = {}
+def _fields(value: object, names: tuple[str, ...]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name in names:
+        try:
+            fields[name] = getattr(value, name)
+        except AttributeError as error:
+            refusal = _Refusal(value, f"the field {name!r} was never set")
+            refusal.steps.append(_step(name))
+            raise refusal from error
+    return fields
 
 
-def _field_names(cls: type) -> tuple[str, ...] | None:
-    """The names of the fields of an attrs class, a dataclass or a Pydantic model; None for any other type."""
-    try:
-        return _FIELD_NAMES[cls]
-    except KeyError:
-        names: tuple[str, ...] | None = None
-        if attrs.has(cls):
-            names = tuple(field.name for field in attrs.fields(cls))
-        elif dataclasses.is_dataclass(cls):
-            names = tuple(field.name for field in dataclasses.fields(cls))
-        elif hasattr(cls, "__pydantic_fields__"):
-            names = tuple(cls.__pydantic_fields__)
-        _FIELD_NAMES[cls] = names
-        return names
+def _items(value: Mapping[Any, Any]) -> dict[Any, Any]:
+    pairs = list(value.items())
+    items = dict(pairs)
+    if len(items) != len(pairs):
+        raise _Refusal([key for key, _ in pairs], "two of its keys are the same")
+    return items
+
+
+@lru_cache(maxsize=1024)
+def field_names(cls: type) -> tuple[str, ...] | None:
+    """Return the names of the fields of an attrs class, a dataclass or a Pydantic model; None for any other type."""
+    if is_model(cls):
+        return model_fields(cls)
+    if attrs.has(cls):
+        return tuple(field.name for field in attrs.fields(cls))
+    if dataclasses.is_dataclass(cls):
+        return tuple(field.name for field in dataclasses.fields(cls))
+    return None
 
 
 def _bytes_form(value: bytes) -> str:
@@ -163,7 +284,17 @@ _TEXT_FORMS: dict[type, Callable[[Any], str]] = {
     datetime.datetime: datetime.datetime.isoformat,
     datetime.date: datetime.date.isoformat,
     uuid.UUID: str,
-    decimal.Decimal: str,
+    decimal.Decimal: decimal.Decimal.__str__,
     bytes: _bytes_form,
     pathlib.PurePath: pathlib.PurePath.as_posix,
+}
+
+# The base's own method: a subclass may show itself as something else (`class Shout(str): __str__ = str.upper`).
+_SUBCLASS_FORMS: dict[type, Callable[[Any], Any]] = {
+    **_TEXT_FORMS,
+    str: str.__str__,
+    int: int.__int__,
+    float: float.__float__,
+    list: list,
+    tuple: list,
 }

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 __all__ = ("JSONObject", "JSONValue")
 
-JSONValue: TypeAlias = "None | bool | int | float | str | list[JSONValue] | dict[str, JSONValue]"
+if TYPE_CHECKING:
+    JSONValue: TypeAlias = "bool | int | float | str | list[JSONValue] | dict[str, JSONValue] | None"
+else:
+    # What reads annotations while the program runs (attrs, cattrs, msgspec, Pydantic) cannot follow a recursive alias;
+    # so a field of a user's class that is declared as JSONValue is to them a field that may hold anything.
+    JSONValue: TypeAlias = Any
 """``None``, ``bool``, ``str``, ``int`` (64 bits), finite ``float``, ``list``, or ``dict`` with ``str`` keys."""
 
-JSONObject: TypeAlias = "dict[str, JSONValue]"
+JSONObject: TypeAlias = dict[str, JSONValue]
 """A JSON value that is a ``dict``."""

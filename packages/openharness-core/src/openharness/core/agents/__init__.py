@@ -1,0 +1,27 @@
+"""Agents as they are defined, and the context their functions are given."""
+
+from __future__ import annotations
+
+from openharness.core.agents._context import Context
+from openharness.core.agents._definition import (
+    AgentDefinition,
+    Guard,
+    OnError,
+    Prompt,
+    Reducer,
+    check_agent_name,
+    check_synchronous,
+    define_agent,
+)
+
+__all__ = (
+    "AgentDefinition",
+    "Context",
+    "Guard",
+    "OnError",
+    "Prompt",
+    "Reducer",
+    "check_agent_name",
+    "check_synchronous",
+    "define_agent",
+)

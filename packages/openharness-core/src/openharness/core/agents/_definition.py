@@ -1,0 +1,228 @@
+"""An agent: what activates it, what it asks its model, and what becomes of the answer."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar
+
+import attrs
+
+from openharness.core.agents._context import Context
+from openharness.core.errors import DefinitionError, InvalidValueError, UnknownNameError
+from openharness.core.interfaces import Provider
+from openharness.core.log import RESERVED_PREFIXES
+from openharness.core.patterns import Pattern, PatternLike, check_name, compile_pattern
+from openharness.core.templates import Template, compile_template
+
+if TYPE_CHECKING:
+    from openharness.core.values import JSONObject
+
+__all__ = (
+    "AgentDefinition",
+    "Guard",
+    "OnError",
+    "Prompt",
+    "Reducer",
+    "check_agent_name",
+    "check_synchronous",
+    "define_agent",
+)
+
+S = TypeVar("S")
+
+Guard: TypeAlias = Callable[[Context[S]], bool]
+"""Decides from the context, without waiting, whether an agent is activated."""
+
+Prompt: TypeAlias = str | Callable[[Context[S]], str]
+"""A template, or a function that makes the text from the context without waiting."""
+
+Reducer: TypeAlias = Callable[..., Any]
+"""Called as ``reducer(state, signal)`` or ``reducer(state, signal, context)``; changes the state in place and returns
+None, or returns a new one."""
+
+OnError: TypeAlias = Literal["fail", "continue"]
+"""What a failing agent does to the run."""
+
+_MAX_NAME: Final = 100
+
+
+def check_agent_name(name: object) -> str:
+    """Return ``name`` if an agent can have it: 1 to 100 characters, without white space, ``:``, ``*``, ``#`` and ``/``.
+
+    Raises:
+        DefinitionError: When it is not.
+    """
+    if (
+        isinstance(name, str)
+        and 0 < len(name) <= _MAX_NAME
+        and name.isprintable()
+        and not any(character in ":*#/" or character.isspace() for character in name)
+    ):
+        return name
+    raise DefinitionError(
+        f"An agent's name has 1 to {_MAX_NAME} printable characters without white space, ':', '*', '#' and '/', "
+        f"got {name!r}."
+    )
+
+
+def check_synchronous(function: object, role: str) -> None:
+    """Refuse coroutine functions and generators: a step never waits, so that its order is the order of the log.
+
+    Raises:
+        DefinitionError: The function is not a plain function.
+    """
+    if not callable(function):
+        raise DefinitionError(f"{role} must be a function, got {function!r}.")
+    call: Any = function if inspect.isroutine(function) else getattr(type(function), "__call__", function)
+    for unfit in (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction):
+        if unfit(function) or unfit(call):
+            raise DefinitionError(
+                f"{role} must be a plain function: steps never wait, so that a replay can repeat their order. "
+                f"Got {function!r}. Do what has to wait in a provider or a tool."
+            )
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class AgentDefinition(Generic[S]):
+    """An agent as it was defined. Made by `Harness.agent`.
+
+    Attributes:
+        name: The agent's name, where the definition says it (the decorator form does).
+        prompt: What is sent as the user's message.
+        system: What is sent as the system prompt.
+        activate_on: The signals that activate the agent; one match is enough.
+        emits: The signals it makes of its answer, with the payload ``{"agent": name, "output": answer}``.
+        when: The guard; without one every match activates.
+        updates: The state field that takes the answer.
+        provider: The agent's own provider; the run's where it is None.
+        model: The model's name.
+        max_tokens: The most tokens the answer may have.
+        temperature: Randomness from 0 on.
+        stop: Texts at which the answer ends.
+        seed: Makes sampling repeatable where the provider can.
+        timeout: Seconds one attempt may take.
+        retries: How often a request is sent again after an error that may pass.
+        retry_delay: Seconds before the first retry, doubled for each further one; a provider's own wish goes first.
+        on_error: ``"fail"``: the run fails with the agent. ``"continue"``: ``agent:error`` is all that happens.
+    """
+
+    name: str | None = None
+    prompt: Template | Callable[[Context[S]], str]
+    system: Template | Callable[[Context[S]], str] | None = None
+    activate_on: tuple[Pattern, ...]
+    emits: tuple[str, ...] = ()
+    when: Guard[S] | None = None
+    updates: str | None = None
+    provider: Provider | None = None
+    model: str | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    timeout: float | None = None
+    retries: int = 0
+    retry_delay: float = 0.5
+    on_error: OnError = "fail"
+
+    def fingerprint(self) -> JSONObject:
+        """Return how the agent is wired, as it is recorded with a run; its prompts and functions are not part of it."""
+        return {
+            "activate_on": [pattern.text for pattern in self.activate_on],
+            "emits": list(self.emits),
+            "updates": self.updates,
+        }
+
+
+def define_agent(  # noqa: PLR0913 - these are the options of an agent
+    *,
+    fields: Sequence[str] | None,
+    name: str | None,
+    prompt: Prompt[S],
+    system: Prompt[S] | None,
+    activate_on: PatternLike | Iterable[PatternLike],
+    emits: str | Iterable[str],
+    when: Guard[S] | None,
+    updates: str | None,
+    provider: Provider | None,
+    model: str | None,
+    max_tokens: int | None,
+    temperature: float | None,
+    stop: str | Iterable[str],
+    seed: int | None,
+    timeout: float | None,
+    retries: int,
+    retry_delay: float,
+    on_error: OnError,
+) -> AgentDefinition[S]:
+    """Check the options of an agent and return its definition.
+
+    Args:
+        fields: The fields of the state; None when they are not known.
+
+    Everything else as in `AgentDefinition`.
+
+    Raises:
+        DefinitionError: An option cannot work.
+    """
+    patterns = _several(activate_on)
+    if not patterns:
+        raise DefinitionError("activate_on must name at least one signal: an agent without one never runs.")
+    if when is not None:
+        check_synchronous(when, "when")
+    if updates is not None and fields is not None and updates not in fields:
+        raise UnknownNameError("state field", name=updates, known=fields, where="updates")
+    if provider is not None and not isinstance(provider, Provider):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidValueError("provider", value=provider, expected="a Provider")
+    _check_numbers(max_tokens=max_tokens, retries=retries)
+    _check_numbers(temperature=temperature, timeout=timeout, retry_delay=retry_delay)
+    if on_error not in ("fail", "continue"):
+        raise InvalidValueError("on_error", value=on_error, expected="'fail' or 'continue'")
+    return AgentDefinition(
+        name=None if name is None else check_agent_name(name),
+        prompt=_prompt(prompt, fields, "prompt"),
+        system=None if system is None else _prompt(system, fields, "system"),
+        activate_on=tuple(compile_pattern(pattern) for pattern in patterns),
+        emits=tuple(_emitted(signal) for signal in _several(emits)),
+        when=when,
+        updates=updates,
+        provider=provider,
+        model=model,
+        max_tokens=max_tokens,
+        temperature=temperature,
+        stop=tuple(_several(stop)),
+        seed=seed,
+        timeout=timeout,
+        retries=retries,
+        retry_delay=retry_delay,
+        on_error=on_error,
+    )
+
+
+def _several(given: Any) -> list[Any]:  # noqa: ANN401 - one or several of anything
+    return list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+
+
+def _emitted(name: object) -> str:
+    checked = check_name(name)
+    if checked.split(":")[0] in RESERVED_PREFIXES:
+        reserved = ", ".join(sorted(RESERVED_PREFIXES))
+        raise DefinitionError(f"emits cannot name {checked!r}: the first segments {reserved} belong to the harness.")
+    return checked
+
+
+def _prompt(prompt: Prompt[S], fields: Sequence[str] | None, role: str) -> Template | Callable[[Context[S]], str]:
+    if isinstance(prompt, str):
+        return compile_template(prompt, fields=fields)
+    check_synchronous(prompt, role)
+    return prompt
+
+
+def _check_numbers(**numbers: float | None) -> None:
+    for name, number in numbers.items():
+        whole = name in ("max_tokens", "retries")
+        kinds = (int,) if whole else (int, float)
+        least = 1 if name == "max_tokens" else 0
+        if number is not None and (isinstance(number, bool) or not isinstance(number, kinds) or not number >= least):
+            kind = "an integer" if whole else "a number"
+            raise InvalidValueError(name, value=number, expected=f"{kind} from {least} on")

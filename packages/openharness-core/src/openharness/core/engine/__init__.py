@@ -1,0 +1,42 @@
+"""The engine: the run loop, where arrivals come from, steps, recording and drift, each a module of its own.
+
+Imports go one way: arrivals, drift and requests know nothing of the others; the journal writes; the step decides; calls
+act; the loop joins them. What users see of it is `openharness.core.harness`.
+"""
+
+from __future__ import annotations
+
+from openharness.core.engine._arrivals import Arrival, ArrivalQueue
+from openharness.core.engine._calls import Calls
+from openharness.core.engine._drift import Difference, DriftReport
+from openharness.core.engine._journal import Journal
+from openharness.core.engine._loop import Listeners, StartOfRun, run_live, run_replay
+from openharness.core.engine._plan import AgentPlan, Limits, RunPlan, make_plan
+from openharness.core.engine._recorder import NoRecorder, Recorder, StoreRecorder
+from openharness.core.engine._step import Outcome, Stepper
+from openharness.core.engine._supervise import supervise
+from openharness.core.engine._transcript import Transcript
+
+__all__ = (
+    "AgentPlan",
+    "Arrival",
+    "ArrivalQueue",
+    "Calls",
+    "Difference",
+    "DriftReport",
+    "Journal",
+    "Limits",
+    "Listeners",
+    "NoRecorder",
+    "Outcome",
+    "Recorder",
+    "RunPlan",
+    "StartOfRun",
+    "Stepper",
+    "StoreRecorder",
+    "Transcript",
+    "make_plan",
+    "run_live",
+    "run_replay",
+    "supervise",
+)

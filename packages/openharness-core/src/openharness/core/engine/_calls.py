@@ -1,0 +1,168 @@
+"""Provider calls in flight: each pumps its events into the queue, and can be stopped at any time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from openharness.core.engine._arrivals import Arrival, Lane
+from openharness.core.engine._requests import error_payload, output_payload
+from openharness.core.errors import ProviderError
+from openharness.core.interfaces import (
+    Completed,
+    ProviderWarning,
+    RunContext,
+    TextDelta,
+    ThinkingDelta,
+    ToolCall,
+)
+from openharness.core.log import _names as names
+from openharness.core.values import to_json
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+    from openharness.core.engine._arrivals import ArrivalQueue
+    from openharness.core.engine._step import StartCall, StartTimer
+    from openharness.core.interfaces import ProviderEvent, ProviderOutput
+    from openharness.core.values import JSONObject, JSONValue
+
+__all__ = ("Calls",)
+
+_log = logging.getLogger("openharness")
+
+
+class Calls:
+    """The calls and timers of one run.
+
+    Args:
+        run_id: The run.
+        queue: Where everything arrives.
+        clock: The present time in milliseconds since the epoch.
+    """
+
+    def __init__(self, run_id: str, queue: ArrivalQueue, clock: Callable[[], int]) -> None:
+        self._run_id = run_id
+        self._queue = queue
+        self._clock = clock
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timers: set[asyncio.TimerHandle] = set()
+
+    def start(self, effect: StartCall) -> None:
+        """Send a request; its events arrive from now on."""
+        task = asyncio.get_running_loop().create_task(self._pump(effect), name=f"openharness {effect.call}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def start_timer(self, effect: StartTimer) -> None:
+        """Let a retry arrive later."""
+
+        def arrive() -> None:
+            self._timers.discard(handle)
+            payload: JSONObject = {"call": effect.call, "delay_ms": round(effect.delay * 1000)}
+            self._queue.put(
+                Arrival(name=names.PROVIDER_RETRY, payload=payload, timestamp=self._clock(), call=effect.call)
+            )
+
+        handle = asyncio.get_running_loop().call_later(effect.delay, arrive)
+        self._timers.add(handle)
+
+    async def stop(self, timeout: float) -> None:
+        """Stop everything and wait until providers have given back what they hold, at most ``timeout`` seconds."""
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        tasks = set(self._tasks)
+        if not tasks:
+            return
+        for task in tasks:
+            task.cancel()
+        _, pending = await asyncio.wait(tasks, timeout=timeout)
+        for task in pending:
+            _log.warning("%s did not stop within %g s of being cancelled", task.get_name(), timeout)
+
+    async def _pump(self, effect: StartCall) -> None:
+        lane = Lane(self._queue)
+        definition = effect.agent.definition
+        try:
+            async with asyncio.timeout(definition.timeout) as limit:
+                output = await self._drive(effect, lane)
+            await self._put(lane, effect.call, names.PROVIDER_END, {"call": effect.call, "output": output})
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            if isinstance(error, TimeoutError) and limit.expired():
+                error = ProviderError(  # noqa: PLW2901 - what is recorded is our own limit
+                    f"the call took longer than {definition.timeout:g} s", kind="timeout", retryable=True
+                )
+            payload: JSONObject = {"call": effect.call, "error": error_payload(error)}
+            await self._put(lane, effect.call, names.PROVIDER_ERROR, payload)
+            if not isinstance(error, Exception):
+                raise
+
+    async def _drive(self, effect: StartCall, lane: Lane) -> JSONObject:
+        """Take the events of one request to the end, and return the answer as the log holds it."""
+        provider = effect.agent.provider
+        if provider is None:
+            raise ProviderError(f"agent {effect.agent.name!r} has no provider", kind="configuration")
+        context = RunContext(
+            run_id=self._run_id,
+            agent=effect.agent.name,
+            activation=effect.activation,
+            call=effect.call,
+            attempt=effect.attempt,
+        )
+        events = provider.run(effect.request, context)
+        try:
+            return await self._consume(effect.call, events, lane)
+        finally:
+            await events.aclose()
+
+    async def _consume(self, call: str, events: AsyncGenerator[ProviderEvent, None], lane: Lane) -> JSONObject:
+        text: list[str] = []
+        output: ProviderOutput | None = None
+        tools = 0
+        async for event in events:
+            if output is not None:
+                raise ProviderError(f"the provider went on after Completed, with {event!r}", kind="protocol")
+            if isinstance(event, TextDelta):
+                if event.text:
+                    text.append(event.text)
+                    await self._put(lane, call, names.TEXT_DELTA, {"call": call, "text": _text(event.text)})
+            elif isinstance(event, ThinkingDelta):
+                if event.text:
+                    await self._put(lane, call, names.THINKING_DELTA, {"call": call, "text": _text(event.text)})
+            elif isinstance(event, ToolCall):
+                payload: Any = {"call": call, "index": tools, "id": event.id, "name": event.name}
+                await self._put(lane, call, names.TOOL_CALL, {**payload, "arguments": _json(event.arguments)})
+                tools += 1
+            elif isinstance(event, ProviderWarning):
+                payload = {"call": call, "message": event.message, "data": _json(event.data)}
+                await self._put(lane, call, names.PROVIDER_WARNING, payload)
+            elif isinstance(event, Completed):  # pyright: ignore[reportUnnecessaryIsInstance] - providers are not checked
+                output = event.output
+            else:
+                raise ProviderError(f"the provider yielded {event!r}, which is no event", kind="protocol")
+        if output is None:
+            raise ProviderError("the provider ended without Completed", kind="protocol")
+        if text and "".join(text) != output.content:
+            raise ProviderError("the text of Completed is not what the deltas said", kind="protocol")
+        _text(output.content)
+        return output_payload(output)
+
+    async def _put(self, lane: Lane, call: str, name: str, payload: JSONObject) -> None:
+        await lane.put(Arrival(name=name, payload=payload, timestamp=self._clock(), call=call, lane=lane))
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return str(value)
+    raise ProviderError(f"the provider sent {value!r} where text belongs", kind="protocol")
+
+
+def _json(value: object) -> JSONValue:
+    try:
+        return to_json(value)
+    except ValueError as error:
+        raise ProviderError(f"the provider sent what cannot be recorded: {error}", kind="protocol") from error

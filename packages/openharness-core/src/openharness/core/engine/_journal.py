@@ -1,0 +1,72 @@
+"""The log a run writes as it goes: positions, ids, times, the fold, and the comparison with a recording."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from openharness.core.log import RunFold
+from openharness.core.records import Signal, SignalSource, signal_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ("Journal",)
+
+
+class Journal:
+    """Gives every signal its place.
+
+    Attributes:
+        run_id: The run whose ids the signals have.
+        fold: What the log written so far means.
+        signals: The whole log.
+        now: The time of the present step in milliseconds since the epoch.
+    """
+
+    def __init__(self, run_id: str, *, check: Callable[[Signal], Signal] | None = None) -> None:
+        self.run_id = run_id
+        self.fold = RunFold()
+        self.signals: list[Signal] = []
+        self.now = 0
+        self._check = check
+        self._drained = 0
+
+    def begin_step(self, timestamp: int) -> None:
+        """Set the time of all signals of the step; it never goes back."""
+        self.now = max(self.now, timestamp)
+
+    def append(
+        self,
+        name: str,
+        payload: Any,  # noqa: ANN401 - a JSON value
+        *,
+        parent: str | None,
+        agent: str | None = None,
+        provider: str | None = None,
+        activation: str | None = None,
+    ) -> Signal:
+        """Write the next signal and return it: in a replay the recorded one, after comparing it with this.
+
+        Raises:
+            ReplayDriftError: The recording has something else here.
+        """
+        seq = len(self.signals)
+        signal = Signal(
+            signal_id(self.run_id, seq),
+            name=name,
+            payload=payload,
+            timestamp=self.now,
+            seq=seq,
+            source=SignalSource(agent, provider, parent, activation),
+        )
+        if self._check is not None:
+            signal = self._check(signal)
+        self.signals.append(signal)
+        self.fold.apply(signal)
+        return signal
+
+    def drain(self) -> list[Signal]:
+        """Return the signals written since the last call."""
+        fresh = self.signals[self._drained :]
+        self._drained = len(self.signals)
+        return fresh

@@ -1,0 +1,219 @@
+"""Everything a run needs to know before it begins."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+import attrs
+
+from openharness.core.agents import AgentDefinition, Context, Reducer, check_agent_name, check_synchronous
+from openharness.core.errors import DefinitionError, InvalidValueError, UnknownNameError
+from openharness.core.log import INERT, STREAMING, state_changed
+from openharness.core.log import _names as names
+from openharness.core.patterns import Pattern, PatternIndex, compile_pattern
+from openharness.core.state import StateSchema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from openharness.core.interfaces import Provider
+    from openharness.core.patterns import PatternLike
+    from openharness.core.values import JSONObject
+
+__all__ = ("AgentPlan", "Limits", "RunPlan", "make_plan")
+
+S = TypeVar("S")
+
+MAX_ACTIVATIONS: Final = 1_000
+MAX_DEPTH: Final = 100
+
+
+@attrs.frozen(eq=False)
+class AgentPlan(Generic[S]):
+    """An agent of a run: its name, its definition, and its provider (None in a replay, where none is ever called)."""
+
+    name: str
+    definition: AgentDefinition[S]
+    provider: Provider | None
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """What stops a run that would not stop by itself.
+
+    Attributes:
+        max_activations: How many activations one run may have.
+        max_depth: How many activations may cause one another in a row.
+        max_concurrency: How many activations may run at once; None means any number.
+    """
+
+    max_activations: int = MAX_ACTIVATIONS
+    max_depth: int = MAX_DEPTH
+    max_concurrency: int | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """Check the numbers."""
+        for name in ("max_activations", "max_depth", "max_concurrency"):
+            value = getattr(self, name)
+            if value is None and name == "max_concurrency":
+                continue
+            if type(value) is not int or value < 1:
+                raise InvalidValueError(name, value=value, expected="an integer from 1 on")
+
+
+@attrs.frozen(eq=False)
+class ReducerPlan:
+    """A reducer: the pattern it was given for, and the function called with state, signal and context."""
+
+    pattern: str
+    function: Callable[[Any, Any, Any], Any]
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class RunPlan(Generic[S]):
+    """A run before it begins.
+
+    Attributes:
+        schema: The type of the state.
+        agents: All agents, in the order in which they are asked.
+        reducers: Finds the reducers of a signal.
+        end_when: Stops new activations once it is true.
+        limits: The run's limits.
+        interactive: Whether signals come from outside until the run is told to finish.
+    """
+
+    schema: StateSchema[S]
+    agents: tuple[AgentPlan[S], ...]
+    reducers: PatternIndex[ReducerPlan]
+    end_when: Callable[[Context[S]], bool] | None
+    limits: Limits
+    interactive: bool
+    _matching: PatternIndex[int]
+    _streaming: PatternIndex[int]
+
+    def agents_for(self, name: str) -> list[AgentPlan[S]]:
+        """Return the agents a signal may activate, each once, in the order in which they are asked."""
+        if name in INERT:
+            return []
+        found = (self._streaming if name in STREAMING else self._matching).lookup(name)
+        if len(found) < 2:  # noqa: PLR2004 - one agent is in order and no duplicate
+            return [self.agents[index] for index in found]
+        return [self.agents[index] for index in sorted(set(found))]
+
+    def fingerprint(self) -> JSONObject:
+        """Return how the agents are wired, by name, in order."""
+        return {agent.name: agent.definition.fingerprint() for agent in self.agents}
+
+
+def make_plan(  # noqa: PLR0913 - what a run is made of
+    *,
+    schema: StateSchema[S],
+    fields: Sequence[str],
+    agents: Mapping[str, AgentDefinition[S]] | Sequence[AgentDefinition[S]],
+    reducers: Mapping[PatternLike, Reducer] | None,
+    end_when: Callable[[Context[S]], bool] | None,
+    limits: Limits,
+    interactive: bool,
+    provider_of: Callable[[AgentDefinition[S]], Provider | None],
+) -> RunPlan[S]:
+    """Check how everything fits together and return the plan.
+
+    Args:
+        schema: The type of the state.
+        fields: The fields of the state at the beginning.
+        agents: Agents by name, or agents that were named when they were defined.
+        reducers: Functions by the pattern of the signals they take.
+        end_when: See `RunPlan`.
+        limits: See `RunPlan`.
+        interactive: See `RunPlan`.
+        provider_of: Tells the provider an agent will use.
+
+    Raises:
+        DefinitionError: Something cannot work: a pattern that no signal of this run can match, an unknown field, a
+            function that waits.
+    """
+    named = [AgentPlan(name, agent, provider_of(agent)) for name, agent in _named(agents)]
+    if end_when is not None:
+        check_synchronous(end_when, "end_when")
+    matching: PatternIndex[int] = PatternIndex()
+    streaming: PatternIndex[int] = PatternIndex()
+    for index, agent in enumerate(named):
+        if agent.definition.updates is not None and agent.definition.updates not in fields:
+            raise UnknownNameError("state field", name=agent.definition.updates, known=fields, where=f"{agent.name}.updates")
+        for pattern in agent.definition.activate_on:
+            matching.add(pattern, index)
+            if pattern.is_literal:
+                streaming.add(pattern, index)
+    reduced: PatternIndex[ReducerPlan] = PatternIndex()
+    patterns = [(pattern, f"activate_on of agent {agent.name!r}") for agent in named for pattern in agent.definition.activate_on]
+    for source, function in (reducers or {}).items():
+        pattern = compile_pattern(source)
+        if pattern.is_literal and pattern.text == names.HARNESS_END:
+            raise DefinitionError("A reducer for 'harness:end' could never be seen: the state is final before it.")
+        reduced.add(pattern, ReducerPlan(pattern.text, _three_arguments(function)))
+        patterns.append((pattern, "reducers"))
+    if not interactive:
+        _check_reachable(patterns, _possible_names(named, fields), open_fields=schema.fields is None)
+    return RunPlan(
+        schema=schema,
+        agents=tuple(named),
+        reducers=reduced,
+        end_when=end_when,
+        limits=limits,
+        interactive=interactive,
+        matching=matching,
+        streaming=streaming,
+    )
+
+
+def _named(
+    agents: Mapping[str, AgentDefinition[S]] | Sequence[AgentDefinition[S]],
+) -> list[tuple[str, AgentDefinition[S]]]:
+    if isinstance(agents, AgentDefinition) or not hasattr(agents, "__iter__"):
+        raise InvalidValueError("agents", value=agents, expected="a mapping of names to agents, or a sequence of them")
+    pairs: list[tuple[Any, Any]] = (
+        list(agents.items()) if hasattr(agents, "items") else [(getattr(agent, "name", None), agent) for agent in agents]  # type: ignore[union-attr]
+    )
+    seen: set[str] = set()
+    for name, agent in pairs:
+        if not isinstance(agent, AgentDefinition):
+            raise InvalidValueError(f"agents[{name!r}]", value=agent, expected="what harness.agent returned")
+        if name is None:
+            raise DefinitionError(
+                "An agent in a sequence needs a name: define it with the decorator, with name=, or give a mapping."
+            )
+        if check_agent_name(name) in seen:
+            raise DefinitionError(f"Two agents are called {name!r}; signals could not tell them apart.")
+        seen.add(name)
+    return pairs
+
+
+def _three_arguments(function: Reducer) -> Callable[[Any, Any, Any], Any]:
+    check_synchronous(function, "A reducer")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # builtins without a signature
+        return lambda state, signal, _: function(state, signal)
+    for count in (3, 2):
+        try:
+            signature.bind(*range(count))
+        except TypeError:
+            continue
+        return function if count == 3 else (lambda state, signal, _: function(state, signal))  # noqa: PLR2004
+    raise DefinitionError(f"A reducer takes (state, signal) or (state, signal, context), got {function!r}{signature}.")
+
+
+def _possible_names(agents: Iterable[AgentPlan[Any]], fields: Iterable[str]) -> set[str]:
+    built_in = {value for key, value in vars(names).items() if key.isupper() and isinstance(value, str)}
+    emitted = {signal for agent in agents for signal in agent.definition.emits}
+    return built_in | emitted | {state_changed(field) for field in fields}
+
+
+def _check_reachable(patterns: Iterable[tuple[Pattern, str]], possible: set[str], *, open_fields: bool) -> None:
+    for pattern, where in patterns:
+        if open_fields and pattern.text.startswith("state:"):
+            continue  # Fields of a plain dict may appear while the run goes on.
+        if not any(pattern.matches(name) for name in possible):
+            kind = "signal" if isinstance(pattern.source, str) else "signal matching"
+            raise UnknownNameError(kind, name=pattern.text, known=sorted(possible), where=where)

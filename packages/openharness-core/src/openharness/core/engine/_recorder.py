@@ -1,0 +1,62 @@
+"""Writes the log into a signal store while the run goes on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from openharness.core.storage import pool_signal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from openharness.core.interfaces import SignalStore
+    from openharness.core.records import LogEntry, Outcome, Signal
+
+__all__ = ("NoRecorder", "Recorder", "StoreRecorder")
+
+
+class Recorder(Protocol):
+    """Where the log goes."""
+
+    async def write(self, signals: Sequence[Signal]) -> None:
+        """Make signals durable."""
+
+    async def finalize(self, outcome: Outcome, duration_ms: int) -> None:
+        """Close the log."""
+
+
+class NoRecorder:
+    """Keeps nothing: for runs without a signal store, and for replays."""
+
+    async def write(self, signals: Sequence[Signal]) -> None:
+        """Do nothing."""
+
+    async def finalize(self, outcome: Outcome, duration_ms: int) -> None:
+        """Do nothing."""
+
+
+class StoreRecorder:
+    """Writes to one recording of a signal store, each message once."""
+
+    def __init__(self, store: SignalStore, recording_id: str) -> None:
+        self._store = store
+        self._recording_id = recording_id
+        self._known: set[str] = set()
+
+    async def write(self, signals: Sequence[Signal]) -> None:
+        """Append signals, with the blobs they are the first to refer to; durable when it returns."""
+        if not signals:
+            return
+        entries: list[LogEntry] = []
+        fresh: set[str] = set()
+        for signal in signals:
+            blobs, pooled = pool_signal(signal, lambda name: name in self._known or name in fresh)  # noqa: B023
+            fresh.update(blob.digest for blob in blobs)
+            entries += blobs
+            entries.append(pooled)
+        await self._store.append(self._recording_id, entries)
+        self._known |= fresh
+
+    async def finalize(self, outcome: Outcome, duration_ms: int) -> None:
+        """Close the recording with the outcome of the run."""
+        await self._store.finalize(self._recording_id, outcome=outcome, duration_ms=duration_ms)

@@ -1,0 +1,121 @@
+"""Requests as they stand in the log, and as providers are given them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from openharness.core.errors import ProviderError
+from openharness.core.interfaces import Message, ProviderRequest
+from openharness.core.values import JSONObject, JSONValue, digest, to_json
+
+if TYPE_CHECKING:
+    from openharness.core.agents import AgentDefinition
+    from openharness.core.interfaces import ProviderOutput
+
+__all__ = ("call_id", "error_payload", "output_payload", "provider_error", "provider_request", "request_digest", "request_json")
+
+_OPTIONS = ("model", "max_tokens", "temperature", "seed")
+
+
+def call_id(activation: str, *, turn: int, attempt: int) -> str:
+    """Return the identity of a request: ``analyzer#1/0/0``."""
+    return f"{activation}/{turn}/{attempt}"
+
+
+def request_json(definition: AgentDefinition[Any], *, prompt: str, system: str | None) -> JSONObject:
+    """Return a request as the log holds it: messages (the system prompt first), then what the agent sets."""
+    messages: list[JSONValue] = [{"role": "user", "content": prompt}]
+    if system is not None:
+        messages.insert(0, {"role": "system", "content": system})
+    request: JSONObject = {"messages": messages}
+    for option in _OPTIONS:
+        value = getattr(definition, option)
+        if value is not None:
+            request[option] = value
+    if definition.stop:
+        request["stop"] = list(definition.stop)
+    return request
+
+
+def request_digest(request: JSONObject) -> str:
+    """Return the digest that identifies a request: over its parameters and the digests of its messages and tools."""
+    short = dict(request)
+    for key in ("messages", "tools"):
+        items = request.get(key)
+        if isinstance(items, list):
+            short[key] = [digest(item) for item in items]
+    return digest(short)
+
+
+def provider_request(request: JSONObject) -> ProviderRequest:
+    """Return a request of the log as the object a provider is given."""
+    fields: dict[str, Any] = {key: value for key, value in request.items() if key != "messages"}
+    messages = cast("list[dict[str, Any]]", request["messages"])
+    system = [message["content"] for message in messages if message["role"] == "system"]
+    return ProviderRequest(
+        messages=tuple(Message(message["role"], message["content"]) for message in messages if message["role"] != "system"),
+        system=system[0] if system else None,
+        **fields,
+    )
+
+
+def output_payload(output: ProviderOutput) -> JSONObject:
+    """Return an answer as the log holds it; what is absent is left out.
+
+    Raises:
+        ProviderError: The provider's answer is not made of JSON values.
+    """
+    usage = output.usage
+    payload: dict[str, Any] = {
+        "content": output.content,
+        "thinking": output.thinking,
+        "stop_reason": output.stop_reason,
+        "model": output.model,
+        "request_id": output.request_id,
+        "usage": {
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+            "cached_tokens": usage.cached_tokens,
+            "cost": usage.cost,
+        },
+        "data": output.data,
+    }
+    try:
+        return cast("JSONObject", to_json({key: value for key, value in payload.items() if value is not None}))
+    except ValueError as error:
+        raise ProviderError(f"the provider's answer cannot be recorded: {error}", kind="protocol") from error
+
+
+def error_payload(error: BaseException) -> JSONObject:
+    """Return a provider's failure as the log holds it."""
+    if not isinstance(error, ProviderError):
+        message = f"{type(error).__name__}: {error}"
+        return {"kind": "error", "type": type(error).__name__, "message": message, "retryable": False}
+    payload: dict[str, Any] = {
+        "kind": error.kind,
+        "type": type(error).__name__,
+        "message": error.message,
+        "retryable": bool(error.retryable),
+        "status": error.status,
+        "retry_after": error.retry_after,
+        "data": error.data,
+    }
+    try:
+        return cast("JSONObject", to_json({key: value for key, value in payload.items() if value is not None}))
+    except ValueError:
+        # The failure itself must reach the log even when what the provider attached to it cannot.
+        payload |= {"data": repr(error.data), "retry_after": None, "status": None}
+        return cast("JSONObject", to_json({key: value for key, value in payload.items() if value is not None}))
+
+
+def provider_error(payload: JSONObject) -> ProviderError:
+    """Return the error that `error_payload` wrote, as far as the log holds it."""
+    fields = cast("dict[str, Any]", payload)
+    return ProviderError(
+        fields["message"],
+        kind=fields["kind"],
+        status=fields.get("status"),
+        retryable=fields["retryable"],
+        retry_after=fields.get("retry_after"),
+        data=fields.get("data"),
+    )

@@ -1,0 +1,107 @@
+"""The typed view of a run's state, and how changes come into it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from openharness.core.errors import SerializationError, UnknownNameError
+from openharness.core.log import Change, RunFold, find_changes
+from openharness.core.state import StateSchema
+from openharness.core.values import dump_json, to_json
+
+if TYPE_CHECKING:
+    from openharness.core.values import JSONObject, JSONValue
+
+__all__ = ("StateView",)
+
+S = TypeVar("S")
+
+
+class StateView(Generic[S]):
+    """Shows the fold's state as an object of the user's type.
+
+    The JSON in the fold is the state; objects are made of it, so that what a function does to an object it was only
+    shown cannot get into the state unnoticed.
+    """
+
+    def __init__(self, schema: StateSchema[S], fold: RunFold) -> None:
+        self._schema = schema
+        self._fold = fold
+        self._object: S | None = None
+        self._of: JSONObject | None = None
+        self._shown = False
+
+    def get(self) -> S:
+        """Return the state as an object, for reading."""
+        self._shown = True
+        if self._object is None or self._of is not self._fold.state:
+            self._object = self._schema.load(self._fold.state)
+            self._of = self._fold.state
+        return self._object
+
+    def verify_unchanged(self) -> None:
+        """Make sure that nobody changed the object since the last call.
+
+        Raises:
+            SerializationError: Somebody did; the state itself is as it was, and the next `get` makes a new object.
+        """
+        if not self._shown:
+            return
+        self._shown = False
+        shown, self._object, state = self._object, None, self._fold.state
+        if dump_json(self._schema.dump(shown)) != dump_json(state):
+            raise SerializationError(
+                "state", value=shown, reason="it was changed by a function that may only look at it; use a reducer"
+            )
+        self._object = shown
+
+    def committed(self) -> None:
+        """Keep the object of the last changes: they have been written, and the fold's state is what it shows."""
+        self._of = self._fold.state
+
+    def changes_by(self, reduced: object, draft: S) -> list[Change]:
+        """Return the changes a reducer made.
+
+        Args:
+            reduced: What it returned: a new state, or None when it changed the draft in place.
+            draft: The object it was given, from `draft`.
+
+        Raises:
+            SerializationError: The state it made is none of this type, or cannot be stored.
+        """
+        new = self._schema.dump(draft if reduced is None else reduced)
+        return self._accept(new)
+
+    def draft(self) -> S:
+        """Return the state as an object that a reducer may change; it is shown to nobody else."""
+        draft = self.get()
+        self._object = None
+        self._shown = False
+        return draft
+
+    def changes_of_field(self, field: str, value: JSONValue) -> list[Change]:
+        """Return the changes that give a field a value.
+
+        Raises:
+            UnknownNameError: There is no such field.
+            SerializationError: The value does not fit the field's type.
+        """
+        fields = self._schema.fields
+        if fields is not None and field not in fields:
+            raise UnknownNameError("state field", name=field, known=fields, where="updates")
+        return self._accept({**self._fold.state, field: to_json(value, path=f"state.{field}")})
+
+    def _accept(self, new: JSONObject) -> list[Change]:
+        old = self._fold.state
+        if dump_json(new) == dump_json(old):
+            return []
+        # What is written to the log must also be readable as the user's type.
+        self._object = self._schema.load(new)
+        self._of = None
+        changes = [Change((field,), "remove") for field in old if field not in new]
+        for field, value in new.items():
+            if field in old:
+                changes += find_changes(field, old[field], value)
+            else:
+                changes.append(Change((field,), "set", value))
+        return changes

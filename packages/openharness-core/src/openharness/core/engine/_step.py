@@ -1,0 +1,487 @@
+"""A step: everything that one arrival causes, done at once and without waiting."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, cast
+
+import attrs
+
+from openharness.core.agents import Context
+from openharness.core.engine._requests import (
+    call_id,
+    provider_error,
+    provider_request,
+    request_digest,
+    request_json,
+)
+from openharness.core.engine._state import StateView
+from openharness.core.errors import (
+    AgentError,
+    HarnessTimeoutError,
+    LimitExceededError,
+    OpenHarnessError,
+    RunCancelledError,
+    RunError,
+    SerializationError,
+)
+from openharness.core.log import _names as names
+from openharness.core.log import state_changed
+from openharness.core.records import RunStatus
+from openharness.core.templates import Template
+from openharness.core.values import copy_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from openharness.core.engine._arrivals import Arrival
+    from openharness.core.engine._journal import Journal
+    from openharness.core.engine._plan import AgentPlan, RunPlan
+    from openharness.core.interfaces import ProviderRequest
+    from openharness.core.log import Change, OpenActivation
+    from openharness.core.records import Signal
+    from openharness.core.values import JSONObject, JSONValue
+
+__all__ = ("Effect", "Outcome", "StartCall", "StartTimer", "Stepper")
+
+S = TypeVar("S")
+
+_log = logging.getLogger("openharness")
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class StartCall:
+    """To be done once the log is durable: send a request."""
+
+    call: str
+    attempt: int
+    activation: str
+    agent: AgentPlan[Any]
+    request: ProviderRequest
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class StartTimer:
+    """To be done once the log is durable: wait, and then let a retry arrive."""
+
+    call: str
+    delay: float
+
+
+Effect: TypeAlias = StartCall | StartTimer
+"""What a step asks to be done outside of it."""
+
+
+@attrs.frozen
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        status: Its status.
+        error: What it raises; None when it completed.
+    """
+
+    status: RunStatus
+    error: RunError | None = None
+
+
+class _RunFailed(Exception):  # noqa: N818 - it is control flow, not an error anybody sees
+    """Ends the step at once: the run is over."""
+
+    def __init__(self, status: RunStatus, error: RunError, parent: Signal) -> None:
+        super().__init__(str(error))
+        self.status = status
+        self.error = error
+        self.parent = parent
+
+
+@attrs.define(eq=False)
+class _Queued:
+    """A signal that was written and not looked at yet, with the causal depth of what it may activate."""
+
+    signal: Signal
+    depth: int
+
+
+class Stepper(Generic[S]):
+    """Takes arrivals one at a time; the same arrivals in the same order always give the same log.
+
+    Attributes:
+        outcome: How the run ended; None while it goes on.
+    """
+
+    def __init__(self, plan: RunPlan[S], journal: Journal) -> None:
+        self._plan = plan
+        self._journal = journal
+        self._fold = journal.fold
+        self._view = StateView(plan.schema, journal.fold)
+        self._by_name = {agent.name: agent for agent in plan.agents}
+        self._queue: deque[_Queued] = deque()
+        self._effects: list[Effect] = []
+        self._waiting: deque[str] = deque()
+        self._running = 0
+        self._depth = 0
+        self._triggers: dict[str, Signal] = {}
+        self._input: JSONValue = None
+        self.outcome: Outcome | None = None
+
+    def take(self, arrival: Arrival) -> tuple[Signal | None, list[Effect]]:
+        """Do everything an arrival causes, to the end.
+
+        Returns:
+            The arrival's own signal (None when it was too late to matter), and what is to be done outside.
+
+        Raises:
+            ReplayDriftError: The log is compared with a recording that has something else.
+        """
+        self._journal.begin_step(arrival.timestamp)
+        self._effects = []
+        signal = None
+        try:
+            signal = self._begin(arrival)
+            if signal is not None:
+                self._work()
+        except _RunFailed as failed:
+            self._queue.clear()
+            self._waiting.clear()
+            self._effects = []
+            self._end(failed.status, failed.error, failed.parent)
+        return signal, self._effects
+
+    def _work(self) -> None:
+        while True:
+            while self._queue:
+                queued = self._queue.popleft()
+                self._depth = queued.depth
+                self._process(queued.signal)
+            if not self._fill_slot():
+                break
+        fold = self._fold
+        if not fold.activations and (not self._plan.interactive or fold.finished):
+            self._end(RunStatus.COMPLETED, None, self._journal.signals[-1])
+
+    def _end(self, status: RunStatus, error: RunError | None, parent: Signal) -> None:
+        described = None if error is None else {"type": type(error).__name__, "message": str(error)}
+        payload = {"status": status.value, "error": described, "terminated_early": self._fold.ending}
+        self._journal.append(names.HARNESS_END, payload, parent=parent.id)
+        self.outcome = Outcome(status, error)
+
+    # What an arrival means before anybody else has looked at it.
+
+    def _begin(self, arrival: Arrival) -> Signal | None:
+        self._depth = 0
+        if arrival.call is not None:
+            return self._answered(arrival)
+        signal = self._write(arrival.name, arrival.payload, parent=None)
+        if arrival.name == names.HARNESS_START:
+            self._input = copy_json(self._fold.input)
+        if arrival.name == names.HARNESS_TIMEOUT:
+            timeout = cast("dict[str, Any]", arrival.payload)["timeout"]
+            raise _RunFailed(RunStatus.TIMED_OUT, HarnessTimeoutError(timeout=timeout), signal)
+        if arrival.name == names.HARNESS_CANCELLED:
+            raise _RunFailed(RunStatus.CANCELLED, RunCancelledError(), signal)
+        return signal
+
+    def _answered(self, arrival: Arrival) -> Signal | None:
+        if arrival.name == names.PROVIDER_RETRY:
+            return self._retry_is_due(arrival)
+        call = self._fold.calls.get(cast("str", arrival.call))
+        if call is None:
+            return None
+        activation = self._fold.activations[call.activation]
+        self._depth = activation.depth
+        signal = self._write(
+            arrival.name,
+            arrival.payload,
+            parent=self._journal.signals[call.started].id,
+            agent=activation.agent,
+            provider=activation.provider,
+            activation=activation.id,
+        )
+        if arrival.name == names.PROVIDER_END:
+            self._complete(activation, signal, call.id, "".join(call.thinking))
+        elif arrival.name == names.PROVIDER_ERROR:
+            self._provider_failed(activation, signal)
+        return signal
+
+    def _complete(self, activation: OpenActivation, end: Signal, call: str, thinking: str) -> None:
+        content = cast("JSONValue", end.payload["output"]["content"])
+        agent = self._by_name[activation.agent]
+        if thinking:
+            self._tell(activation, names.THINKING_COMPLETE, {"call": call, "text": thinking}, end)
+        self._tell(activation, names.TEXT_COMPLETE, {"call": call, "text": content}, end)
+        self._running -= 1
+        self._triggers.pop(activation.id, None)
+        field = agent.definition.updates
+        if field is not None:
+            try:
+                changes = self._view.changes_of_field(field, content)
+            except OpenHarnessError as error:
+                self._agent_failed(agent, activation.id, "update", error, end)
+                return
+            self._change(changes, end, agent=agent.name, activation=activation.id)
+        self._tell(activation, names.AGENT_COMPLETED, {"agent": agent.name, "activation": activation.id}, end)
+        for name in agent.definition.emits:
+            self._tell(activation, name, {"agent": agent.name, "output": content}, end)
+
+    def _provider_failed(self, activation: OpenActivation, signal: Signal) -> None:
+        agent = self._by_name[activation.agent]
+        error = provider_error(signal.payload["error"])
+        retries = agent.definition.retries
+        if error.retryable and activation.attempt < retries:
+            delay = error.retry_after
+            if delay is None:
+                delay = agent.definition.retry_delay * 2**activation.attempt
+            following = call_id(activation.id, turn=0, attempt=activation.attempt + 1)
+            self._effects.append(StartTimer(call=following, delay=delay))
+            return
+        self._running -= 1
+        self._triggers.pop(activation.id, None)
+        self._agent_failed(agent, activation.id, "provider", error, signal, message=error.message)
+
+    def _retry_is_due(self, arrival: Arrival) -> Signal | None:
+        call = cast("str", arrival.call)
+        activation = self._fold.activations.get(call.rsplit("/", 2)[0])
+        if activation is None or not activation.waits_for_retry:
+            return None
+        self._depth = activation.depth
+        signal = self._write(
+            arrival.name,
+            arrival.payload,
+            parent=self._journal.signals[activation.activated].id,
+            agent=activation.agent,
+            provider=activation.provider,
+            activation=activation.id,
+        )
+        self._send(activation, cast("JSONObject", activation.request), activation.attempt + 1, signal)
+        return signal
+
+    # What a signal means to reducers, end_when and agents.
+
+    def _process(self, signal: Signal) -> None:
+        reducers = self._plan.reducers.lookup(signal.name)
+        agents = self._plan.agents_for(signal.name)
+        end_when = None if self._fold.ending else self._plan.end_when
+        if not reducers and not agents and end_when is None:
+            return
+        # Users' functions are shown a copy: the log must not change under a function that keeps a list and extends it.
+        signal = attrs.evolve(signal, payload=copy_json(signal.payload))
+        for reducer in reducers:
+            draft = self._view.draft()
+            try:
+                reduced = reducer.function(draft, signal, self._context(signal, purpose=f"reducer/{reducer.pattern}"))
+                changes = self._view.changes_by(reduced, draft)
+            except Exception as error:  # noqa: BLE001 - the user's function may raise anything
+                self._failed("reducer", f"The reducer for {reducer.pattern!r}", error, signal)
+            self._change(changes, signal, agent=signal.source.agent, activation=signal.source.activation)
+        if end_when is not None:
+            self._check_end(end_when, signal)
+        for agent in agents:
+            self._consider(agent, signal)
+
+    def _check_end(self, end_when: Callable[[Context[S]], bool], signal: Signal) -> None:
+        try:
+            ends = bool(end_when(self._context(signal, purpose="end_when")))
+            self._view.verify_unchanged()
+        except Exception as error:  # noqa: BLE001 - the user's function may raise anything
+            self._failed("end_when", "end_when", error, signal)
+        if ends:
+            self._write(names.HARNESS_ENDING, {"reason": "end_when"}, parent=signal)
+
+    def _consider(self, agent: AgentPlan[S], signal: Signal) -> None:
+        reason = "ending" if self._fold.ending else None
+        if reason is None and agent.definition.when is not None:
+            try:
+                wanted = agent.definition.when(self._context(signal, purpose="when", agent=agent.name))
+                self._view.verify_unchanged()
+            except Exception as error:  # noqa: BLE001 - the user's function may raise anything
+                self._agent_failed(agent, None, "guard", error, signal)
+                return
+            reason = None if wanted else "guard"
+        if reason is not None:
+            payload: JSONObject = {"agent": agent.name, "reason": reason}
+            self._write(names.AGENT_SKIPPED, payload, parent=signal, agent=agent.name)
+            return
+        self._activate(agent, signal)
+
+    def _activate(self, agent: AgentPlan[S], signal: Signal) -> None:
+        limits = self._plan.limits
+        depth = self._depth + 1
+        if self._fold.activation_count >= limits.max_activations:
+            self._limit_reached("max_activations", limits.max_activations, agent, signal)
+        if depth > limits.max_depth:
+            self._limit_reached("max_depth", limits.max_depth, agent, signal)
+        identity = f"{agent.name}#{self._fold.totals_of(agent.name).activations + 1}"
+        self._write(
+            names.AGENT_ACTIVATED,
+            {"agent": agent.name, "activation": identity, "depth": depth},
+            parent=signal,
+            agent=agent.name,
+            activation=identity,
+        )
+        self._triggers[identity] = signal
+        self._waiting.append(identity)
+        if len(self._waiting) == 1:
+            # Whoever waits already goes first; the others are let in at the end of the step.
+            self._fill_slot()
+
+    def _limit_reached(self, limit: str, value: int, agent: AgentPlan[S], signal: Signal) -> None:
+        payload: JSONObject = {"limit": limit, "value": value, "agent": agent.name}
+        told = self._write(names.HARNESS_LIMIT, payload, parent=signal, agent=agent.name)
+        raise _RunFailed(RunStatus.FAILED, LimitExceededError(limit=limit, value=value, agent=agent.name), told)
+
+    def _fill_slot(self) -> bool:
+        most = self._plan.limits.max_concurrency
+        if not self._waiting or (most is not None and self._running >= most):
+            return False
+        activation = self._fold.activations[self._waiting.popleft()]
+        self._running += 1
+        self._ask(self._by_name[activation.agent], activation)
+        return True
+
+    def _ask(self, agent: AgentPlan[S], activation: OpenActivation) -> None:
+        activated = self._journal.signals[activation.activated]
+        depth, self._depth = self._depth, activation.depth
+        context = self._context(
+            self._triggers[activation.id], purpose="prompt", agent=agent.name, activation=activation.id
+        )
+        definition = agent.definition
+        try:
+            prompt = self._text(definition.prompt, context)
+            system = None if definition.system is None else self._text(definition.system, context)
+        except Exception as error:  # noqa: BLE001 - the user's function may raise anything
+            self._running -= 1
+            self._triggers.pop(activation.id, None)
+            self._agent_failed(agent, activation.id, "prompt", error, activated)
+        else:
+            self._send(activation, request_json(definition, prompt=prompt, system=system), 0, activated)
+        self._depth = depth
+
+    def _text(self, prompt: Template | Callable[[Context[S]], str], context: Context[S]) -> str:
+        if isinstance(prompt, Template):
+            signal = context.signal
+            return prompt.render(
+                {
+                    "state": self._fold.state,
+                    "signal": {"id": signal.id, "name": signal.name, "payload": signal.payload},
+                    "input": context.input,
+                    "now": context.now,
+                    "agent": context.agent,
+                }
+            )
+        text = prompt(context)
+        self._view.verify_unchanged()
+        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - users' functions are not checked
+            raise SerializationError("prompt", value=text, reason="a prompt function returns a string")
+        return text
+
+    def _send(self, activation: OpenActivation, request: JSONObject, attempt: int, parent: Signal) -> None:
+        agent = self._by_name[activation.agent]
+        call = call_id(activation.id, turn=0, attempt=attempt)
+        payload: JSONObject = {"call": call, "attempt": attempt, "digest": request_digest(request), "request": request}
+        self._write(
+            names.PROVIDER_START,
+            payload,
+            parent=parent,
+            agent=agent.name,
+            provider=None if agent.provider is None else agent.provider.type,
+            activation=activation.id,
+        )
+        self._effects.append(
+            StartCall(
+                call=call,
+                attempt=attempt,
+                activation=activation.id,
+                agent=agent,
+                request=provider_request(request),
+            )
+        )
+
+    # How things are written and how they fail.
+
+    def _write(
+        self,
+        name: str,
+        payload: Any,  # noqa: ANN401 - a JSON value
+        *,
+        parent: Signal | str | None,
+        agent: str | None = None,
+        provider: str | None = None,
+        activation: str | None = None,
+    ) -> Signal:
+        signal = self._journal.append(
+            name,
+            payload,
+            parent=parent if parent is None or isinstance(parent, str) else parent.id,
+            agent=agent,
+            provider=provider,
+            activation=activation,
+        )
+        self._queue.append(_Queued(signal, self._depth))
+        return signal
+
+    def _tell(self, activation: OpenActivation, name: str, payload: JSONObject, parent: Signal) -> None:
+        self._write(name, payload, parent=parent, agent=activation.agent, activation=activation.id)
+
+    def _change(self, changes: Iterable[Change], parent: Signal, *, agent: str | None, activation: str | None) -> None:
+        changed = False
+        for change in changes:
+            field = cast("str", change.path[0])
+            self._write(state_changed(field), change.to_payload(), parent=parent, agent=agent, activation=activation)
+            changed = True
+        if changed:
+            self._view.committed()
+
+    def _context(
+        self, signal: Signal, *, purpose: str, agent: str | None = None, activation: str | None = None
+    ) -> Context[S]:
+        return Context(
+            state=self._view.get,
+            signal=signal,
+            input=self._input,
+            now=self._journal.now,
+            run_id=self._journal.run_id,
+            agent=agent,
+            activation=activation,
+            seed=f"{self._fold.seed}/{signal.seq}/{agent}/{activation}/{purpose}",
+        )
+
+    def _agent_failed(  # noqa: PLR0913 - what is told of a failure
+        self,
+        agent: AgentPlan[S],
+        activation: str | None,
+        kind: str,
+        error: BaseException,
+        parent: Signal,
+        *,
+        message: str | None = None,
+    ) -> None:
+        message = f"{type(error).__name__}: {error}" if message is None else message
+        data: JSONObject = {"type": type(error).__name__}
+        if kind != "provider":
+            _log.warning("%s of agent %r failed in run %s", kind, agent.name, self._journal.run_id, exc_info=error)
+        told = self._write(
+            names.AGENT_ERROR,
+            {"agent": agent.name, "activation": activation, "kind": kind, "message": message, "data": data},
+            parent=parent,
+            agent=agent.name,
+            activation=activation,
+        )
+        if agent.definition.on_error == "fail":
+            failure = AgentError(agent=agent.name, activation=activation, kind=kind, message=message, data=data)
+            failure.__cause__ = error
+            raise _RunFailed(RunStatus.FAILED, failure, told)
+
+    def _failed(self, kind: str, what: str, error: BaseException, parent: Signal) -> None:
+        _log.warning("%s failed in run %s", what, self._journal.run_id, exc_info=error)
+        message = f"{what} raised {type(error).__name__}: {error}"
+        data: JSONObject = {"type": type(error).__name__}
+        told = self._write(
+            names.AGENT_ERROR,
+            {"agent": None, "activation": None, "kind": kind, "message": message, "data": data},
+            parent=parent,
+        )
+        failure = AgentError(agent=None, activation=None, kind=kind, message=message, data=data)
+        failure.__cause__ = error
+        raise _RunFailed(RunStatus.FAILED, failure, told)

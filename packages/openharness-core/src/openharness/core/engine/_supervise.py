@@ -1,0 +1,70 @@
+"""Seeing a run to its end, also when its task is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+__all__ = ("supervise",)
+
+T = TypeVar("T")
+
+
+async def supervise(
+    work: Coroutine[None, None, T],
+    *,
+    stopped: asyncio.Future[None],
+    on_cancel: Callable[[], None],
+    shutdown_timeout: float,
+) -> T:
+    """Run ``work`` in a task of its own and return what it returns.
+
+    Once the run is to stop (because ``stopped`` is done, or this task was cancelled), the work has
+    ``shutdown_timeout`` seconds to end by itself, however often the task is cancelled meanwhile; then it is cancelled.
+
+    Args:
+        work: The run.
+        stopped: Done when the run was told to stop.
+        on_cancel: Tells the run that it was cancelled.
+        shutdown_timeout: Seconds.
+
+    Raises:
+        CancelledError: This task was cancelled. It is never swallowed.
+        TimeoutError: The run was told to stop and did not in time.
+    """
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(work, name="openharness run")
+    cancelled = False
+    deadline: float | None = None
+    while not task.done():
+        try:
+            if deadline is None:
+                await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            else:
+                await asyncio.wait({task}, timeout=deadline - loop.time())
+        except asyncio.CancelledError:
+            if not cancelled:
+                cancelled = True
+                on_cancel()
+        if deadline is None and (cancelled or stopped.done()):
+            deadline = loop.time() + shutdown_timeout
+        elif deadline is not None and loop.time() >= deadline and not task.done():
+            task.cancel()
+            break
+    if cancelled:
+        task.add_done_callback(_retrieve)
+        raise asyncio.CancelledError
+    if not task.done():
+        task.add_done_callback(_retrieve)
+        message = f"the run did not stop within {shutdown_timeout:g} s"
+        raise TimeoutError(message)
+    return task.result()
+
+
+def _retrieve(task: asyncio.Task[object]) -> None:
+    """Look at the outcome, so that nobody is told of an exception that was never retrieved."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,116 @@
+"""A recording as the source of arrivals, and as what the replay is compared with."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from openharness.core.engine._arrivals import Arrival
+from openharness.core.engine._drift import DriftReport, same_signal
+from openharness.core.errors import ReplayDriftError
+from openharness.core.log import RESERVED_PREFIXES, is_arrival
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from openharness.core.records import Signal
+
+__all__ = ("Transcript",)
+
+
+class Transcript:
+    """Reads a recording one step at a time: an arrival, and what followed from it.
+
+    Args:
+        recording_id: The recording, for reports.
+        signals: Its signals in order; only one step of them is held at a time.
+
+    Attributes:
+        count: How many signals were compared.
+        injected: The signals that were injected into the run, as far as it was read.
+    """
+
+    def __init__(self, recording_id: str, signals: AsyncIterator[Signal]) -> None:
+        self._recording_id = recording_id
+        self._signals = signals
+        self._expected: deque[Signal] = deque()
+        self._ahead: Signal | None = None
+        self._begun = False
+        self.count = 0
+        self.injected: list[Signal] = []
+
+    async def open(self) -> Signal | None:
+        """Read the first signal and return it; None where the recording is empty."""
+        self._begun = True
+        self._ahead = await anext(self._signals, None)
+        return self._ahead
+
+    async def next_arrival(self) -> Arrival | None:
+        """Return the next recorded arrival, or None where the recording ends.
+
+        Raises:
+            ReplayDriftError: The step before should have caused more than it did.
+        """
+        self.check_step_is_complete()
+        signal = self._ahead if self._begun else await self.open()
+        if signal is None:
+            return None
+        self._expected.append(signal)
+        self._ahead = None
+        async for following in self._signals:
+            if is_arrival(following):
+                self._ahead = following
+                break
+            self._expected.append(following)
+        if signal.source.parent is None and signal.name.split(":")[0] not in RESERVED_PREFIXES:
+            self.injected.append(signal)
+        call = signal.payload.get("call") if isinstance(signal.payload, dict) and signal.source.activation else None
+        return Arrival(name=signal.name, payload=signal.payload, timestamp=signal.timestamp, call=call)
+
+    def check(self, actual: Signal) -> Signal:
+        """Compare a signal with the next recorded one, and return the recorded one.
+
+        Raises:
+            ReplayDriftError: They differ.
+        """
+        recorded = self._expected.popleft() if self._expected else None
+        if recorded is None or not same_signal(recorded, actual):
+            # What the step should have caused is over; the next thing the recording has is the next arrival.
+            raise self._drift(actual.seq, recorded or self._ahead, actual)
+        self.count += 1
+        return recorded
+
+    def check_step_is_complete(self) -> None:
+        """Make sure that the step has caused all that was recorded.
+
+        Raises:
+            ReplayDriftError: Something recorded did not happen.
+        """
+        if self._expected:
+            raise self._drift(self._expected[0].seq, self._expected[0], None)
+
+    def check_is_over(self) -> None:
+        """Make sure that nothing of the recording is left over.
+
+        Raises:
+            ReplayDriftError: Something recorded did not happen.
+        """
+        self.check_step_is_complete()
+        if self._ahead is not None:
+            raise self._drift(self._ahead.seq, self._ahead, None)
+
+    def stray(self, arrival: Arrival) -> ReplayDriftError:
+        """Return the error for an arrival that no call of this run waits for."""
+        recorded = self._expected[0] if self._expected else None
+        report = DriftReport(
+            recording_id=self._recording_id,
+            seq=self.count,
+            reason=f"{arrival.name!r} arrived for {arrival.call!r}, and no call of this run waits for it",
+            activation=None if recorded is None else recorded.source.activation,
+            recorded=recorded,
+            actual=None,
+        )
+        return ReplayDriftError(report)
+
+    def _drift(self, seq: int, recorded: Signal | None, actual: Signal | None) -> ReplayDriftError:
+        return ReplayDriftError(DriftReport.between(self._recording_id, seq, recorded, actual))

@@ -1,0 +1,25 @@
+"""The harness: agents over one typed state, run live, recorded or replayed."""
+
+from __future__ import annotations
+
+from openharness.core.harness._handle import RunHandle, RunStream, StartedRun
+from openharness.core.harness._harness import Harness, create_harness
+from openharness.core.harness._options import Mode, RunOptions
+from openharness.core.harness._result import AgentMetrics, RunMetrics, RunResult
+from openharness.core.harness._subscriptions import BufferPolicy, Subscriber, Subscription
+
+__all__ = (
+    "AgentMetrics",
+    "BufferPolicy",
+    "Harness",
+    "Mode",
+    "RunHandle",
+    "RunMetrics",
+    "RunOptions",
+    "RunResult",
+    "RunStream",
+    "StartedRun",
+    "Subscriber",
+    "Subscription",
+    "create_harness",
+)

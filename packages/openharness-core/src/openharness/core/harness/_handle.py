@@ -1,0 +1,234 @@
+"""Runs that are worked with while they go on: handles for signals from outside, and streams."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+from openharness.core.engine import Arrival, DriftReport
+from openharness.core.errors import DefinitionError, ReplayDriftError, RunEndedError
+from openharness.core.log import RESERVED_PREFIXES
+from openharness.core.log import _names as names
+from openharness.core.patterns import check_name
+from openharness.core.records import now_ms
+from openharness.core.values import dump_json, to_json
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from types import TracebackType
+
+    from openharness.core.harness._result import RunResult
+    from openharness.core.harness._runner import Runner
+    from openharness.core.harness._subscriptions import StreamBuffer
+    from openharness.core.records import Signal
+    from openharness.core.values import JSONValue
+
+__all__ = ("RunHandle", "RunStream", "StartedRun")
+
+S = TypeVar("S")
+
+
+class RunHandle(Generic[S]):
+    """A run that takes signals from outside. Made by `Harness.start`.
+
+    Attributes:
+        run_id: The run.
+    """
+
+    def __init__(self, runner: Runner[S], task: asyncio.Task[RunResult[S]]) -> None:
+        self._runner = runner
+        self._task = task
+        self._emitted = 0
+        self._finished = False
+        self.run_id = runner.run_id
+
+    async def emit(self, name: str, payload: Any = None) -> Signal:  # noqa: ANN401 - anything to_json accepts
+        """Inject a signal, and return it once it is durable.
+
+        In a replay nothing is injected: the signal is compared with the recorded one, which is returned.
+
+        Args:
+            name: The signal's name; the first segments the harness uses itself are refused.
+            payload: A JSON value.
+
+        Raises:
+            PatternError: The name is not well formed.
+            DefinitionError: The name belongs to the harness.
+            SerializationError: The payload cannot be stored.
+            RunEndedError: The run has ended.
+            ReplayDriftError: The recording has another signal in its place, or none.
+        """
+        if check_name(name).split(":")[0] in RESERVED_PREFIXES:
+            reserved = ", ".join(sorted(RESERVED_PREFIXES))
+            raise DefinitionError(f"{name!r} cannot be emitted: the first segments {reserved} belong to the harness.")
+        value = to_json(payload, path="payload")
+        position, self._emitted = self._emitted, self._emitted + 1
+        # A replay reads its recording before anything else can be said of it.
+        await asyncio.sleep(0)
+        if await self._is_replay():
+            return await self._recorded(position, name, value)
+        return await self._put(name, value)
+
+    async def finish(self) -> None:
+        """Tell the run that no more signals come, so that it ends once nothing is left to do. Twice is no error."""
+        if self._finished:
+            return
+        self._finished = True
+        if not self._task.done() and not await self._is_replay():
+            try:
+                await self._put(names.HARNESS_FINISHED, None)
+            except RunEndedError:
+                return
+
+    async def result(self) -> RunResult[S]:
+        """Wait for the end of the run and return its result; raises what the run raised.
+
+        Raises:
+            ReplayDriftError: The recording has signals that were not emitted in this replay.
+        """
+        result = await asyncio.shield(self._task)
+        transcript = self._runner.transcript
+        if transcript is not None and len(transcript.injected) > self._emitted:
+            missing = transcript.injected[self._emitted]
+            raise ReplayDriftError(
+                DriftReport.between(str(result.recording_id), missing.seq, recorded=missing, actual=None)
+            )
+        return result
+
+    def cancel(self) -> None:
+        """Cancel the run; `result` then raises ``CancelledError``."""
+        self._task.cancel()
+
+    async def _is_replay(self) -> bool:
+        await self._runner.decided.wait()
+        return self._runner.transcript is not None
+
+    async def _put(self, name: str, payload: JSONValue) -> Signal:
+        accepted: asyncio.Future[Signal | None] = asyncio.get_running_loop().create_future()
+
+        def accept(signal: Signal | None) -> None:
+            if not accepted.done():
+                accepted.set_result(signal)
+
+        if self._task.done():
+            raise RunEndedError(name)
+        self._runner.queue.put(Arrival(name=name, payload=payload, timestamp=now_ms(), accepted=accept))
+        signal = await accepted
+        if signal is None:
+            raise RunEndedError(name)
+        return signal
+
+    async def _recorded(self, position: int, name: str, payload: JSONValue) -> Signal:
+        transcript = self._runner.transcript
+        assert transcript is not None  # noqa: S101 - asked for only after _is_replay
+        while len(transcript.injected) <= position and not self._task.done():
+            await asyncio.sleep(0)
+        recorded = transcript.injected[position] if len(transcript.injected) > position else None
+        if recorded is None or recorded.name != name or dump_json(recorded.payload) != dump_json(payload):
+            reason = (
+                "the run was given a signal that was not recorded" if recorded is None else
+                f"the run was given {name!r} where {recorded.name!r} was recorded"
+            )
+            raise ReplayDriftError(
+                DriftReport(
+                    recording_id=str(self._runner.recording_id),
+                    seq=-1 if recorded is None else recorded.seq,
+                    reason=f"{reason}: {dump_json(payload).decode()}",
+                    activation=None,
+                    recorded=recorded,
+                    actual=None,
+                )
+            )
+        return recorded
+
+
+class StartedRun(Generic[S]):
+    """The context manager that `Harness.start` returns: the run goes on inside of the block.
+
+    Leaving the block tells the run to finish and waits for its end; leaving it with an exception cancels the run.
+    """
+
+    def __init__(self, runner: Runner[S]) -> None:
+        self._runner = runner
+        self._task: asyncio.Task[RunResult[S]] | None = None
+        self._handle: RunHandle[S] | None = None
+
+    async def __aenter__(self) -> RunHandle[S]:
+        """Begin the run."""
+        self._task = asyncio.get_running_loop().create_task(self._runner.run(), name="openharness started run")
+        self._handle = RunHandle(self._runner, self._task)
+        return self._handle
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Finish the run, or cancel it."""
+        task, handle = self._task, self._handle
+        if task is None or handle is None:
+            return
+        if error is not None:
+            await _cancel(task)
+            return
+        try:
+            await handle.finish()
+            await handle.result()
+        except asyncio.CancelledError:
+            await _cancel(task)
+            raise
+
+
+class RunStream(Generic[S]):
+    """The signals of a run, live. Made by `Harness.stream`.
+
+    Iterate over it, best inside of ``async with``; leaving cancels the run. When the run fails, the iteration raises
+    what it raised, after its last signal.
+    """
+
+    def __init__(self, runner: Runner[S], buffer: StreamBuffer) -> None:
+        self._runner = runner
+        self._buffer = buffer
+        self._task: asyncio.Task[RunResult[S]] | None = None
+        self.run_id = runner.run_id
+
+    async def __aenter__(self) -> Self:
+        """Begin the run."""
+        self._begin()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Cancel the run if it goes on."""
+        if self._task is not None:
+            await _cancel(self._task)
+
+    def __aiter__(self) -> AsyncIterator[Signal]:
+        """Begin the run, if it has not begun, and return its signals."""
+        return self._iterate()
+
+    async def result(self) -> RunResult[S]:
+        """Wait for the end of the run and return its result; signals that nobody took are passed over."""
+        task = self._begin()
+        self._buffer.release()
+        return await asyncio.shield(task)
+
+    def _begin(self) -> asyncio.Task[RunResult[S]]:
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._runner.run(), name="openharness streamed run")
+            self._task.add_done_callback(lambda _: self._buffer.close())
+        return self._task
+
+    async def _iterate(self) -> AsyncIterator[Signal]:
+        task = self._begin()
+        try:
+            while (signal := await self._buffer.take()) is not None:
+                yield signal
+            await asyncio.shield(task)
+        finally:
+            await _cancel(task)
+
+
+async def _cancel(task: asyncio.Task[Any]) -> None:
+    """Cancel a task and wait for its end; how it ended is its own matter."""
+    task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,301 @@
+"""The harness: where agents are defined and runs begin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, overload
+
+from openharness.core.agents import AgentDefinition, define_agent
+from openharness.core.errors import DefinitionError
+from openharness.core.harness._handle import RunStream, StartedRun
+from openharness.core.harness._options import Mode, RunOptions, Settings
+from openharness.core.harness._runner import Defaults, Runner
+from openharness.core.harness._subscriptions import BUFFER, StreamBuffer, subscription
+from openharness.core.state import StateSchema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from openharness.core.agents import Context, Guard, OnError, Prompt
+    from openharness.core.harness._result import RunResult
+    from openharness.core.harness._subscriptions import BufferPolicy, Subscriber, Subscription
+    from openharness.core.interfaces import Provider, RunStore, SignalStore
+    from openharness.core.patterns import PatternLike
+
+__all__ = ("Harness", "create_harness")
+
+S = TypeVar("S")
+
+
+class Harness(Generic[S]):
+    """Defines agents over one type of state, and runs them. Made by `create_harness`.
+
+    A harness holds no state of a run: any number of runs may go on at once.
+    """
+
+    def __init__(self, schema: StateSchema[S], defaults: Defaults) -> None:
+        self._schema = schema
+        self._defaults = defaults
+        self._subscriptions: list[Subscription] = []
+
+    def __repr__(self) -> str:
+        """Name the type of the state."""
+        return f"Harness({self._schema.type.__name__})"
+
+    @overload
+    def agent(
+        self,
+        *,
+        prompt: Prompt[S],
+        activate_on: PatternLike | Iterable[PatternLike],
+        name: str | None = ...,
+        system: Prompt[S] | None = ...,
+        emits: str | Iterable[str] = ...,
+        when: Guard[S] | None = ...,
+        updates: str | None = ...,
+        provider: Provider | None = ...,
+        model: str | None = ...,
+        max_tokens: int | None = ...,
+        temperature: float | None = ...,
+        stop: str | Iterable[str] = ...,
+        seed: int | None = ...,
+        timeout: float | None = ...,
+        retries: int = ...,
+        retry_delay: float = ...,
+        on_error: OnError = ...,
+    ) -> AgentDefinition[S]: ...
+
+    @overload
+    def agent(
+        self,
+        *,
+        activate_on: PatternLike | Iterable[PatternLike],
+        name: str | None = ...,
+        system: Prompt[S] | None = ...,
+        emits: str | Iterable[str] = ...,
+        when: Guard[S] | None = ...,
+        updates: str | None = ...,
+        provider: Provider | None = ...,
+        model: str | None = ...,
+        max_tokens: int | None = ...,
+        temperature: float | None = ...,
+        stop: str | Iterable[str] = ...,
+        seed: int | None = ...,
+        timeout: float | None = ...,
+        retries: int = ...,
+        retry_delay: float = ...,
+        on_error: OnError = ...,
+    ) -> Callable[[Callable[[Context[S]], str]], AgentDefinition[S]]: ...
+
+    def agent(
+        self,
+        *,
+        prompt: Prompt[S] | None = None,
+        activate_on: PatternLike | Iterable[PatternLike],
+        name: str | None = None,
+        system: Prompt[S] | None = None,
+        emits: str | Iterable[str] = (),
+        when: Guard[S] | None = None,
+        updates: str | None = None,
+        provider: Provider | None = None,
+        model: str | None = None,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        stop: str | Iterable[str] = (),
+        seed: int | None = None,
+        timeout: float | None = None,
+        retries: int = 0,
+        retry_delay: float = 0.5,
+        on_error: OnError = "fail",
+    ) -> AgentDefinition[S] | Callable[[Callable[[Context[S]], str]], AgentDefinition[S]]:
+        """Define an agent; or, without ``prompt``, decorate the function that makes its prompt.
+
+        The decorated function takes the context and returns the prompt; the agent's name is the function's. Functions
+        are called inside of a step and never wait: ``async def`` is refused.
+
+        Args:
+            prompt: Sent as the user's message: a template (``"Analyse: {{ state.input }}"``), or a function of the
+                context.
+            activate_on: A pattern, or several, of the signals that activate the agent. Wildcards do not match
+                streaming deltas (``text:delta``); the literal name does.
+            name: The agent's name, for agents given to a run as a sequence.
+            system: The system prompt, in the same forms.
+            emits: Names of the signals that announce the answer, with the payload ``{"agent": name, "output": answer}``.
+            when: A guard: a function of the context that decides whether a match activates the agent.
+            updates: The state field that takes the answer.
+            provider: The agent's own provider.
+            model: The model's name.
+            max_tokens: The most tokens the answer may have.
+            temperature: Randomness from 0 on.
+            stop: Texts at which the answer ends.
+            seed: Makes sampling repeatable where the provider can.
+            timeout: Seconds one attempt may take.
+            retries: How often a request is sent again after an error that may pass; 0 by default.
+            retry_delay: Seconds before the first retry, doubled for each further one; what the provider asks for goes
+                first.
+            on_error: ``"fail"`` (default): the run fails with the agent. ``"continue"``: ``agent:error`` is all that
+                happens.
+
+        Raises:
+            DefinitionError: An option cannot work; nothing has to run to find out.
+        """
+
+        def define(prompt: Prompt[S], name: str | None) -> AgentDefinition[S]:
+            return define_agent(
+                fields=self._schema.fields,
+                name=name,
+                prompt=prompt,
+                system=system,
+                activate_on=activate_on,
+                emits=emits,
+                when=when,
+                updates=updates,
+                provider=provider,
+                model=model,
+                max_tokens=max_tokens,
+                temperature=temperature,
+                stop=stop,
+                seed=seed,
+                timeout=timeout,
+                retries=retries,
+                retry_delay=retry_delay,
+                on_error=on_error,
+            )
+
+        def decorate(function: Callable[[Context[S]], str]) -> AgentDefinition[S]:
+            given = name or getattr(function, "__name__", None)
+            if isinstance(function, str):
+                raise DefinitionError("The decorator form takes a function; a template is given as prompt=.")
+            return define(function, given)
+
+        return decorate if prompt is None else define(prompt, name)
+
+    async def run_reactive(self, **options: Unpack[RunOptions[S]]) -> RunResult[S]:
+        """Run agents until nothing is left to do, and return the result.
+
+        The run begins with the signal ``harness:start``; each signal may activate agents, whose answers make further
+        signals; when no agent is active, ``harness:end`` ends it.
+
+        Args:
+            **options: See `RunOptions`.
+
+        Raises:
+            DefinitionError: Something about the agents cannot work; nothing has run.
+            AgentError: An agent failed (and its ``on_error`` is ``"fail"``), or a reducer or ``end_when`` did.
+            LimitExceededError: The run reached one of its limits.
+            HarnessTimeoutError: It took longer than ``timeout``.
+            RecorderError: The signal store failed.
+            RunSaveError: The run ended, but its record could not be saved; the error has the result.
+            FixtureNotFoundError: Replay was asked for a recording that does not exist.
+            ReplayDriftError: The code no longer does what was recorded.
+            RecordingEndedError: The recording is incomplete.
+        """
+        return await self._runner(Settings(**options)).run()
+
+    def start(self, **options: Unpack[RunOptions[S]]) -> StartedRun[S]:
+        """Begin a run that takes signals from outside, such as a person's approval or a webhook.
+
+        ``async with harness.start(...) as run:`` begins it; inside, ``await run.emit(name, payload)`` injects signals.
+        It ends once nothing is left to do after ``run.finish()``, which leaving the block calls.
+
+        Args:
+            **options: See `RunOptions`.
+        """
+        return StartedRun(self._runner(Settings(**options), interactive=True))
+
+    def stream(self, **options: Unpack[RunOptions[S]]) -> RunStream[S]:
+        """Run agents and yield the run's signals while it goes on, each once it is durable.
+
+        ``async for signal in harness.stream(...)``; leaving the loop cancels the run. The run waits when nobody takes
+        its signals.
+
+        Args:
+            **options: See `RunOptions`.
+        """
+        buffer = StreamBuffer()
+        return RunStream(self._runner(Settings(**options), stream=buffer), buffer)
+
+    def subscribe(
+        self,
+        pattern: PatternLike | Sequence[PatternLike],
+        function: Subscriber,
+        *,
+        buffer: int = BUFFER,
+        policy: BufferPolicy = "block",
+    ) -> Subscription:
+        """Call a function with the signals of every run of this harness that begins from now on.
+
+        It is called outside of the run's steps, after the signal is durable, one signal at a time and in order. One
+        that raises does not break the run: ``subscriber:error`` tells of it.
+
+        Args:
+            pattern: The signals it wants; one pattern or several.
+            function: Takes a signal; may be a coroutine function.
+            buffer: How many signals may wait for it; 1,024 by default.
+            policy: What happens when that many do: ``"block"`` makes the run wait, ``"drop"`` drops and counts,
+                ``"disconnect"`` ends the subscription.
+
+        Returns:
+            The subscription, to be cancelled or used as a context manager.
+        """
+        subscribed = subscription(pattern, function, buffer=buffer, policy=policy)
+        self._subscriptions = [other for other in self._subscriptions if other.connected]
+        self._subscriptions.append(subscribed)
+        return subscribed
+
+    def _runner(
+        self, settings: Settings, *, stream: StreamBuffer | None = None, interactive: bool = False
+    ) -> Runner[S]:
+        return Runner(
+            self._schema,
+            self._defaults,
+            settings,
+            subscriptions=[subscribed for subscribed in self._subscriptions if subscribed.connected],
+            stream=stream,
+            interactive=interactive,
+        )
+
+
+@overload
+def create_harness(
+    state_type: type[S],
+    *,
+    provider: Provider | str | None = ...,
+    mode: Mode | None = ...,
+    store: SignalStore | str | None = ...,
+    run_store: RunStore | str | None = ...,
+) -> Harness[S]: ...
+
+
+@overload
+def create_harness(
+    *,
+    provider: Provider | str | None = ...,
+    mode: Mode | None = ...,
+    store: SignalStore | str | None = ...,
+    run_store: RunStore | str | None = ...,
+) -> Harness[dict[str, Any]]: ...
+
+
+def create_harness(
+    state_type: Any = dict,  # noqa: ANN401 - the overloads say it
+    *,
+    provider: Provider | str | None = None,
+    mode: Mode | None = None,
+    store: SignalStore | str | None = None,
+    run_store: RunStore | str | None = None,
+) -> Harness[Any]:
+    """Return a harness for agents over one type of state.
+
+    Args:
+        state_type: An attrs class, dataclass, TypedDict, Pydantic model, or ``dict`` (the default).
+        provider: For runs that do not say otherwise; else ``OPENHARNESS_PROVIDER`` is taken.
+        mode: Likewise; else ``OPENHARNESS_MODE``, else ``"live"``.
+        store: Likewise; else ``OPENHARNESS_SIGNAL_STORE``.
+        run_store: Likewise; else ``OPENHARNESS_RUN_STORE``.
+
+    Raises:
+        DefinitionError: The type cannot be a state.
+    """
+    return Harness(
+        StateSchema.of(state_type), Defaults(provider=provider, mode=mode, store=store, run_store=run_store)
+    )

@@ -1,0 +1,169 @@
+"""The options of a run, and where those come from that nobody gave."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Generic, Literal, Required, TypeAlias, TypedDict, TypeVar, cast
+
+import attrs
+
+from openharness.core.agents import AgentDefinition, Context, Reducer
+from openharness.core.engine import Limits
+from openharness.core.errors import InvalidValueError
+from openharness.core.interfaces import Provider, RunStore, SignalStore
+from openharness.core.patterns import PatternLike
+from openharness.core.records import check_id
+from openharness.core.values import JSONObject, JSONValue, to_json
+
+__all__ = ("Mode", "RunOptions", "Settings", "read_mode")
+
+S = TypeVar("S")
+
+Mode: TypeAlias = Literal["live", "record", "replay", "auto"]
+"""``live``: call providers. ``record``: call them and publish the recording as the fixture. ``replay``: never call
+them. ``auto``: replay if the fixture exists, else record."""
+
+MODES: Final = ("live", "record", "replay", "auto")
+SHUTDOWN_TIMEOUT: Final = 5.0
+
+
+class RunOptions(TypedDict, Generic[S], total=False):
+    """The keywords of `Harness.run_reactive`, `Harness.stream` and `Harness.start`.
+
+    Attributes:
+        agents: The agents: a mapping from names, or a sequence of agents that were named when defined. They are asked
+            in this order.
+        state: The initial state. Copied into the run, never shared. May be left out in a replay, which then takes the
+            recorded one, and for state types that need no arguments.
+        input: Any JSON value: recorded, ``ctx.input`` and ``{{ input }}``.
+        provider: What answers requests of agents without a provider of their own: a `Provider`, or the name of an
+            installed one (``"claude"``).
+        mode: See `Mode`. By default that of the harness, else ``OPENHARNESS_MODE``, else ``"live"``.
+        fixture: The name that the recording is published under, and that a replay looks for.
+        recording: Replay the recording with this id, whatever its name; implies ``mode="replay"``.
+        store: Where signals are recorded and found: a `SignalStore` or a URL (``"file:tests/fixtures"``). A ``live``
+            run with a store is recorded too, under no fixture name.
+        run_store: Where the run's record is kept: a `RunStore` or a URL (``"sqlite:///runs.db"``). A replay is kept
+            only in one that is given here.
+        reducers: Functions by the pattern of the signals they take. Each is called with the state, the signal, and (if
+            it takes three arguments) the context; it changes the state in place or returns a new one.
+        end_when: A function of the context. Once it is true no agent is activated any more; running ones finish.
+        run_id: The run's id; made if not given.
+        tags: Words to find the recording by.
+        metadata: JSON values to find the run by; kept with the recording as well.
+        timeout: Seconds the run may take.
+        max_activations: Activations the run may have; 1,000 by default.
+        max_depth: Activations that may cause one another in a row; 100 by default.
+        max_concurrency: Activations that may run at once; any number by default.
+        shutdown_timeout: Seconds a run that is to stop has for it; 5 by default.
+        seed: The seed of ``ctx.random``; chosen by chance if not given.
+    """
+
+    agents: Required[Mapping[str, AgentDefinition[S]] | Sequence[AgentDefinition[S]]]
+    state: S | None
+    input: Any
+    provider: Provider | str | None
+    mode: Mode | None
+    fixture: str | None
+    recording: str | None
+    store: SignalStore | str | None
+    run_store: RunStore | str | None
+    reducers: Mapping[PatternLike, Reducer] | Mapping[str, Reducer] | None
+    end_when: Callable[[Context[S]], bool] | None
+    run_id: str | None
+    tags: Iterable[str]
+    metadata: Mapping[str, Any] | None
+    timeout: float | None
+    max_activations: int
+    max_depth: int
+    max_concurrency: int | None
+    shutdown_timeout: float
+    seed: int | None
+
+
+NOTHING: Final = object()
+
+
+def _id(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    del instance
+    if value is not None:
+        check_id(value, name=attribute.name)
+
+
+def _seconds(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401 - what a user gave
+    del instance
+    if value is None and attribute.name == "timeout":
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+        raise InvalidValueError(attribute.name, value=value, expected="seconds as a number from 0 on")
+
+
+def _tags(value: str | Iterable[str]) -> tuple[str, ...]:
+    tags = (value,) if isinstance(value, str) else tuple(value)
+    for tag in tags:
+        check_id(tag, name="tags")
+    return tags
+
+
+def _metadata(value: Mapping[str, Any] | None) -> JSONObject | None:
+    return None if value is None else cast("JSONObject", to_json(value, path="metadata"))
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """The options of one run, checked; the attributes are those of `RunOptions`."""
+
+    agents: Any
+    state: Any = None
+    input: Any = NOTHING
+    provider: Provider | str | None = None
+    mode: Mode | None = None
+    fixture: str | None = attrs.field(default=None, validator=_id)
+    recording: str | None = attrs.field(default=None, validator=_id)
+    store: SignalStore | str | None = None
+    run_store: RunStore | str | None = None
+    reducers: Any = None
+    end_when: Any = None
+    run_id: str | None = attrs.field(default=None, validator=_id)
+    tags: tuple[str, ...] = attrs.field(default=(), converter=_tags)
+    metadata: JSONObject | None = attrs.field(default=None, converter=_metadata)
+    timeout: float | None = attrs.field(default=None, validator=_seconds)
+    max_activations: int = Limits().max_activations
+    max_depth: int = Limits().max_depth
+    max_concurrency: int | None = None
+    shutdown_timeout: float = attrs.field(default=SHUTDOWN_TIMEOUT, validator=_seconds)
+    seed: int | None = None
+
+    @property
+    def limits(self) -> Limits:
+        """The run's limits."""
+        return Limits(
+            max_activations=self.max_activations, max_depth=self.max_depth, max_concurrency=self.max_concurrency
+        )
+
+    @property
+    def input_json(self) -> JSONValue:
+        """The input as JSON; None where none was given."""
+        return None if self.input is NOTHING else to_json(self.input, path="input")
+
+    @property
+    def has_input(self) -> bool:
+        """Whether an input was given."""
+        return self.input is not NOTHING
+
+
+def read_mode(given: Mode | None, default: Mode | None) -> Mode:
+    """Return the mode of a run: the one given, else the harness's, else that of the environment, else ``live``.
+
+    Raises:
+        InvalidValueError: It is no mode.
+    """
+    mode = given or default
+    name = "mode"
+    if mode is None:
+        mode = cast("Mode", os.environ.get("OPENHARNESS_MODE") or "live")
+        name = "OPENHARNESS_MODE"
+    if mode not in MODES:
+        raise InvalidValueError(name, value=mode, expected=f"one of {', '.join(MODES)}")
+    return mode

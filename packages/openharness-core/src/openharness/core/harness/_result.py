@@ -1,0 +1,94 @@
+"""What a run returns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import attrs
+
+from openharness.core.log import AgentTotals, RunFold
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from openharness.core.records import RunStatus, Signal
+
+__all__ = ("AgentMetrics", "RunMetrics", "RunResult")
+
+S = TypeVar("S")
+
+
+@attrs.frozen(kw_only=True)
+class AgentMetrics:
+    """What one agent did in a run.
+
+    Attributes:
+        activations: How often it was activated.
+        skipped: How often a signal matched and it was not activated.
+        errors: How many of its activations failed.
+        provider_calls: Requests sent, retries included.
+        retries: Requests sent again.
+        input_tokens: Tokens of the requests.
+        output_tokens: Tokens of the answers.
+        cached_tokens: Input tokens that were read from a cache.
+        cost: In US dollars, as far as providers told; 0.0 where none did.
+    """
+
+    activations: int = 0
+    skipped: int = 0
+    errors: int = 0
+    provider_calls: int = 0
+    retries: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cost: float = 0.0
+
+
+@attrs.frozen(kw_only=True)
+class RunMetrics(AgentMetrics):
+    """What a run took: the sums over its agents, and its time. A replay has the figures of its recording.
+
+    Attributes:
+        duration_ms: From the first signal to the last, in milliseconds.
+        agents: The figures of each agent, by name.
+
+    The others are as in `AgentMetrics`.
+    """
+
+    duration_ms: int
+    agents: Mapping[str, AgentMetrics]
+
+    @classmethod
+    def of(cls, fold: RunFold) -> RunMetrics:
+        """Return the metrics of a log."""
+        names = [field.name for field in attrs.fields(AgentTotals)]
+        agents = {name: AgentMetrics(**attrs.asdict(totals)) for name, totals in fold.totals.items()}
+        sums = {name: sum(getattr(totals, name) for totals in fold.totals.values()) for name in names}
+        started = fold.last_at if fold.started_at is None else fold.started_at
+        return cls(duration_ms=fold.last_at - started, agents=agents, **sums)
+
+
+@attrs.frozen(kw_only=True)
+class RunResult(Generic[S]):
+    """A run that has ended.
+
+    Attributes:
+        state: The final state, as an object of the state's type.
+        signals: Every signal of the run, in order.
+        metrics: What it took.
+        run_id: The run. A replay has an id of its own; its signals keep the recorded ids.
+        recording_id: The recording that holds the signals (in a replay: that was replayed); None when there is none.
+        status: How it ended; ``completed`` for a result that was returned, another one for a result on an error.
+        terminated_early: Whether ``end_when`` ended it.
+        replayed: Whether it was a replay.
+    """
+
+    state: S
+    signals: tuple[Signal, ...]
+    metrics: RunMetrics
+    run_id: str
+    recording_id: str | None
+    status: RunStatus
+    terminated_early: bool
+    replayed: bool

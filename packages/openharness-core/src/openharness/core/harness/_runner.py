@@ -1,0 +1,435 @@
+"""One run from its options to its result: its stores, its mode, its beginning and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+import attrs
+
+from openharness.core.engine import (
+    Arrival,
+    ArrivalQueue,
+    Calls,
+    Journal,
+    NoRecorder,
+    Outcome,
+    RunPlan,
+    StartOfRun,
+    Stepper,
+    StoreRecorder,
+    Transcript,
+    make_plan,
+    run_live,
+    run_replay,
+    supervise,
+)
+from openharness.core.errors import (
+    DefinitionError,
+    FixtureNotFoundError,
+    HarnessTimeoutError,
+    InvalidValueError,
+    OpenHarnessError,
+    RecorderError,
+    RecordingEndedError,
+    RecordingNotFoundError,
+    RunError,
+    RunSaveError,
+)
+from openharness.core.harness._options import Mode, Settings, read_mode
+from openharness.core.harness._result import RunMetrics, RunResult
+from openharness.core.harness._subscriptions import RunListeners
+from openharness.core.interfaces import Provider, RunStore, SignalStore
+from openharness.core.log import _names as names
+from openharness.core.records import RunRecord, RunStatus, new_id, now_ms
+from openharness.core.values import to_json
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from openharness.core.agents import AgentDefinition
+    from openharness.core.harness._subscriptions import StreamBuffer, Subscription
+    from openharness.core.records import Signal
+    from openharness.core.state import StateSchema
+    from openharness.core.values import JSONObject, JSONValue
+
+__all__ = ("Defaults", "Runner")
+
+S = TypeVar("S")
+
+_log = logging.getLogger("openharness")
+
+
+@attrs.frozen(kw_only=True)
+class Defaults:
+    """What a harness gives to runs that do not say otherwise."""
+
+    provider: Provider | str | None = None
+    mode: Mode | None = None
+    store: SignalStore | str | None = None
+    run_store: RunStore | str | None = None
+
+
+class Runner(Generic[S]):
+    """Runs once.
+
+    Attributes:
+        run_id: The run.
+        queue: Where signals from outside are put.
+        transcript: The recording that is replayed, once it is found; None in a live run.
+        recording_id: The recording that is written or replayed; None where there is none.
+        decided: Set once it is clear whether the run is a replay.
+    """
+
+    def __init__(
+        self,
+        schema: StateSchema[S],
+        defaults: Defaults,
+        settings: Settings,
+        *,
+        subscriptions: Sequence[Subscription] = (),
+        stream: StreamBuffer | None = None,
+        interactive: bool = False,
+    ) -> None:
+        self._schema = schema
+        self._defaults = defaults
+        self._settings = settings
+        self._interactive = interactive
+        self._resources = AsyncExitStack()
+        self.run_id = settings.run_id or new_id("run")
+        self.queue = ArrivalQueue()
+        self.transcript: Transcript | None = None
+        self.recording_id: str | None = None
+        self.decided = asyncio.Event()
+        self._provider: Provider | None = None
+        self._listeners = RunListeners(subscriptions, self._subscriber_failed, stream)
+
+    async def run(self) -> RunResult[S]:
+        """Run to the end and return the result; raises as `Harness.run_reactive` does."""
+        try:
+            async with self._resources:
+                return await self._run()
+        finally:
+            self.decided.set()
+
+    async def _run(self) -> RunResult[S]:
+        settings = self._settings
+        mode = read_mode(settings.mode, self._defaults.mode)
+        store = await self._signal_store()
+        if settings.recording is not None:
+            return await self._replay(_needed(store, "recording"), settings.recording)
+        if mode in ("replay", "auto"):
+            if settings.fixture is None:
+                raise InvalidValueError("fixture", value=None, expected=f"given with mode={mode!r}")
+            found = await _needed(store, f"mode={mode!r}").find_recording(settings.fixture)
+            if found is not None:
+                return await self._replay(_needed(store, "mode"), found.id)
+            if mode == "replay":
+                existing = await _needed(store, "mode").list_fixtures()
+                raise FixtureNotFoundError(settings.fixture, existing=existing)
+            mode = "record"
+        if mode == "record":
+            _needed(store, "mode='record'")
+            if settings.fixture is None:
+                raise InvalidValueError("fixture", value=None, expected="given with mode='record'")
+        return await self._live(store, settings.fixture if mode == "record" else None)
+
+    # Replaying.
+
+    async def _replay(self, store: SignalStore, recording_id: str) -> RunResult[S]:
+        settings = self._settings
+        signals = store.iter_signals(recording_id)
+        self.recording_id = recording_id
+        try:
+            transcript = Transcript(recording_id, signals)
+            try:
+                first = await transcript.open()
+            except RecordingNotFoundError:
+                existing = [info.id for info in await store.list_recordings()]
+                raise FixtureNotFoundError(recording_id, existing=existing) from None
+            self.transcript = transcript
+            self.decided.set()
+            if first is None:
+                raise RecordingEndedError(recording_id, seq=0, state=None)
+            state, fields = self._initial_state(first)
+            plan = self._plan(fields, replay=True)
+            journal = Journal(first.id.removesuffix(f"/{first.seq}"), check=transcript.check)
+            start = self._start(state, plan, seed=0)
+            outcome = await run_replay(
+                stepper=Stepper(plan, journal),
+                journal=journal,
+                transcript=transcript,
+                start=start,
+                listeners=self._listeners,
+                recording_id=recording_id,
+            )
+        except RecordingEndedError as error:
+            if error.state is not None:
+                error.state = self._schema.load(cast("JSONObject", error.state))
+            raise
+        finally:
+            await _close(signals)
+            self._listeners.release()
+            await self._listeners.close(settings.shutdown_timeout)
+        result = self._result(journal, outcome, replayed=True)
+        if settings.run_store is not None:
+            await (await self._run_store_given(settings.run_store)).save_run(self._record(journal, outcome))
+        return self._finish(outcome, result)
+
+    # Running.
+
+    async def _live(self, store: SignalStore | None, fixture: str | None) -> RunResult[S]:
+        settings = self._settings
+        state, fields = self._initial_state(None)
+        await self._open_providers()
+        plan = self._plan(fields, replay=False)
+        seed = random.SystemRandom().getrandbits(63) if settings.seed is None else settings.seed
+        start = self._start(state, plan, seed=seed)
+        run_store = await self._run_store()
+        # First of all things in the queue, so that a run which is cancelled at once still has a beginning.
+        self.queue.put(Arrival(name=names.HARNESS_START, payload=start.payload(), timestamp=now_ms()))
+        self.decided.set()
+        loop = asyncio.get_running_loop()
+        stopped: asyncio.Future[None] = loop.create_future()
+
+        def stop(name: str, payload: JSONValue) -> None:
+            self.queue.put(Arrival(name=name, payload=payload, timestamp=now_ms()))
+            self._listeners.release()
+            if not stopped.done():
+                stopped.set_result(None)
+
+        timer = None
+        if settings.timeout is not None:
+            timer = loop.call_later(settings.timeout, stop, names.HARNESS_TIMEOUT, {"timeout": settings.timeout})
+        try:
+            return await supervise(
+                self._body(plan, store, run_store, fixture),
+                stopped=stopped,
+                on_cancel=lambda: stop(names.HARNESS_CANCELLED, None),
+                shutdown_timeout=settings.shutdown_timeout,
+            )
+        except RunError:
+            raise
+        except TimeoutError as error:
+            failure = HarnessTimeoutError(timeout=settings.timeout)
+            failure.run_id, failure.recording_id = self.run_id, self.recording_id
+            failure.add_note(f"Besides, {error}: a store, a provider or a subscriber did not answer.")
+            raise failure from error
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if not stopped.done():
+                stopped.cancel()
+            self.queue.close()
+
+    async def _body(
+        self, plan: RunPlan[S], store: SignalStore | None, run_store: RunStore | None, fixture: str | None
+    ) -> RunResult[S]:
+        settings = self._settings
+        journal = Journal(self.run_id)
+        if store is not None:
+            self.recording_id = await store.create_recording(
+                run_id=self.run_id, name=fixture, tags=settings.tags, metadata=settings.metadata
+            )
+        if run_store is not None:
+            await self._save_beginning(run_store, store)
+        recorder = NoRecorder() if store is None or self.recording_id is None else StoreRecorder(store, self.recording_id)
+        calls = Calls(self.run_id, self.queue, now_ms)
+        try:
+            outcome = await run_live(
+                stepper=Stepper(plan, journal),
+                journal=journal,
+                queue=self.queue,
+                calls=calls,
+                recorder=recorder,
+                listeners=self._listeners,
+            )
+        except RecorderError as error:
+            outcome = Outcome(RunStatus.FAILED, error)
+        finally:
+            self.queue.close()
+            await calls.stop(settings.shutdown_timeout)
+        if not journal.signals:
+            # The store failed before the first signal: there is no state to tell of.
+            raise cast("RunError", outcome.error)
+        await self._listeners.close(settings.shutdown_timeout)
+        result = self._result(journal, outcome, replayed=False)
+        failure: RunError | None = None
+        try:
+            await recorder.finalize(outcome.status, result.metrics.duration_ms)
+            if fixture is not None and store is not None and outcome.status is RunStatus.COMPLETED:
+                await store.publish(cast("str", self.recording_id), fixture)
+        except Exception as error:  # noqa: BLE001 - whatever the store raises, the run record is still to be saved
+            failure = RecorderError(f"The run ended as {outcome.status}, but its recording could not be finalized: {error}")
+            failure.__cause__ = error
+        try:
+            if run_store is not None:
+                await run_store.save_run(self._record(journal, outcome))
+        except Exception as error:  # noqa: BLE001 - whatever the store raises, the result must not be lost
+            failure = RunSaveError(f"The run ended as {outcome.status}, but its record could not be saved: {error}")
+            failure.__cause__ = error
+        if failure is not None:
+            if outcome.error is None:
+                outcome = Outcome(outcome.status, failure)
+            else:
+                outcome.error.add_note(f"Besides: {failure}")
+        return self._finish(outcome, result)
+
+    async def _save_beginning(self, run_store: RunStore, store: SignalStore | None) -> None:
+        state, _ = self._initial_state(None)
+        running = RunRecord(
+            self.run_id,
+            created_at=now_ms(),
+            state=state,
+            metadata=self._settings.metadata,
+            recording_id=self.recording_id,
+        )
+        try:
+            await run_store.save_run(running)
+        except BaseException:
+            if store is not None and self.recording_id is not None:
+                await store.delete_recording(self.recording_id)
+            raise
+
+    # The parts of a run.
+
+    def _initial_state(self, first: Signal | None) -> tuple[JSONObject | None, list[str]]:
+        """Return the initial state that was given (None in a replay without one), and the fields it has."""
+        given = self._settings.state
+        if given is None and first is not None:
+            return None, list(cast("dict[str, Any]", first.payload)["state"])
+        if given is None:
+            try:
+                given = self._schema.type()
+            except TypeError:
+                kind = self._schema.type.__name__
+                raise InvalidValueError("state", value=None, expected=f"given: {kind} has no default") from None
+        state = self._schema.dump(given)
+        self._schema.load(state)
+        return state, list(state if self._schema.fields is None else self._schema.fields)
+
+    def _plan(self, fields: Sequence[str], *, replay: bool) -> RunPlan[S]:
+        settings = self._settings
+
+        def provider_of(agent: AgentDefinition[S]) -> Provider | None:
+            return None if replay else agent.provider or self._provider
+
+        plan = make_plan(
+            schema=self._schema,
+            fields=fields,
+            agents=settings.agents,
+            reducers=settings.reducers,
+            end_when=settings.end_when,
+            limits=settings.limits,
+            interactive=self._interactive,
+            provider_of=provider_of,
+        )
+        if not replay:
+            for agent in plan.agents:
+                if agent.provider is None:
+                    raise DefinitionError(
+                        f"Agent {agent.name!r} has no provider. Give it one (provider=), give one to the run or to "
+                        "create_harness, or set OPENHARNESS_PROVIDER."
+                    )
+                capabilities = agent.provider.capabilities
+                if agent.definition.system is not None and not capabilities.system:
+                    raise DefinitionError(f"Agent {agent.name!r} has a system prompt; {agent.provider.type} takes none.")
+        return plan
+
+    def _start(self, state: JSONObject | None, plan: RunPlan[S], *, seed: int) -> StartOfRun:
+        settings = self._settings
+        return StartOfRun(
+            state=state,
+            input=settings.input_json,
+            has_input=settings.has_input,
+            seed=seed,
+            agents=plan.fingerprint(),
+        )
+
+    def _result(self, journal: Journal, outcome: Outcome, *, replayed: bool) -> RunResult[S]:
+        fold = journal.fold
+        return RunResult(
+            state=self._schema.load(fold.state),
+            signals=tuple(journal.signals),
+            metrics=RunMetrics.of(fold),
+            run_id=self.run_id,
+            recording_id=self.recording_id,
+            status=outcome.status,
+            terminated_early=fold.ending,
+            replayed=replayed,
+        )
+
+    def _record(self, journal: Journal, outcome: Outcome) -> RunRecord:
+        fold = journal.fold
+        return RunRecord(
+            self.run_id,
+            created_at=fold.last_at if fold.started_at is None else fold.started_at,
+            completed_at=fold.last_at,
+            state=fold.state,
+            metadata=self._settings.metadata,
+            status=outcome.status,
+            error=None if outcome.error is None else str(outcome.error),
+            recording_id=self.recording_id,
+        )
+
+    def _finish(self, outcome: Outcome, result: RunResult[S]) -> RunResult[S]:
+        if outcome.error is None:
+            return result
+        error = outcome.error
+        error.run_id, error.recording_id, error.result = result.run_id, result.recording_id, result
+        raise error
+
+    def _subscriber_failed(self, signal: Signal, error: BaseException) -> None:
+        _log.warning("A subscriber failed at %s of run %s", signal.name, self.run_id, exc_info=error)
+        if self.transcript is None:
+            payload: JSONObject = {"signal": signal.id, "message": f"{type(error).__name__}: {error}"}
+            safe = to_json(payload)
+            self.queue.put(Arrival(name=names.SUBSCRIBER_ERROR, payload=safe, timestamp=now_ms()))
+
+    # Where the back ends come from.
+
+    async def _signal_store(self) -> SignalStore | None:
+        given = self._settings.store or self._defaults.store or os.environ.get("OPENHARNESS_SIGNAL_STORE")
+        if not isinstance(given, str):
+            return given or None
+        from openharness.core.plugins import open_signal_store
+
+        return await self._resources.enter_async_context(open_signal_store(given))
+
+    async def _run_store(self) -> RunStore | None:
+        given = self._settings.run_store or self._defaults.run_store or os.environ.get("OPENHARNESS_RUN_STORE")
+        return None if not given else await self._run_store_given(given)
+
+    async def _run_store_given(self, given: RunStore | str) -> RunStore:
+        if not isinstance(given, str):
+            return given
+        from openharness.core.plugins import open_run_store
+
+        return await self._resources.enter_async_context(open_run_store(given))
+
+    async def _open_providers(self) -> None:
+        given = self._settings.provider or self._defaults.provider or os.environ.get("OPENHARNESS_PROVIDER") or None
+        if isinstance(given, str):
+            from openharness.core.plugins import open_provider
+
+            given = await self._resources.enter_async_context(open_provider(given))
+        self._provider = given
+
+
+def _needed(store: SignalStore | None, what: str) -> SignalStore:
+    if store is None:
+        raise OpenHarnessError(
+            f"{what} needs a signal store: give store=, for example FileSignalStore('tests/fixtures') of "
+            "openharness-signals, or set OPENHARNESS_SIGNAL_STORE."
+        )
+    return store
+
+
+async def _close(signals: AsyncIterator[Signal]) -> None:
+    close = getattr(signals, "aclose", None)
+    if close is not None:
+        await close()

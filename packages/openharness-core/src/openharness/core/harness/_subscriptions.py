@@ -1,0 +1,228 @@
+"""Who listens to a run: outside of its steps, after its signals are durable, and bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+import attrs
+
+from openharness.core.errors import InvalidValueError
+from openharness.core.patterns import compile_pattern
+from openharness.core.values import copy_json
+
+if TYPE_CHECKING:
+    from openharness.core.patterns import Pattern, PatternLike
+    from openharness.core.records import Signal
+
+__all__ = ("BufferPolicy", "Listener", "RunListeners", "StreamBuffer", "Subscriber", "Subscription", "subscription")
+
+Subscriber: TypeAlias = Callable[["Signal"], Awaitable[None] | None]
+"""Called with each signal; may be a coroutine function."""
+
+BufferPolicy: TypeAlias = Literal["block", "drop", "disconnect"]
+"""What happens when a listener is a whole buffer behind: the run waits for it, signals are dropped and counted, or the
+listener is told nothing more."""
+
+BUFFER: Final = 1_024
+
+_log = logging.getLogger("openharness")
+
+
+@attrs.define(eq=False)
+class Subscription:
+    """A subscriber of a harness. Made by `Harness.subscribe`; leaving its ``with`` block cancels it.
+
+    Attributes:
+        patterns: The signals it wants.
+        function: What is called.
+        buffer: How many signals may wait for it.
+        policy: What happens when that many do.
+        dropped: How many signals it was not told of.
+        connected: Whether it still listens.
+    """
+
+    patterns: tuple[Pattern, ...]
+    function: Subscriber
+    buffer: int = BUFFER
+    policy: BufferPolicy = "block"
+    dropped: int = 0
+    connected: bool = True
+
+    def cancel(self) -> None:
+        """Listen no more. Cancelling twice is no error."""
+        self.connected = False
+
+    def wants(self, name: str) -> bool:
+        """Tell whether it wants the signals of this name."""
+        return self.connected and any(pattern.matches(name) for pattern in self.patterns)
+
+    def __enter__(self) -> Subscription:
+        """Return the subscription."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Cancel it."""
+        self.cancel()
+
+
+def subscription(
+    pattern: PatternLike | Sequence[PatternLike], function: Subscriber, *, buffer: int, policy: BufferPolicy
+) -> Subscription:
+    """Check the options of a subscription and return it."""
+    sources = [pattern] if isinstance(pattern, str) or not isinstance(pattern, Sequence) else list(pattern)
+    if type(buffer) is not int or buffer < 1:
+        raise InvalidValueError("buffer", value=buffer, expected="an integer from 1 on")
+    if policy not in ("block", "drop", "disconnect"):
+        raise InvalidValueError("policy", value=policy, expected="'block', 'drop' or 'disconnect'")
+    return Subscription(tuple(compile_pattern(source) for source in sources), function, buffer, policy)
+
+
+class Listener:
+    """One subscription in one run: its buffer, and the task that empties it."""
+
+    def __init__(self, subscribed: Subscription, failed: Callable[[Signal, BaseException], None]) -> None:
+        self._subscribed = subscribed
+        self._failed = failed
+        self._buffer: deque[Signal] = deque()
+        self._changed = asyncio.Event()
+        self._closing = False
+        self._released = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def offer(self, signal: Signal) -> None:
+        """Put a signal into the buffer, as the policy says."""
+        subscribed = self._subscribed
+        while len(self._buffer) >= subscribed.buffer and subscribed.connected:
+            if subscribed.policy == "disconnect":
+                subscribed.connected = False
+                _log.warning("A subscriber is %d signals behind and was disconnected", len(self._buffer))
+                break
+            if subscribed.policy == "drop" or self._released:
+                subscribed.dropped += 1
+                return
+            self._changed.clear()
+            await self._changed.wait()
+        if not subscribed.connected:
+            return
+        self._buffer.append(signal)
+        self._changed.set()
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="openharness subscriber")
+
+    def release(self) -> None:
+        """Make nobody wait any more: the run is to stop."""
+        self._released = True
+        self._changed.set()
+
+    async def close(self, timeout: float) -> None:
+        """Wait until everything in the buffer was told, at most ``timeout`` seconds."""
+        self._closing = True
+        self._changed.set()
+        if self._task is None:
+            return
+        _, pending = await asyncio.wait({self._task}, timeout=timeout)
+        if pending:
+            _log.warning("A subscriber was still %d signals behind at the end of its run", len(self._buffer))
+            self._task.cancel()
+            await asyncio.wait({self._task}, timeout=timeout)
+
+    async def _run(self) -> None:
+        while True:
+            while not self._buffer:
+                if self._closing:
+                    return
+                self._changed.clear()
+                await self._changed.wait()
+            signal = self._buffer.popleft()
+            self._changed.set()
+            if not self._subscribed.connected:
+                continue
+            try:
+                answer = self._subscribed.function(signal)
+                if inspect.isawaitable(answer):
+                    await answer
+            except Exception as error:  # noqa: BLE001 - a subscriber may raise anything, and the run goes on
+                self._failed(signal, error)
+
+
+class StreamBuffer:
+    """The signals of a run that its stream was not asked for yet; the run waits when there are too many."""
+
+    def __init__(self, size: int = BUFFER) -> None:
+        self._size = size
+        self._buffer: deque[Signal] = deque()
+        self._changed = asyncio.Event()
+        self._released = False
+        self._closed = False
+
+    async def offer(self, signal: Signal) -> None:
+        """Add a signal, after waiting for room."""
+        while len(self._buffer) >= self._size and not self._released:
+            self._changed.clear()
+            await self._changed.wait()
+        self._buffer.append(signal)
+        self._changed.set()
+
+    async def take(self) -> Signal | None:
+        """Wait for the next signal and return it; None when there are no more."""
+        while not self._buffer:
+            if self._closed:
+                return None
+            self._changed.clear()
+            await self._changed.wait()
+        self._changed.set()
+        return self._buffer.popleft()
+
+    def release(self) -> None:
+        """Make the run wait no more."""
+        self._released = True
+        self._changed.set()
+
+    def close(self) -> None:
+        """Tell that no more signals come; what is there can still be taken."""
+        self._closed = True
+        self._changed.set()
+
+
+class RunListeners:
+    """All listeners of one run, and its stream if it has one."""
+
+    def __init__(
+        self,
+        subscriptions: Sequence[Subscription],
+        failed: Callable[[Signal, BaseException], None],
+        stream: StreamBuffer | None = None,
+    ) -> None:
+        self._listeners = [(subscribed, Listener(subscribed, failed)) for subscribed in subscriptions]
+        self._stream = stream
+
+    async def deliver(self, signals: Sequence[Signal]) -> None:
+        """Tell of signals that are durable."""
+        if not self._listeners and self._stream is None:
+            return
+        for signal in signals:
+            copy: Any = None
+            if self._stream is not None:
+                copy = attrs.evolve(signal, payload=copy_json(signal.payload))
+                await self._stream.offer(copy)
+            for subscribed, listener in self._listeners:
+                if subscribed.wants(signal.name):
+                    copy = copy or attrs.evolve(signal, payload=copy_json(signal.payload))
+                    await listener.offer(copy)
+
+    def release(self) -> None:
+        """Let the run go on without waiting for any listener: it is to stop."""
+        if self._stream is not None:
+            self._stream.release()
+        for _, listener in self._listeners:
+            listener.release()
+
+    async def close(self, timeout: float) -> None:
+        """Wait until everybody was told everything, at most ``timeout`` seconds each."""
+        for _, listener in self._listeners:
+            await listener.close(timeout)

@@ -1,0 +1,150 @@
+"""Prompt templates: ``{{ state.a.b }}`` and nothing that could run code or be expanded twice."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import attrs
+
+from openharness.core.errors import TemplateError, UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    from openharness.core.values import JSONValue
+
+__all__ = ("Template", "compile_template")
+
+_ROOTS: Final = ("state", "signal", "input", "now", "agent")
+_FILTERS: Final = frozenset(
+    """abs capitalize center count d default e escape first float format indent int join last length list lower max min
+    replace reverse round sort string title tojson trim truncate unique upper wordcount wordwrap""".split()
+)
+
+
+@attrs.frozen
+class Template:
+    """A compiled template.
+
+    Attributes:
+        source: Its text.
+    """
+
+    source: str
+    _compiled: Any = attrs.field(repr=False, eq=False)
+
+    def render(self, values: Mapping[str, JSONValue]) -> str:
+        """Return the text with the values in place.
+
+        Text is inserted as it is, everything else as JSON; what is inserted is never expanded again.
+
+        Args:
+            values: JSON values by root: ``state``, ``signal``, ``input``, ``now``, ``agent``.
+
+        Raises:
+            TemplateError: A path leads nowhere, or a filter does not take its value.
+        """
+        if self._compiled is None:
+            return self.source
+        from jinja2 import TemplateError as JinjaError
+
+        try:
+            return cast("str", self._compiled.render(values))
+        except (JinjaError, TypeError, ValueError, ArithmeticError) as error:
+            raise TemplateError(self.source, reason=f"cannot be filled: {error}") from error
+
+
+def compile_template(source: str, *, fields: Collection[str] | None = None) -> Template:
+    """Return a template in its compiled form.
+
+    Templates are Jinja2 expressions and filters over ``state``, ``signal`` (``name``, ``payload``), ``input``, ``now``
+    and ``agent``. Statements (``{% … %}``), calls, and filters that look into objects are refused.
+
+    Args:
+        source: The text.
+        fields: The fields of the state, if they are known: naming another one is then an error here and not only when
+            the template is filled.
+
+    Raises:
+        TemplateError: The text is no template, or asks for what templates do not do.
+        UnknownNameError: It names a state field that does not exist.
+    """
+    if not any(mark in source for mark in ("{{", "{%", "{#")):
+        return Template(source, compiled=None)
+    from jinja2 import TemplateSyntaxError
+
+    environment = _environment()
+    try:
+        tree = environment.parse(source)
+        _check(source, tree, fields)
+        return Template(source, compiled=environment.from_string(source))
+    except TemplateSyntaxError as error:
+        raise TemplateError(source, reason=f"is not well formed: {error}") from error
+
+
+def _check(source: str, tree: Any, fields: Collection[str] | None) -> None:  # noqa: ANN401 - a Jinja syntax tree
+    from jinja2 import nodes
+
+    allowed = (nodes.Output, nodes.TemplateData, nodes.Expr, nodes.Pair, nodes.Keyword, nodes.Operand)
+    for node in tree.find_all(nodes.Node):
+        if isinstance(node, nodes.Call):
+            raise TemplateError(source, reason="calls a function; templates only insert values, use a prompt function")
+        if not isinstance(node, allowed):
+            kind = type(node).__name__.lower()
+            raise TemplateError(source, reason=f"has a statement ({kind}); templates only insert values")
+        if isinstance(node, nodes.Filter) and node.name not in _FILTERS:
+            raise TemplateError(source, reason=f"uses the filter {node.name!r}; there are {', '.join(sorted(_FILTERS))}")
+        if isinstance(node, nodes.Name) and node.name not in _ROOTS:
+            raise TemplateError(source, reason=f"names {node.name!r}; there are {', '.join(_ROOTS)}")
+        field = _state_field(node)
+        if fields is not None and field is not None and field not in fields:
+            raise UnknownNameError("state field", name=field, known=list(fields), where="The template")
+
+
+def _state_field(node: Any) -> str | None:  # noqa: ANN401 - a Jinja syntax node
+    from jinja2 import nodes
+
+    if not isinstance(node, (nodes.Getattr, nodes.Getitem)):
+        return None
+    if not isinstance(node.node, nodes.Name) or node.node.name != "state":
+        return None
+    if isinstance(node, nodes.Getattr):
+        return node.attr
+    return node.arg.value if isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str) else None
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+@cache
+def _environment() -> ImmutableSandboxedEnvironment:
+    # Imported with the first template that needs it: many programs use prompt functions only.
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Environment(ImmutableSandboxedEnvironment):
+        """Looks up keys and indexes of JSON values and nothing else; Python attributes do not exist for it."""
+
+        def getattr(self, obj: Any, attribute: str) -> Any:  # noqa: ANN401 - the signature of Jinja
+            return self.getitem(obj, attribute)
+
+        def getitem(self, obj: Any, argument: Any) -> Any:  # noqa: ANN401 - the signature of Jinja
+            try:
+                return obj[argument]
+            except (LookupError, TypeError):
+                return self.undefined(obj=obj, name=argument)
+
+    def finalize(value: object) -> object:
+        return value if isinstance(value, StrictUndefined) else _text(value)
+
+    environment = Environment(
+        undefined=StrictUndefined, finalize=finalize, autoescape=False, keep_trailing_newline=True
+    )
+    environment.filters = {name: function for name, function in environment.filters.items() if name in _FILTERS}
+    environment.globals.clear()
+    return environment
