@@ -517,7 +517,9 @@ class InterruptedRunError(RunError):
 
     def __init__(self, *, pending: Sequence[object]) -> None:
         self.pending = tuple(pending)
-        super().__init__(f"The run waits for {len(self.pending)} signal(s) from outside; resume it when they are there.")
+        super().__init__(
+            f"The run waits for {len(self.pending)} signal(s) from outside; resume it when they are there."
+        )
 
 
 class RecorderError(RunError):

@@ -10,7 +10,7 @@ import enum
 import math
 import pathlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,7 +22,7 @@ from openharness.core.values._limits import INT_MAX, INT_MIN, MAX_BYTES, MAX_DEP
 from openharness.core.values._pydantic import dump_model, is_model, model_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Hashable, Iterable
 
     from openharness.core.values._types import JSONValue
 
@@ -31,6 +31,7 @@ __all__ = ("convert", "field_names", "to_json")
 _CONSTANTS = frozenset({bool, type(None)})
 _PLAIN = frozenset({str, bool, type(None), int, float, list, tuple, dict})
 _SHOWN_KEY = 60
+_type: Callable[[object], type[Any]] = type
 
 
 def to_json(value: object, *, path: str = "value") -> JSONValue:
@@ -108,10 +109,10 @@ def _convert(value: Any, walk: _Walk, depth: int) -> JSONValue:  # noqa: ANN401 
     while isinstance(value, enum.Enum):
         value = value.value
     given = value
-    kind: type[object] = type(value)
+    kind = _type(value)
     if kind not in _PLAIN:
         value = _reduced(value)
-        kind = type(value)
+        kind = _type(value)
     if kind is str:
         return _text(value)
     if kind is int or kind is float:
@@ -124,7 +125,7 @@ def _convert(value: Any, walk: _Walk, depth: int) -> JSONValue:  # noqa: ANN401 
         converted = _convert_dict(value, walk, depth)
     else:
         converted = _convert_list(value, walk, depth)
-        if isinstance(given, (set, frozenset)):
+        if issubclass(_type(given), (set, frozenset)):
             # Equal canonical texts may be different numbers (1 and 1.0): their own text decides, not the hash order.
             converted.sort(key=lambda item: (canonical_json(item), repr(item)))
     walk.parents.discard(id(given))
@@ -135,7 +136,7 @@ def _convert_dict(items: dict[Any, Any], walk: _Walk, depth: int) -> dict[str, J
     converted: dict[str, JSONValue] = {}
     for name, item in items.items():
         key = name if type(name) is str and name.isascii() else _key(name)
-        kind: type[Any] = type(item)
+        kind = _type(item)
         if kind is str:
             converted[key] = item if item.isascii() else _text(item)
         elif kind in _CONSTANTS or (kind is int and INT_MIN <= item <= INT_MAX):
@@ -154,7 +155,7 @@ def _convert_dict(items: dict[Any, Any], walk: _Walk, depth: int) -> dict[str, J
 def _convert_list(items: Iterable[Any], walk: _Walk, depth: int) -> list[JSONValue]:
     converted: list[JSONValue] = []
     for index, item in enumerate(items):
-        kind: type[Any] = type(item)
+        kind = _type(item)
         if kind is str:
             converted.append(item if item.isascii() else _text(item))
         elif kind in _CONSTANTS or (kind is int and INT_MIN <= item <= INT_MAX):
@@ -215,26 +216,26 @@ def _shown(key: object) -> str:
 
 def _reduced(value: Any) -> Any:  # noqa: ANN401 - whatever people store
     """One step towards JSON: an object as a value of one of the plain types, what is in it as it is."""
-    kind: type[object] = type(value)
+    kind = _type(value)
     form = _TEXT_FORMS.get(kind)
     if form is not None:
         return form(value)
     try:
         if is_model(kind):
             return dump_model(value)
-        names = field_names(kind)
+        names = field_names(cast("Hashable", kind))
         if names is not None:
             return _fields(value, names)
-        if isinstance(value, Mapping):
+        if issubclass(kind, Mapping):
             return _items(value)
     except _Refusal:
         raise
     except Exception as error:
         raise _Refusal(value, f"reading it failed ({error!r})") from error
-    if isinstance(value, (set, frozenset)):
-        return list(cast("Iterable[Any]", value))
+    if issubclass(kind, (set, frozenset)):
+        return list(value)
     for base, form in _SUBCLASS_FORMS.items():
-        if isinstance(value, base):
+        if issubclass(kind, base):
             # Subclasses (namedtuple, numpy's float64, str with extras) are stored as what they are read back as.
             return form(value)
     raise _Refusal(
@@ -265,7 +266,7 @@ def _items(value: Mapping[Any, Any]) -> dict[Any, Any]:
 
 
 @lru_cache(maxsize=1024)
-def field_names(cls: type) -> tuple[str, ...] | None:
+def field_names(cls: type[Any]) -> tuple[str, ...] | None:
     """Return the names of the fields of an attrs class, a dataclass or a Pydantic model; None for any other type."""
     if is_model(cls):
         return model_fields(cls)
