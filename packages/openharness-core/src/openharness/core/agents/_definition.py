@@ -74,7 +74,8 @@ def check_synchronous(function: object, role: str) -> None:
     """
     if not callable(function):
         raise DefinitionError(f"{role} must be a function, got {function!r}.")
-    call: Any = function if inspect.isroutine(function) else getattr(type(function), "__call__", function)
+    # An object with an asynchronous __call__ is one of these too.
+    call: Any = getattr(type(function), "__call__", None)  # noqa: B004
     for unfit in (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction):
         if unfit(function) or unfit(call):
             raise DefinitionError(
@@ -134,7 +135,7 @@ class AgentDefinition(Generic[S]):
         }
 
 
-def define_agent(  # noqa: PLR0913 - these are the options of an agent
+def define_agent(
     *,
     fields: Sequence[str] | None,
     name: str | None,
@@ -157,10 +158,7 @@ def define_agent(  # noqa: PLR0913 - these are the options of an agent
 ) -> AgentDefinition[S]:
     """Check the options of an agent and return its definition.
 
-    Args:
-        fields: The fields of the state; None when they are not known.
-
-    Everything else as in `AgentDefinition`.
+    ``fields`` are the fields of the state, None when they are not known; everything else is as in `AgentDefinition`.
 
     Raises:
         DefinitionError: An option cannot work.
@@ -199,7 +197,7 @@ def define_agent(  # noqa: PLR0913 - these are the options of an agent
     )
 
 
-def _several(given: Any) -> list[Any]:  # noqa: ANN401 - one or several of anything
+def _several(given: Any) -> list[Any]:
     return list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
 
 
@@ -218,7 +216,7 @@ def _prompt(prompt: Prompt[S], fields: Sequence[str] | None, role: str) -> Templ
     return prompt
 
 
-def _check_numbers(**numbers: float | None) -> None:
+def _check_numbers(**numbers: Any) -> None:
     for name, number in numbers.items():
         whole = name in ("max_tokens", "retries")
         kinds = (int,) if whole else (int, float)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 import attrs
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from openharness.core.records import Signal
-    from openharness.core.values import JSONValue
+from openharness.core.records import Signal
+from openharness.core.values import JSONValue
 
 __all__ = ("Arrival", "ArrivalQueue", "Lane")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from openharness.core.engine._arrivals import Arrival, Lane
 from openharness.core.engine._requests import error_payload, output_payload
@@ -85,15 +85,16 @@ class Calls:
     async def _pump(self, effect: StartCall) -> None:
         lane = Lane(self._queue)
         definition = effect.agent.definition
+        limit = asyncio.timeout(definition.timeout)
         try:
-            async with asyncio.timeout(definition.timeout) as limit:
+            async with limit:
                 output = await self._drive(effect, lane)
             await self._put(lane, effect.call, names.PROVIDER_END, {"call": effect.call, "output": output})
         except asyncio.CancelledError:
             raise
         except BaseException as error:
             if isinstance(error, TimeoutError) and limit.expired():
-                error = ProviderError(  # noqa: PLW2901 - what is recorded is our own limit
+                error = ProviderError(
                     f"the call took longer than {definition.timeout:g} s", kind="timeout", retryable=True
                 )
             payload: JSONObject = {"call": effect.call, "error": error_payload(error)}
@@ -126,33 +127,39 @@ class Calls:
         async for event in events:
             if output is not None:
                 raise ProviderError(f"the provider went on after Completed, with {event!r}", kind="protocol")
-            if isinstance(event, TextDelta):
-                if event.text:
-                    text.append(event.text)
-                    await self._put(lane, call, names.TEXT_DELTA, {"call": call, "text": _text(event.text)})
-            elif isinstance(event, ThinkingDelta):
-                if event.text:
-                    await self._put(lane, call, names.THINKING_DELTA, {"call": call, "text": _text(event.text)})
-            elif isinstance(event, ToolCall):
-                payload: Any = {"call": call, "index": tools, "id": event.id, "name": event.name}
-                await self._put(lane, call, names.TOOL_CALL, {**payload, "arguments": _json(event.arguments)})
-                tools += 1
-            elif isinstance(event, ProviderWarning):
-                payload = {"call": call, "message": event.message, "data": _json(event.data)}
-                await self._put(lane, call, names.PROVIDER_WARNING, payload)
-            elif isinstance(event, Completed):  # pyright: ignore[reportUnnecessaryIsInstance] - providers are not checked
+            if isinstance(event, Completed):
                 output = event.output
-            else:
-                raise ProviderError(f"the provider yielded {event!r}, which is no event", kind="protocol")
+                continue
+            name, details = _details(event)
+            if name == names.TOOL_CALL:
+                details = {"index": tools, **details}
+                tools += 1
+            elif not details.get("text", True):
+                continue  # An empty delta says nothing.
+            if name == names.TEXT_DELTA:
+                text.append(cast("str", details["text"]))
+            await self._put(lane, call, name, {"call": call, **details})
         if output is None:
             raise ProviderError("the provider ended without Completed", kind="protocol")
-        if text and "".join(text) != output.content:
+        if "".join(text) not in ("", _text(output.content)):
             raise ProviderError("the text of Completed is not what the deltas said", kind="protocol")
-        _text(output.content)
         return output_payload(output)
 
     async def _put(self, lane: Lane, call: str, name: str, payload: JSONObject) -> None:
         await lane.put(Arrival(name=name, payload=payload, timestamp=self._clock(), call=call, lane=lane))
+
+
+def _details(event: ProviderEvent) -> tuple[str, JSONObject]:
+    """What of an event goes into its signal, and the signal's name."""
+    if isinstance(event, TextDelta):
+        return names.TEXT_DELTA, {"text": _text(event.text)}
+    if isinstance(event, ThinkingDelta):
+        return names.THINKING_DELTA, {"text": _text(event.text)}
+    if isinstance(event, ToolCall):
+        return names.TOOL_CALL, {"id": event.id, "name": event.name, "arguments": _json(event.arguments)}
+    if isinstance(event, ProviderWarning):
+        return names.PROVIDER_WARNING, {"message": event.message, "data": _json(event.data)}
+    raise ProviderError(f"the provider yielded {event!r}, which is no event", kind="protocol")
 
 
 def _text(value: object) -> str:

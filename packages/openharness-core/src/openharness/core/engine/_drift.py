@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from itertools import zip_longest
 from typing import TYPE_CHECKING, cast
 
 import attrs
@@ -38,7 +39,11 @@ class Difference:
 
     def __str__(self) -> str:
         """Return the place and both values; long texts as a diff of their lines."""
-        if isinstance(self.recorded, str) and isinstance(self.actual, str) and max(map(len, (self.recorded, self.actual))) > _LONG:
+        if (
+            isinstance(self.recorded, str)
+            and isinstance(self.actual, str)
+            and max(map(len, (self.recorded, self.actual))) > _LONG
+        ):
             lines = difflib.unified_diff(
                 self.recorded.splitlines(), self.actual.splitlines(), "recorded", "actual", lineterm="", n=1
             )
@@ -131,7 +136,9 @@ def _differences(recorded: Signal | None, actual: Signal | None) -> Iterator[Dif
 
 
 def _value_differences(path: str, one: object, other: object) -> Iterator[Difference]:
-    if isinstance(one, dict) and isinstance(other, dict):
+    if one is _MISSING or other is _MISSING:
+        yield Difference(path, None if one is _MISSING else one, None if other is _MISSING else other)
+    elif isinstance(one, dict) and isinstance(other, dict):
         left, right = cast("dict[str, object]", one), cast("dict[str, object]", other)
         if list(left) != list(right) and set(left) == set(right):
             yield Difference(f"{path} (order of keys)", list(left), list(right))
@@ -139,11 +146,10 @@ def _value_differences(path: str, one: object, other: object) -> Iterator[Differ
             yield from _value_differences(f"{path}.{key}", left.get(key, _MISSING), right.get(key, _MISSING))
     elif isinstance(one, list) and isinstance(other, list):
         first, second = cast("list[object]", one), cast("list[object]", other)
-        for index in range(max(len(first), len(second))):
-            pair = [items[index] if index < len(items) else _MISSING for items in (first, second)]
-            yield from _value_differences(f"{path}[{index}]", *pair)
-    elif one is _MISSING or other is _MISSING or dump_json(cast("JSONValue", one)) != dump_json(cast("JSONValue", other)):
-        yield Difference(path, *(None if value is _MISSING else value for value in (one, other)))
+        for index, (left_item, right_item) in enumerate(zip_longest(first, second, fillvalue=_MISSING)):
+            yield from _value_differences(f"{path}[{index}]", left_item, right_item)
+    elif dump_json(cast("JSONValue", one)) != dump_json(cast("JSONValue", other)):
+        yield Difference(path, one, other)
 
 
 def _shown(value: object) -> str:

@@ -38,7 +38,7 @@ class Journal:
     def append(
         self,
         name: str,
-        payload: Any,  # noqa: ANN401 - a JSON value
+        payload: Any,
         *,
         parent: str | None,
         agent: str | None = None,

@@ -7,22 +7,21 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import attrs
 
-from openharness.core.engine._arrivals import Arrival
 from openharness.core.engine._step import StartCall
 from openharness.core.errors import RecorderError, RecordingEndedError
 from openharness.core.log import _names as names
+from openharness.core.values import JSONObject, JSONValue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from openharness.core.engine._arrivals import ArrivalQueue
+    from openharness.core.engine._arrivals import Arrival, ArrivalQueue
     from openharness.core.engine._calls import Calls
     from openharness.core.engine._journal import Journal
     from openharness.core.engine._recorder import Recorder
     from openharness.core.engine._step import Effect, Outcome, Stepper
     from openharness.core.engine._transcript import Transcript
     from openharness.core.records import Signal
-    from openharness.core.values import JSONObject, JSONValue
 
 __all__ = ("Listeners", "StartOfRun", "run_live", "run_replay")
 
@@ -64,7 +63,7 @@ class StartOfRun:
         return {"state": state, "input": input_, "seed": seed, "agents": self.agents}
 
 
-async def run_live(  # noqa: PLR0913 - the parts that a live run is made of
+async def run_live(
     *,
     stepper: Stepper[Any],
     journal: Journal,
@@ -82,10 +81,7 @@ async def run_live(  # noqa: PLR0913 - the parts that a live run is made of
         effects: list[Effect] = []
         accepted: list[tuple[Arrival, Signal | None]] = []
         for arrival in await queue.take():
-            if stepper.outcome is not None:
-                accepted.append((arrival, None))
-                continue
-            signal, caused = stepper.take(arrival)
+            signal, caused = (None, []) if stepper.ended else stepper.take(arrival)
             effects += caused
             accepted.append((arrival, signal))
         fresh = journal.drain()
@@ -97,7 +93,7 @@ async def run_live(  # noqa: PLR0913 - the parts that a live run is made of
             if arrival.accepted is not None:
                 arrival.accepted(signal)
         await listeners.deliver(fresh)
-        if stepper.outcome is None:
+        if not stepper.ended:
             for effect in effects:
                 if isinstance(effect, StartCall):
                     calls.start(effect)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import attrs
 
 from openharness.core.agents import AgentDefinition, Context, Reducer, check_agent_name, check_synchronous
 from openharness.core.errors import DefinitionError, InvalidValueError, UnknownNameError
+from openharness.core.interfaces import Provider
 from openharness.core.log import INERT, STREAMING, state_changed
 from openharness.core.log import _names as names
 from openharness.core.patterns import Pattern, PatternIndex, compile_pattern
 from openharness.core.state import StateSchema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable
 
-    from openharness.core.interfaces import Provider
     from openharness.core.patterns import PatternLike
     from openharness.core.values import JSONObject
 
@@ -81,6 +82,8 @@ class RunPlan(Generic[S]):
         end_when: Stops new activations once it is true.
         limits: The run's limits.
         interactive: Whether signals come from outside until the run is told to finish.
+        matching: Finds the positions of the agents a signal may activate.
+        streaming: The same for streaming deltas, which only literal names match.
     """
 
     schema: StateSchema[S]
@@ -89,14 +92,14 @@ class RunPlan(Generic[S]):
     end_when: Callable[[Context[S]], bool] | None
     limits: Limits
     interactive: bool
-    _matching: PatternIndex[int]
-    _streaming: PatternIndex[int]
+    matching: PatternIndex[int]
+    streaming: PatternIndex[int]
 
     def agents_for(self, name: str) -> list[AgentPlan[S]]:
         """Return the agents a signal may activate, each once, in the order in which they are asked."""
         if name in INERT:
             return []
-        found = (self._streaming if name in STREAMING else self._matching).lookup(name)
+        found = (self.streaming if name in STREAMING else self.matching).lookup(name)
         if len(found) < 2:  # noqa: PLR2004 - one agent is in order and no duplicate
             return [self.agents[index] for index in found]
         return [self.agents[index] for index in sorted(set(found))]
@@ -106,7 +109,7 @@ class RunPlan(Generic[S]):
         return {agent.name: agent.definition.fingerprint() for agent in self.agents}
 
 
-def make_plan(  # noqa: PLR0913 - what a run is made of
+def make_plan(
     *,
     schema: StateSchema[S],
     fields: Sequence[str],
@@ -140,13 +143,17 @@ def make_plan(  # noqa: PLR0913 - what a run is made of
     streaming: PatternIndex[int] = PatternIndex()
     for index, agent in enumerate(named):
         if agent.definition.updates is not None and agent.definition.updates not in fields:
-            raise UnknownNameError("state field", name=agent.definition.updates, known=fields, where=f"{agent.name}.updates")
+            raise UnknownNameError(
+                "state field", name=agent.definition.updates, known=fields, where=f"{agent.name}.updates"
+            )
         for pattern in agent.definition.activate_on:
             matching.add(pattern, index)
             if pattern.is_literal:
                 streaming.add(pattern, index)
     reduced: PatternIndex[ReducerPlan] = PatternIndex()
-    patterns = [(pattern, f"activate_on of agent {agent.name!r}") for agent in named for pattern in agent.definition.activate_on]
+    patterns = [
+        (pattern, f"activate_on of agent {agent.name!r}") for agent in named for pattern in agent.definition.activate_on
+    ]
     for source, function in (reducers or {}).items():
         pattern = compile_pattern(source)
         if pattern.is_literal and pattern.text == names.HARNESS_END:
@@ -170,11 +177,13 @@ def make_plan(  # noqa: PLR0913 - what a run is made of
 def _named(
     agents: Mapping[str, AgentDefinition[S]] | Sequence[AgentDefinition[S]],
 ) -> list[tuple[str, AgentDefinition[S]]]:
-    if isinstance(agents, AgentDefinition) or not hasattr(agents, "__iter__"):
+    pairs: list[tuple[Any, Any]]
+    if isinstance(agents, Mapping):
+        pairs = list(agents.items())
+    elif isinstance(agents, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance] - users are not checked
+        pairs = [(getattr(agent, "name", None), agent) for agent in agents]
+    else:
         raise InvalidValueError("agents", value=agents, expected="a mapping of names to agents, or a sequence of them")
-    pairs: list[tuple[Any, Any]] = (
-        list(agents.items()) if hasattr(agents, "items") else [(getattr(agent, "name", None), agent) for agent in agents]  # type: ignore[union-attr]
-    )
     seen: set[str] = set()
     for name, agent in pairs:
         if not isinstance(agent, AgentDefinition):
@@ -195,13 +204,19 @@ def _three_arguments(function: Reducer) -> Callable[[Any, Any, Any], Any]:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # builtins without a signature
         return lambda state, signal, _: function(state, signal)
-    for count in (3, 2):
-        try:
-            signature.bind(*range(count))
-        except TypeError:
-            continue
-        return function if count == 3 else (lambda state, signal, _: function(state, signal))  # noqa: PLR2004
+    if _takes(signature, 3):
+        return function
+    if _takes(signature, 2):
+        return lambda state, signal, _: function(state, signal)
     raise DefinitionError(f"A reducer takes (state, signal) or (state, signal, context), got {function!r}{signature}.")
+
+
+def _takes(signature: inspect.Signature, count: int) -> bool:
+    try:
+        signature.bind(*range(count))
+    except TypeError:
+        return False
+    return True
 
 
 def _possible_names(agents: Iterable[AgentPlan[Any]], fields: Iterable[str]) -> set[str]:

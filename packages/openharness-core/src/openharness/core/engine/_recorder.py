@@ -48,14 +48,15 @@ class StoreRecorder:
         if not signals:
             return
         entries: list[LogEntry] = []
-        fresh: set[str] = set()
+        known = set(self._known)
         for signal in signals:
-            blobs, pooled = pool_signal(signal, lambda name: name in self._known or name in fresh)  # noqa: B023
-            fresh.update(blob.digest for blob in blobs)
+            blobs, pooled = pool_signal(signal, known.__contains__)
+            known.update(blob.digest for blob in blobs)
             entries += blobs
             entries.append(pooled)
         await self._store.append(self._recording_id, entries)
-        self._known |= fresh
+        # Only what is durable needs no writing again.
+        self._known = known
 
     async def finalize(self, outcome: Outcome, duration_ms: int) -> None:
         """Close the recording with the outcome of the run."""

@@ -12,7 +12,15 @@ if TYPE_CHECKING:
     from openharness.core.agents import AgentDefinition
     from openharness.core.interfaces import ProviderOutput
 
-__all__ = ("call_id", "error_payload", "output_payload", "provider_error", "provider_request", "request_digest", "request_json")
+__all__ = (
+    "call_id",
+    "error_payload",
+    "output_payload",
+    "provider_error",
+    "provider_request",
+    "request_digest",
+    "request_json",
+)
 
 _OPTIONS = ("model", "max_tokens", "temperature", "seed")
 
@@ -53,7 +61,9 @@ def provider_request(request: JSONObject) -> ProviderRequest:
     messages = cast("list[dict[str, Any]]", request["messages"])
     system = [message["content"] for message in messages if message["role"] == "system"]
     return ProviderRequest(
-        messages=tuple(Message(message["role"], message["content"]) for message in messages if message["role"] != "system"),
+        messages=tuple(
+            Message(message["role"], message["content"]) for message in messages if message["role"] != "system"
+        ),
         system=system[0] if system else None,
         **fields,
     )

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from openharness.core.errors import SerializationError, UnknownNameError
 from openharness.core.log import Change, RunFold, find_changes
-from openharness.core.state import StateSchema
 from openharness.core.values import dump_json, to_json
 
 if TYPE_CHECKING:
+    from openharness.core.state import StateSchema
     from openharness.core.values import JSONObject, JSONValue
 
 __all__ = ("StateView",)

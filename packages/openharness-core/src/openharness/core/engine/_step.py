@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeAlias, TypeVar, cast
 
 import attrs
 
 from openharness.core.agents import Context
+from openharness.core.engine._plan import AgentPlan
 from openharness.core.engine._requests import (
     call_id,
     provider_error,
@@ -26,9 +27,10 @@ from openharness.core.errors import (
     RunError,
     SerializationError,
 )
+from openharness.core.interfaces import ProviderRequest
 from openharness.core.log import _names as names
 from openharness.core.log import state_changed
-from openharness.core.records import RunStatus
+from openharness.core.records import RunStatus, Signal
 from openharness.core.templates import Template
 from openharness.core.values import copy_json
 
@@ -37,10 +39,8 @@ if TYPE_CHECKING:
 
     from openharness.core.engine._arrivals import Arrival
     from openharness.core.engine._journal import Journal
-    from openharness.core.engine._plan import AgentPlan, RunPlan
-    from openharness.core.interfaces import ProviderRequest
+    from openharness.core.engine._plan import RunPlan
     from openharness.core.log import Change, OpenActivation
-    from openharness.core.records import Signal
     from openharness.core.values import JSONObject, JSONValue
 
 __all__ = ("Effect", "Outcome", "StartCall", "StartTimer", "Stepper")
@@ -125,6 +125,11 @@ class Stepper(Generic[S]):
         self._triggers: dict[str, Signal] = {}
         self._input: JSONValue = None
         self.outcome: Outcome | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run has ended."""
+        return self.outcome is not None
 
     def take(self, arrival: Arrival) -> tuple[Signal | None, list[Effect]]:
         """Do everything an arrival causes, to the end.
@@ -403,7 +408,7 @@ class Stepper(Generic[S]):
     def _write(
         self,
         name: str,
-        payload: Any,  # noqa: ANN401 - a JSON value
+        payload: Any,
         *,
         parent: Signal | str | None,
         agent: str | None = None,
@@ -447,7 +452,7 @@ class Stepper(Generic[S]):
             seed=f"{self._fold.seed}/{signal.seq}/{agent}/{activation}/{purpose}",
         )
 
-    def _agent_failed(  # noqa: PLR0913 - what is told of a failure
+    def _agent_failed(
         self,
         agent: AgentPlan[S],
         activation: str | None,
@@ -473,7 +478,7 @@ class Stepper(Generic[S]):
             failure.__cause__ = error
             raise _RunFailed(RunStatus.FAILED, failure, told)
 
-    def _failed(self, kind: str, what: str, error: BaseException, parent: Signal) -> None:
+    def _failed(self, kind: str, what: str, error: BaseException, parent: Signal) -> NoReturn:
         _log.warning("%s failed in run %s", what, self._journal.run_id, exc_info=error)
         message = f"{what} raised {type(error).__name__}: {error}"
         data: JSONObject = {"type": type(error).__name__}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -42,7 +42,8 @@ async def supervise(
     while not task.done():
         try:
             if deadline is None:
-                await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+                waited: set[asyncio.Future[Any]] = {task, stopped}
+                await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             else:
                 await asyncio.wait({task}, timeout=deadline - loop.time())
         except asyncio.CancelledError:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from openharness.core.engine._arrivals import Arrival
 from openharness.core.engine._drift import DriftReport, same_signal
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from openharness.core.records import Signal
+    from openharness.core.values import JSONValue
 
 __all__ = ("Transcript",)
 
@@ -38,6 +40,27 @@ class Transcript:
         self._begun = False
         self.count = 0
         self.injected: list[Signal] = []
+        self._closed = False
+        self._waiters: list[asyncio.Future[None]] = []
+
+    async def injection(self, position: int) -> Signal | None:
+        """Wait until so many signals were injected into the recorded run, and return that one; None if it never was."""
+        while len(self.injected) <= position and not self._closed:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            await waiter
+        return self.injected[position] if len(self.injected) > position else None
+
+    def close(self) -> None:
+        """Nothing more is read; nobody needs to wait any longer."""
+        self._closed = True
+        self._tell_waiters()
+
+    def _tell_waiters(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     async def open(self) -> Signal | None:
         """Read the first signal and return it; None where the recording is empty."""
@@ -64,8 +87,12 @@ class Transcript:
             self._expected.append(following)
         if signal.source.parent is None and signal.name.split(":")[0] not in RESERVED_PREFIXES:
             self.injected.append(signal)
-        call = signal.payload.get("call") if isinstance(signal.payload, dict) and signal.source.activation else None
-        return Arrival(name=signal.name, payload=signal.payload, timestamp=signal.timestamp, call=call)
+            self._tell_waiters()
+        call = None
+        payload: Any = signal.payload
+        if signal.source.activation is not None and isinstance(payload, dict):
+            call = cast("dict[str, Any]", payload).get("call")
+        return Arrival(name=signal.name, payload=cast("JSONValue", payload), timestamp=signal.timestamp, call=call)
 
     def check(self, actual: Signal) -> Signal:
         """Compare a signal with the next recorded one, and return the recorded one.

@@ -42,7 +42,7 @@ class RunHandle(Generic[S]):
         self._finished = False
         self.run_id = runner.run_id
 
-    async def emit(self, name: str, payload: Any = None) -> Signal:  # noqa: ANN401 - anything to_json accepts
+    async def emit(self, name: str, payload: Any = None) -> Signal:
         """Inject a signal, and return it once it is durable.
 
         In a replay nothing is injected: the signal is compared with the recorded one, which is returned.
@@ -63,8 +63,6 @@ class RunHandle(Generic[S]):
             raise DefinitionError(f"{name!r} cannot be emitted: the first segments {reserved} belong to the harness.")
         value = to_json(payload, path="payload")
         position, self._emitted = self._emitted, self._emitted + 1
-        # A replay reads its recording before anything else can be said of it.
-        await asyncio.sleep(0)
         if await self._is_replay():
             return await self._recorded(position, name, value)
         return await self._put(name, value)
@@ -120,14 +118,12 @@ class RunHandle(Generic[S]):
 
     async def _recorded(self, position: int, name: str, payload: JSONValue) -> Signal:
         transcript = self._runner.transcript
-        assert transcript is not None  # noqa: S101 - asked for only after _is_replay
-        while len(transcript.injected) <= position and not self._task.done():
-            await asyncio.sleep(0)
-        recorded = transcript.injected[position] if len(transcript.injected) > position else None
+        recorded = None if transcript is None else await transcript.injection(position)
         if recorded is None or recorded.name != name or dump_json(recorded.payload) != dump_json(payload):
             reason = (
-                "the run was given a signal that was not recorded" if recorded is None else
-                f"the run was given {name!r} where {recorded.name!r} was recorded"
+                "the run was given a signal that was not recorded"
+                if recorded is None
+                else f"the run was given {name!r} where {recorded.name!r} was recorded"
             )
             raise ReplayDriftError(
                 DriftReport(

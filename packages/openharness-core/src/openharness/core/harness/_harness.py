@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, cast, overload
 
 from openharness.core.agents import AgentDefinition, define_agent
 from openharness.core.errors import DefinitionError
@@ -39,7 +39,7 @@ class Harness(Generic[S]):
 
     def __repr__(self) -> str:
         """Name the type of the state."""
-        return f"Harness({self._schema.type.__name__})"
+        return f"Harness({self._schema.kind.__name__})"
 
     @overload
     def agent(
@@ -277,7 +277,7 @@ def create_harness(
 
 
 def create_harness(
-    state_type: Any = dict,  # noqa: ANN401 - the overloads say it
+    state_type: Any = dict,
     *,
     provider: Provider | str | None = None,
     mode: Mode | None = None,
@@ -296,6 +296,5 @@ def create_harness(
     Raises:
         DefinitionError: The type cannot be a state.
     """
-    return Harness(
-        StateSchema.of(state_type), Defaults(provider=provider, mode=mode, store=store, run_store=run_store)
-    )
+    schema = StateSchema[Any].of(cast("type[Any]", state_type))
+    return Harness(schema, Defaults(provider=provider, mode=mode, store=store, run_store=run_store))

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Generic, Literal, Required, TypeAlias, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Required, TypeAlias, TypedDict, TypeVar, cast
 
 import attrs
 
-from openharness.core.agents import AgentDefinition, Context, Reducer
 from openharness.core.engine import Limits
 from openharness.core.errors import InvalidValueError
 from openharness.core.interfaces import Provider, RunStore, SignalStore
-from openharness.core.patterns import PatternLike
 from openharness.core.records import check_id
 from openharness.core.values import JSONObject, JSONValue, to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from openharness.core.agents import AgentDefinition, Context, Reducer
+    from openharness.core.patterns import PatternLike
 
 __all__ = ("Mode", "RunOptions", "Settings", "read_mode")
 
@@ -91,7 +94,7 @@ def _id(instance: object, attribute: attrs.Attribute[Any], value: object) -> Non
         check_id(value, name=attribute.name)
 
 
-def _seconds(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401 - what a user gave
+def _seconds(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     del instance
     if value is None and attribute.name == "timeout":
         return

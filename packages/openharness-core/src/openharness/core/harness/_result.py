@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
+from collections.abc import Mapping
+from typing import Generic, TypeVar
 
 import attrs
 
 from openharness.core.log import AgentTotals, RunFold
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from openharness.core.records import RunStatus, Signal
+from openharness.core.records import RunStatus, Signal
 
 __all__ = ("AgentMetrics", "RunMetrics", "RunResult")
 

@@ -18,6 +18,7 @@ from openharness.core.engine import (
     Journal,
     NoRecorder,
     Outcome,
+    Recorder,
     RunPlan,
     StartOfRun,
     Stepper,
@@ -154,7 +155,7 @@ class Runner(Generic[S]):
             self.transcript = transcript
             self.decided.set()
             if first is None:
-                raise RecordingEndedError(recording_id, seq=0, state=None)
+                raise RecordingEndedError(recording_id, seq=0, state=None)  # noqa: TRY301 - to be closed below
             state, fields = self._initial_state(first)
             plan = self._plan(fields, replay=True)
             journal = Journal(first.id.removesuffix(f"/{first.seq}"), check=transcript.check)
@@ -172,6 +173,8 @@ class Runner(Generic[S]):
                 error.state = self._schema.load(cast("JSONObject", error.state))
             raise
         finally:
+            if self.transcript is not None:
+                self.transcript.close()
             await _close(signals)
             self._listeners.release()
             await self._listeners.close(settings.shutdown_timeout)
@@ -185,7 +188,7 @@ class Runner(Generic[S]):
     async def _live(self, store: SignalStore | None, fixture: str | None) -> RunResult[S]:
         settings = self._settings
         state, fields = self._initial_state(None)
-        await self._open_providers()
+        await self._open_provider()
         plan = self._plan(fields, replay=False)
         seed = random.SystemRandom().getrandbits(63) if settings.seed is None else settings.seed
         start = self._start(state, plan, seed=seed)
@@ -204,7 +207,8 @@ class Runner(Generic[S]):
 
         timer = None
         if settings.timeout is not None:
-            timer = loop.call_later(settings.timeout, stop, names.HARNESS_TIMEOUT, {"timeout": settings.timeout})
+            limit: JSONObject = {"timeout": settings.timeout}
+            timer = loop.call_later(settings.timeout, lambda: stop(names.HARNESS_TIMEOUT, limit))
         try:
             return await supervise(
                 self._body(plan, store, run_store, fixture),
@@ -237,7 +241,9 @@ class Runner(Generic[S]):
             )
         if run_store is not None:
             await self._save_beginning(run_store, store)
-        recorder = NoRecorder() if store is None or self.recording_id is None else StoreRecorder(store, self.recording_id)
+        recorder = (
+            NoRecorder() if store is None or self.recording_id is None else StoreRecorder(store, self.recording_id)
+        )
         calls = Calls(self.run_id, self.queue, now_ms)
         try:
             outcome = await run_live(
@@ -258,26 +264,39 @@ class Runner(Generic[S]):
             raise cast("RunError", outcome.error)
         await self._listeners.close(settings.shutdown_timeout)
         result = self._result(journal, outcome, replayed=False)
-        failure: RunError | None = None
+        failure = await self._finalize(recorder, store, fixture, outcome, result.metrics.duration_ms)
+        failure = await self._save_end(run_store, journal, outcome) or failure
+        if failure is not None and outcome.error is None:
+            outcome = Outcome(outcome.status, failure)
+        elif failure is not None and outcome.error is not None:
+            outcome.error.add_note(f"Besides: {failure}")
+        return self._finish(outcome, result)
+
+    async def _finalize(
+        self, recorder: Recorder, store: SignalStore | None, fixture: str | None, outcome: Outcome, duration_ms: int
+    ) -> RunError | None:
         try:
-            await recorder.finalize(outcome.status, result.metrics.duration_ms)
+            await recorder.finalize(outcome.status, duration_ms)
             if fixture is not None and store is not None and outcome.status is RunStatus.COMPLETED:
                 await store.publish(cast("str", self.recording_id), fixture)
         except Exception as error:  # noqa: BLE001 - whatever the store raises, the run record is still to be saved
-            failure = RecorderError(f"The run ended as {outcome.status}, but its recording could not be finalized: {error}")
+            failure = RecorderError(
+                f"The run ended as {outcome.status}, but its recording could not be closed: {error}"
+            )
             failure.__cause__ = error
+            return failure
+        return None
+
+    async def _save_end(self, run_store: RunStore | None, journal: Journal, outcome: Outcome) -> RunError | None:
+        if run_store is None:
+            return None
         try:
-            if run_store is not None:
-                await run_store.save_run(self._record(journal, outcome))
+            await run_store.save_run(self._record(journal, outcome))
         except Exception as error:  # noqa: BLE001 - whatever the store raises, the result must not be lost
             failure = RunSaveError(f"The run ended as {outcome.status}, but its record could not be saved: {error}")
             failure.__cause__ = error
-        if failure is not None:
-            if outcome.error is None:
-                outcome = Outcome(outcome.status, failure)
-            else:
-                outcome.error.add_note(f"Besides: {failure}")
-        return self._finish(outcome, result)
+            return failure
+        return None
 
     async def _save_beginning(self, run_store: RunStore, store: SignalStore | None) -> None:
         state, _ = self._initial_state(None)
@@ -304,9 +323,9 @@ class Runner(Generic[S]):
             return None, list(cast("dict[str, Any]", first.payload)["state"])
         if given is None:
             try:
-                given = self._schema.type()
+                given = self._schema.kind()
             except TypeError:
-                kind = self._schema.type.__name__
+                kind = self._schema.kind.__name__
                 raise InvalidValueError("state", value=None, expected=f"given: {kind} has no default") from None
         state = self._schema.dump(given)
         self._schema.load(state)
@@ -337,7 +356,9 @@ class Runner(Generic[S]):
                     )
                 capabilities = agent.provider.capabilities
                 if agent.definition.system is not None and not capabilities.system:
-                    raise DefinitionError(f"Agent {agent.name!r} has a system prompt; {agent.provider.type} takes none.")
+                    raise DefinitionError(
+                        f"Agent {agent.name!r} has a system prompt; {agent.provider.type} takes none."
+                    )
         return plan
 
     def _start(self, state: JSONObject | None, plan: RunPlan[S], *, seed: int) -> StartOfRun:
@@ -411,13 +432,14 @@ class Runner(Generic[S]):
 
         return await self._resources.enter_async_context(open_run_store(given))
 
-    async def _open_providers(self) -> None:
-        given = self._settings.provider or self._defaults.provider or os.environ.get("OPENHARNESS_PROVIDER") or None
-        if isinstance(given, str):
+    async def _open_provider(self) -> None:
+        given = self._settings.provider or self._defaults.provider or os.environ.get("OPENHARNESS_PROVIDER")
+        if isinstance(given, str) and given:
             from openharness.core.plugins import open_provider
 
-            given = await self._resources.enter_async_context(open_provider(given))
-        self._provider = given
+            self._provider = await self._resources.enter_async_context(open_provider(given))
+        elif isinstance(given, Provider):
+            self._provider = given
 
 
 def _needed(store: SignalStore | None, what: str) -> SignalStore:

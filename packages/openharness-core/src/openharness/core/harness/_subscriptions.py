@@ -7,16 +7,16 @@ import inspect
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
 import attrs
 
 from openharness.core.errors import InvalidValueError
-from openharness.core.patterns import compile_pattern
+from openharness.core.patterns import Pattern, compile_pattern
 from openharness.core.values import copy_json
 
 if TYPE_CHECKING:
-    from openharness.core.patterns import Pattern, PatternLike
+    from openharness.core.patterns import PatternLike
     from openharness.core.records import Signal
 
 __all__ = ("BufferPolicy", "Listener", "RunListeners", "StreamBuffer", "Subscriber", "Subscription", "subscription")
@@ -61,7 +61,7 @@ class Subscription:
         """Tell whether it wants the signals of this name."""
         return self.connected and any(pattern.matches(name) for pattern in self.patterns)
 
-    def __enter__(self) -> Subscription:
+    def __enter__(self) -> Self:
         """Return the subscription."""
         return self
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 import attrs
 
 from openharness.core.errors import SerializationError
+from openharness.core.values import JSONValue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from openharness.core.values import JSONObject, JSONValue
+    from openharness.core.values import JSONObject
 
 __all__ = ("Change", "Operation", "apply_change", "find_changes")
 
@@ -80,9 +81,7 @@ def _list_differences(path: tuple[str | int, ...], old: list[JSONValue], new: li
     if len(new) < len(old):
         yield Change(path, "set", new)
         return
-    changed = [
-        change for index, item in enumerate(old) for change in _differences((*path, index), item, new[index])
-    ]
+    changed = [change for index, item in enumerate(old) for change in _differences((*path, index), item, new[index])]
     if len(changed) > _MOST:
         yield Change(path, "set", new)
         return
@@ -94,7 +93,7 @@ def _list_differences(path: tuple[str | int, ...], old: list[JSONValue], new: li
 def _same_scalar(old: JSONValue, new: JSONValue) -> bool:
     if type(old) is not type(new):
         return False
-    if isinstance(old, float) and old == 0:
+    if isinstance(old, float) and not old:
         return repr(old) == repr(new)
     return old == new
 

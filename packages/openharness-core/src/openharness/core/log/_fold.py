@@ -8,13 +8,13 @@ import attrs
 
 from openharness.core.log import _names as names
 from openharness.core.log._changes import Change, apply_change
+from openharness.core.values import JSONObject, JSONValue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Self
 
     from openharness.core.records import Signal
-    from openharness.core.values import JSONObject, JSONValue
 
 __all__ = ("AgentTotals", "OpenActivation", "OpenCall", "RunFold")
 

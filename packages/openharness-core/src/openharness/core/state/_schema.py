@@ -25,11 +25,11 @@ class StateSchema(Generic[S]):
     """What the harness knows of a state type.
 
     Attributes:
-        type: An attrs class, dataclass, TypedDict, Pydantic model, or ``dict``.
+        kind: An attrs class, dataclass, TypedDict, Pydantic model, or ``dict``.
         fields: The names of its fields; None for ``dict``, which has those it begins with.
     """
 
-    type: type[S]
+    kind: type[S]
     fields: tuple[str, ...] | None
 
     @classmethod
@@ -52,7 +52,7 @@ class StateSchema(Generic[S]):
         """
         if self.fields is None:
             return cast("S", to_json(value))
-        return from_json(value, self.type, path="state")
+        return from_json(value, self.kind, path="state")
 
     def dump(self, state: object) -> JSONObject:
         """Return the JSON value of a state; it shares nothing with the object.
@@ -61,7 +61,7 @@ class StateSchema(Generic[S]):
             SerializationError: It is no object of this type, or holds what cannot be stored.
         """
         if not isinstance(state, self._class):
-            raise SerializationError("state", value=state, reason=f"it must be a {self.type.__name__}")
+            raise SerializationError("state", value=state, reason=f"it must be a {self.kind.__name__}")
         value = to_json(state, path="state")
         if self.fields is None:
             for field in cast("JSONObject", value):
@@ -70,7 +70,7 @@ class StateSchema(Generic[S]):
 
     @property
     def _class(self) -> type:
-        return dict if self.fields is None or typing.is_typeddict(self.type) else self.type
+        return dict if self.fields is None or typing.is_typeddict(self.kind) else self.kind
 
 
 def check_field(field: str) -> None:
@@ -87,7 +87,7 @@ def check_field(field: str) -> None:
         raise DefinitionError(f"The state field {field!r} cannot stand in a signal's name: it has a colon.")
 
 
-def _fields(type_: Any) -> tuple[str, ...] | None:  # noqa: ANN401 - any object may be given as a type
+def _fields(type_: Any) -> tuple[str, ...] | None:
     if type_ is dict or typing.get_origin(type_) is dict:
         return None
     if isinstance(type_, type):

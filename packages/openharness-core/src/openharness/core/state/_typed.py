@@ -10,7 +10,7 @@ import enum
 import pathlib
 import uuid
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from openharness.core.errors import SerializationError
 from openharness.core.values import copy_json
@@ -66,8 +66,8 @@ def _converter() -> Converter:
     from cattrs.strategies import configure_union_passthrough
 
     converter = Converter(forbid_extra_keys=True)
-    for kind in (str, bool, int, float):
-        converter.register_structure_hook(kind, _exactly(kind))
+    for scalar in (str, bool, int, float):
+        converter.register_structure_hook(scalar, _exactly(scalar))
     for kind, read in _READERS.items():
         converter.register_structure_hook(kind, _reader(kind, read))
     converter.register_structure_hook_func(lambda kind: hasattr(kind, "__pydantic_validator__"), _pydantic)
@@ -80,7 +80,7 @@ def _converter() -> Converter:
 
 
 def _exactly(kind: type) -> Callable[[Any, Any], Any]:
-    def structure(value: Any, _: Any) -> Any:  # noqa: ANN401 - the signature of a cattrs hook
+    def structure(value: Any, _: Any) -> Any:
         if type(value) is kind:
             return value
         if kind is float and type(value) is int:
@@ -92,7 +92,7 @@ def _exactly(kind: type) -> Callable[[Any, Any], Any]:
 
 
 def _reader(kind: type, read: Callable[[str], Any]) -> Callable[[Any, Any], Any]:
-    def structure(value: Any, _: Any) -> Any:  # noqa: ANN401 - the signature of a cattrs hook
+    def structure(value: Any, _: Any) -> Any:
         if isinstance(value, str):
             try:
                 return read(value)
@@ -105,7 +105,7 @@ def _reader(kind: type, read: Callable[[str], Any]) -> Callable[[Any, Any], Any]
     return structure
 
 
-def _pydantic(value: Any, kind: Any) -> Any:  # noqa: ANN401 - the signature of a cattrs hook
+def _pydantic(value: Any, kind: Any) -> Any:
     return kind.model_validate(value)
 
 

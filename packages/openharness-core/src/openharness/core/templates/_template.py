@@ -21,8 +21,41 @@ __all__ = ("Template", "compile_template")
 
 _ROOTS: Final = ("state", "signal", "input", "now", "agent")
 _FILTERS: Final = frozenset(
-    """abs capitalize center count d default e escape first float format indent int join last length list lower max min
-    replace reverse round sort string title tojson trim truncate unique upper wordcount wordwrap""".split()
+    [
+        "abs",
+        "capitalize",
+        "center",
+        "count",
+        "d",
+        "default",
+        "e",
+        "escape",
+        "first",
+        "float",
+        "format",
+        "indent",
+        "int",
+        "join",
+        "last",
+        "length",
+        "list",
+        "lower",
+        "max",
+        "min",
+        "replace",
+        "reverse",
+        "round",
+        "sort",
+        "string",
+        "title",
+        "tojson",
+        "trim",
+        "truncate",
+        "unique",
+        "upper",
+        "wordcount",
+        "wordwrap",
+    ]
 )
 
 
@@ -32,10 +65,11 @@ class Template:
 
     Attributes:
         source: Its text.
+        compiled: What Jinja made of it; None for a text without expressions.
     """
 
     source: str
-    _compiled: Any = attrs.field(repr=False, eq=False)
+    compiled: Any = attrs.field(repr=False, eq=False)
 
     def render(self, values: Mapping[str, JSONValue]) -> str:
         """Return the text with the values in place.
@@ -48,12 +82,12 @@ class Template:
         Raises:
             TemplateError: A path leads nowhere, or a filter does not take its value.
         """
-        if self._compiled is None:
+        if self.compiled is None:
             return self.source
         from jinja2 import TemplateError as JinjaError
 
         try:
-            return cast("str", self._compiled.render(values))
+            return cast("str", self.compiled.render(values))
         except (JinjaError, TypeError, ValueError, ArithmeticError) as error:
             raise TemplateError(self.source, reason=f"cannot be filled: {error}") from error
 
@@ -86,7 +120,7 @@ def compile_template(source: str, *, fields: Collection[str] | None = None) -> T
         raise TemplateError(source, reason=f"is not well formed: {error}") from error
 
 
-def _check(source: str, tree: Any, fields: Collection[str] | None) -> None:  # noqa: ANN401 - a Jinja syntax tree
+def _check(source: str, tree: Any, fields: Collection[str] | None) -> None:
     from jinja2 import nodes
 
     allowed = (nodes.Output, nodes.TemplateData, nodes.Expr, nodes.Pair, nodes.Keyword, nodes.Operand)
@@ -97,7 +131,9 @@ def _check(source: str, tree: Any, fields: Collection[str] | None) -> None:  # n
             kind = type(node).__name__.lower()
             raise TemplateError(source, reason=f"has a statement ({kind}); templates only insert values")
         if isinstance(node, nodes.Filter) and node.name not in _FILTERS:
-            raise TemplateError(source, reason=f"uses the filter {node.name!r}; there are {', '.join(sorted(_FILTERS))}")
+            raise TemplateError(
+                source, reason=f"uses the filter {node.name!r}; there are {', '.join(sorted(_FILTERS))}"
+            )
         if isinstance(node, nodes.Name) and node.name not in _ROOTS:
             raise TemplateError(source, reason=f"names {node.name!r}; there are {', '.join(_ROOTS)}")
         field = _state_field(node)
@@ -105,7 +141,7 @@ def _check(source: str, tree: Any, fields: Collection[str] | None) -> None:  # n
             raise UnknownNameError("state field", name=field, known=list(fields), where="The template")
 
 
-def _state_field(node: Any) -> str | None:  # noqa: ANN401 - a Jinja syntax node
+def _state_field(node: Any) -> str | None:
     from jinja2 import nodes
 
     if not isinstance(node, (nodes.Getattr, nodes.Getitem)):
@@ -130,10 +166,10 @@ def _environment() -> ImmutableSandboxedEnvironment:
     class Environment(ImmutableSandboxedEnvironment):
         """Looks up keys and indexes of JSON values and nothing else; Python attributes do not exist for it."""
 
-        def getattr(self, obj: Any, attribute: str) -> Any:  # noqa: ANN401 - the signature of Jinja
+        def getattr(self, obj: Any, attribute: str) -> Any:
             return self.getitem(obj, attribute)
 
-        def getitem(self, obj: Any, argument: Any) -> Any:  # noqa: ANN401 - the signature of Jinja
+        def getitem(self, obj: Any, argument: Any) -> Any:
             try:
                 return obj[argument]
             except (LookupError, TypeError):
