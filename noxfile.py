@@ -261,10 +261,11 @@ def build(session: nox.Session) -> None:
         stamp = session.run("git", "log", "-1", "--format=%ct", silent=True, external=True)
         session.env["SOURCE_DATE_EPOCH"] = str(stamp).strip()
     direct = pathlib.Path(session.create_tmp()).resolve()
+    command = ["python", "-m", "build", "--installer", "uv"]
     for name in session.posargs or PACKAGES:
         # Into dist/ goes the wheel that was made from the sdist; the other one is made to be compared with it.
-        session.run("python", "-m", "build", "--outdir", str(out), str(folder_of(name)), silent=True)
-        session.run("python", "-m", "build", "--wheel", "--outdir", str(direct), str(folder_of(name)), silent=True)
+        session.run(*command, "--outdir", str(out), str(folder_of(name)), silent=True)
+        session.run(*command, "--wheel", "--outdir", str(direct), str(folder_of(name)), silent=True)
     session.run("twine", "check", "--strict", *sorted(map(str, out.iterdir())))
     session.run("python", ".ci/check_wheels.py", str(out), str(direct))
 

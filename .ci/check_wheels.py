@@ -41,8 +41,10 @@ def check_wheel(wheel: pathlib.Path, dist: pathlib.Path, direct: pathlib.Path) -
     twin = direct / wheel.name
     if not twin.exists():
         problems.append(f"{wheel.name}: no wheel of this name was made from the tree")
-    elif read_wheel(twin) != contents:
-        problems.append(f"{wheel.name}: made from the sdist it differs from the one made from the tree")
+    else:
+        # As pairs, so that a file is named whether it is missing, new or changed.
+        differing = sorted({name for name, _ in contents.items() ^ read_wheel(twin).items()})
+        problems.extend(f"{wheel.name}: {name} differs from the wheel made from the tree" for name in differing)
     sdist = dist / f"{distribution}-{version}.tar.gz"
     if not sdist.exists():
         return [*problems, f"{sdist.name}: is missing"]
