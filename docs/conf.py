@@ -1,0 +1,71 @@
+"""How the documentation is built: ``python3 noxfile.py -s docs``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from openharness.core import __version__
+
+if TYPE_CHECKING:
+    from docutils.nodes import Element, TextElement
+    from sphinx.addnodes import pending_xref
+    from sphinx.application import Sphinx
+    from sphinx.environment import BuildEnvironment
+
+project = "OpenHarness"
+author = "The OpenHarness developers"
+project_copyright = "The OpenHarness developers"
+version = release = __version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+# What lies in examples/ are programs and packages, each with a README for those who open its folder.
+exclude_patterns = ["_build", "changelog.d", "examples", "tests"]
+suppress_warnings: list[str] = []
+
+html_theme = "furo"
+html_title = f"OpenHarness {__version__}"
+html_copy_source = False
+html_show_sphinx = False
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+# In docstrings, `Name` is a Python object.
+default_role = "py:obj"
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+autodoc_class_signature = "mixed"
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 100
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+napoleon_use_rtype = False
+
+_LEAVES = (
+    "openharness.core",
+    "openharness.core.storage",
+    "openharness.core.log",
+    "openharness.core.values",
+    "openharness.core.patterns",
+    "openharness.signals",
+    "openharness.testing",
+)
+
+
+def find_by_public_name(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: TextElement
+) -> Element | None:
+    """Link `RunStore.save_run` also from a docstring of another module than the one that documents it."""
+    if node.get("refdomain") != "py":
+        return None
+    target = node["reftarget"]
+    domain = env.domains.python_domain
+    for leaf in _LEAVES:
+        if f"{leaf}.{target}" in domain.objects:
+            return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", f"{leaf}.{target}", node, contnode)
+    return None
+
+
+def setup(app: Sphinx) -> None:
+    """Register what is above."""
+    app.connect("missing-reference", find_by_public_name)
