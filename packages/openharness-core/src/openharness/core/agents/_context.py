@@ -41,7 +41,7 @@ class Context(Generic[S]):
         run_id: str,
         agent: str | None,
         activation: str | None,
-        seed: str,
+        seed: tuple[object, ...],
     ) -> None:
         self._state = state
         self._seed = seed
@@ -62,5 +62,5 @@ class Context(Generic[S]):
     def random(self) -> random.Random:
         """Random numbers that a replay repeats. The only source of chance to use."""
         if self._random is None:
-            self._random = random.Random(self._seed)  # noqa: S311 - repeatable on purpose
+            self._random = random.Random("/".join(map(str, self._seed)))  # noqa: S311 - repeatable on purpose
         return self._random

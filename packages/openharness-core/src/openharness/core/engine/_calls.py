@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING, cast
 
 from openharness.core.engine._arrivals import Arrival, Lane
-from openharness.core.engine._requests import error_payload, output_payload
+from openharness.core.engine._requests import error_payload, output_payload, provider_request
 from openharness.core.errors import ProviderError
 from openharness.core.interfaces import (
     Completed,
@@ -87,13 +87,16 @@ class Calls:
         definition = effect.agent.definition
         limit = asyncio.timeout(definition.timeout)
         try:
-            async with limit:
+            if definition.timeout is None:
                 output = await self._drive(effect, lane)
+            else:
+                async with limit:
+                    output = await self._drive(effect, lane)
             await self._put(lane, effect.call, names.PROVIDER_END, {"call": effect.call, "output": output})
         except asyncio.CancelledError:
             raise
         except BaseException as error:
-            if isinstance(error, TimeoutError) and limit.expired():
+            if definition.timeout is not None and isinstance(error, TimeoutError) and limit.expired():
                 error = ProviderError(
                     f"the call took longer than {definition.timeout:g} s", kind="timeout", retryable=True
                 )
@@ -114,7 +117,7 @@ class Calls:
             call=effect.call,
             attempt=effect.attempt,
         )
-        events = provider.run(effect.request, context)
+        events = provider.run(provider_request(effect.request), context)
         try:
             return await self._consume(effect.call, events, lane)
         finally:

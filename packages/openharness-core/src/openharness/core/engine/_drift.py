@@ -138,18 +138,18 @@ def _differences(recorded: Signal | None, actual: Signal | None) -> Iterator[Dif
 def _value_differences(path: str, one: object, other: object) -> Iterator[Difference]:
     if one is _MISSING or other is _MISSING:
         yield Difference(path, None if one is _MISSING else one, None if other is _MISSING else other)
-    elif isinstance(one, dict) and isinstance(other, dict):
-        left, right = cast("dict[str, object]", one), cast("dict[str, object]", other)
+        return
+    left, right = cast("JSONValue", one), cast("JSONValue", other)
+    if isinstance(left, dict) and isinstance(right, dict):
         if list(left) != list(right) and set(left) == set(right):
             yield Difference(f"{path} (order of keys)", list(left), list(right))
         for key in dict.fromkeys([*left, *right]):
             yield from _value_differences(f"{path}.{key}", left.get(key, _MISSING), right.get(key, _MISSING))
-    elif isinstance(one, list) and isinstance(other, list):
-        first, second = cast("list[object]", one), cast("list[object]", other)
-        for index, (left_item, right_item) in enumerate(zip_longest(first, second, fillvalue=_MISSING)):
+    elif isinstance(left, list) and isinstance(right, list):
+        for index, (left_item, right_item) in enumerate(zip_longest(left, right, fillvalue=_MISSING)):
             yield from _value_differences(f"{path}[{index}]", left_item, right_item)
-    elif dump_json(cast("JSONValue", one)) != dump_json(cast("JSONValue", other)):
-        yield Difference(path, one, other)
+    elif dump_json(left) != dump_json(right):
+        yield Difference(path, left, right)
 
 
 def _shown(value: object) -> str:

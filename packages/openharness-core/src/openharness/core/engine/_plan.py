@@ -28,6 +28,7 @@ S = TypeVar("S")
 
 MAX_ACTIVATIONS: Final = 1_000
 MAX_DEPTH: Final = 100
+_MOST_KNOWN: Final = 4_096
 
 
 @attrs.frozen(eq=False)
@@ -71,6 +72,14 @@ class ReducerPlan:
     function: Callable[[Any, Any, Any], Any]
 
 
+@attrs.frozen(eq=False)
+class Interested(Generic[S]):
+    """Who looks at a signal: reducers in the order of their definition, agents in the order in which they are asked."""
+
+    reducers: tuple[ReducerPlan, ...]
+    agents: tuple[AgentPlan[S], ...]
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class RunPlan(Generic[S]):
     """A run before it begins.
@@ -94,15 +103,18 @@ class RunPlan(Generic[S]):
     interactive: bool
     matching: PatternIndex[int]
     streaming: PatternIndex[int]
+    _known: dict[str, Interested[S]] = attrs.field(factory=dict[str, "Interested[S]"], init=False)
 
-    def agents_for(self, name: str) -> list[AgentPlan[S]]:
-        """Return the agents a signal may activate, each once, in the order in which they are asked."""
-        if name in INERT:
-            return []
-        found = (self.streaming if name in STREAMING else self.matching).lookup(name)
-        if len(found) < 2:  # noqa: PLR2004 - one agent is in order and no duplicate
-            return [self.agents[index] for index in found]
-        return [self.agents[index] for index in sorted(set(found))]
+    def interested_in(self, name: str) -> Interested[S]:
+        """Return who looks at the signals of a name; asking again costs one look-up."""
+        known = self._known.get(name)
+        if known is None:
+            found = (self.streaming if name in STREAMING else self.matching).lookup(name)
+            agents = () if name in INERT else tuple(self.agents[index] for index in sorted(set(found)))
+            known = Interested(self.reducers.lookup(name), agents)
+            if len(self._known) < _MOST_KNOWN:
+                self._known[name] = known
+        return known
 
     def fingerprint(self) -> JSONObject:
         """Return how the agents are wired, by name, in order."""
@@ -229,6 +241,7 @@ def _check_reachable(patterns: Iterable[tuple[Pattern, str]], possible: set[str]
     for pattern, where in patterns:
         if open_fields and pattern.text.startswith("state:"):
             continue  # Fields of a plain dict may appear while the run goes on.
-        if not any(pattern.matches(name) for name in possible):
+        reachable = pattern.text in possible if pattern.is_literal else any(map(pattern.matches, possible))
+        if not reachable:
             kind = "signal" if isinstance(pattern.source, str) else "signal matching"
             raise UnknownNameError(kind, name=pattern.text, known=sorted(possible), where=where)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = (
     "call_id",
+    "described",
     "error_payload",
     "output_payload",
     "provider_error",
@@ -22,12 +23,22 @@ __all__ = (
     "request_json",
 )
 
+_USAGE = ("input_tokens", "output_tokens", "cached_tokens", "cost")
 _OPTIONS = ("model", "max_tokens", "temperature", "seed")
 
 
 def call_id(activation: str, *, turn: int, attempt: int) -> str:
     """Return the identity of a request: ``analyzer#1/0/0``."""
     return f"{activation}/{turn}/{attempt}"
+
+
+def described(error: BaseException) -> str:
+    """Return an exception as one sentence, also one that cannot say what it is."""
+    name = type(error).__name__
+    try:
+        return f"{name}: {error}"
+    except Exception:  # noqa: BLE001 - it must not hide the error that it should tell of
+        return name
 
 
 def request_json(definition: AgentDefinition[Any], *, prompt: str, system: str | None) -> JSONObject:
@@ -76,22 +87,20 @@ def output_payload(output: ProviderOutput) -> JSONObject:
         ProviderError: The provider's answer is not made of JSON values.
     """
     usage = output.usage
-    payload: dict[str, Any] = {
-        "content": output.content,
-        "thinking": output.thinking,
-        "stop_reason": output.stop_reason,
-        "model": output.model,
-        "request_id": output.request_id,
-        "usage": {
-            "input_tokens": usage.input_tokens,
-            "output_tokens": usage.output_tokens,
-            "cached_tokens": usage.cached_tokens,
-            "cost": usage.cost,
-        },
-        "data": output.data,
-    }
+    payload: JSONObject = {"content": output.content}
+    for name in ("thinking", "stop_reason", "model", "request_id", "data"):
+        value = getattr(output, name)
+        if value is not None:
+            payload[name] = _recordable(name, value)
+    payload["usage"] = {name: _recordable(name, getattr(usage, name)) for name in _USAGE}
+    return payload
+
+
+def _recordable(name: str, value: object) -> JSONValue:
+    if type(value) is int or type(value) is str or value is None:
+        return value
     try:
-        return cast("JSONObject", to_json({key: value for key, value in payload.items() if value is not None}))
+        return to_json(value, path=f"output.{name}")
     except ValueError as error:
         raise ProviderError(f"the provider's answer cannot be recorded: {error}", kind="protocol") from error
 

@@ -9,6 +9,8 @@ from openharness.core.log import Change, RunFold, find_changes
 from openharness.core.values import dump_json, to_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from openharness.core.state import StateSchema
     from openharness.core.values import JSONObject, JSONValue
 
@@ -55,6 +57,11 @@ class StateView(Generic[S]):
             )
         self._object = shown
 
+    def forget(self) -> None:
+        """Drop the object: a function that failed may have changed it before."""
+        self._object = None
+        self._shown = False
+
     def committed(self) -> None:
         """Keep the object of the last changes: they have been written, and the fold's state is what it shows."""
         self._of = self._fold.state
@@ -89,19 +96,31 @@ class StateView(Generic[S]):
         fields = self._schema.fields
         if fields is not None and field not in fields:
             raise UnknownNameError("state field", name=field, known=fields, where="updates")
-        return self._accept({**self._fold.state, field: to_json(value, path=f"state.{field}")})
+        new = value if isinstance(value, str) else to_json(value, path=f"state.{field}")
+        old = self._fold.state
+        if field in old and dump_json(new) == dump_json(old[field]):
+            return []
+        return self._accepted({**old, field: new}, [field])
 
     def _accept(self, new: JSONObject) -> list[Change]:
         old = self._fold.state
         if dump_json(new) == dump_json(old):
             return []
-        # What is written to the log must also be readable as the user's type.
+        return self._accepted(new, new)
+
+    def _accepted(self, new: JSONObject, fields: Iterable[str]) -> list[Change]:
+        """Return the changes from the present state in the given fields (and those that are gone)."""
+        old = self._fold.state
+        # Changes come field by field, so a state keeps its order of fields.
+        new = {field: new[field] for field in [*old, *new] if field in new}
+        # What is written to the log must also be readable as the user's type, and is what the type makes of it.
         self._object = self._schema.load(new)
         self._of = None
+        new = self._schema.dump(self._object)
         changes = [Change((field,), "remove") for field in old if field not in new]
-        for field, value in new.items():
+        for field in fields:
             if field in old:
-                changes += find_changes(field, old[field], value)
+                changes += find_changes(field, old[field], new[field])
             else:
-                changes.append(Change((field,), "set", value))
+                changes.append(Change((field,), "set", new[field]))
         return changes

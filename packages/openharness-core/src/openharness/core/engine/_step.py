@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeAlias, TypeVar, cast
@@ -12,8 +13,8 @@ from openharness.core.agents import Context
 from openharness.core.engine._plan import AgentPlan
 from openharness.core.engine._requests import (
     call_id,
+    described,
     provider_error,
-    provider_request,
     request_digest,
     request_json,
 )
@@ -27,12 +28,11 @@ from openharness.core.errors import (
     RunError,
     SerializationError,
 )
-from openharness.core.interfaces import ProviderRequest
 from openharness.core.log import _names as names
 from openharness.core.log import state_changed
 from openharness.core.records import RunStatus, Signal
 from openharness.core.templates import Template
-from openharness.core.values import copy_json
+from openharness.core.values import JSONObject, copy_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from openharness.core.engine._journal import Journal
     from openharness.core.engine._plan import RunPlan
     from openharness.core.log import Change, OpenActivation
-    from openharness.core.values import JSONObject, JSONValue
+    from openharness.core.values import JSONValue
 
 __all__ = ("Effect", "Outcome", "StartCall", "StartTimer", "Stepper")
 
@@ -58,7 +58,7 @@ class StartCall:
     attempt: int
     activation: str
     agent: AgentPlan[Any]
-    request: ProviderRequest
+    request: JSONObject
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -96,14 +96,6 @@ class _RunFailed(Exception):  # noqa: N818 - it is control flow, not an error an
         self.parent = parent
 
 
-@attrs.define(eq=False)
-class _Queued:
-    """A signal that was written and not looked at yet, with the causal depth of what it may activate."""
-
-    signal: Signal
-    depth: int
-
-
 class Stepper(Generic[S]):
     """Takes arrivals one at a time; the same arrivals in the same order always give the same log.
 
@@ -117,7 +109,8 @@ class Stepper(Generic[S]):
         self._fold = journal.fold
         self._view = StateView(plan.schema, journal.fold)
         self._by_name = {agent.name: agent for agent in plan.agents}
-        self._queue: deque[_Queued] = deque()
+        # Signals that were written and not looked at yet, with the causal depth of what they may activate.
+        self._queue: deque[tuple[Signal, int]] = deque()
         self._effects: list[Effect] = []
         self._waiting: deque[str] = deque()
         self._running = 0
@@ -157,9 +150,8 @@ class Stepper(Generic[S]):
     def _work(self) -> None:
         while True:
             while self._queue:
-                queued = self._queue.popleft()
-                self._depth = queued.depth
-                self._process(queued.signal)
+                signal, self._depth = self._queue.popleft()
+                self._process(signal)
             if not self._fill_slot():
                 break
         fold = self._fold
@@ -265,29 +257,37 @@ class Stepper(Generic[S]):
     # What a signal means to reducers, end_when and agents.
 
     def _process(self, signal: Signal) -> None:
-        reducers = self._plan.reducers.lookup(signal.name)
-        agents = self._plan.agents_for(signal.name)
+        interested = self._plan.interested_in(signal.name)
         end_when = None if self._fold.ending else self._plan.end_when
-        if not reducers and not agents and end_when is None:
+        if not interested.reducers and not interested.agents and end_when is None:
             return
         # Users' functions are shown a copy: the log must not change under a function that keeps a list and extends it.
-        signal = attrs.evolve(signal, payload=copy_json(signal.payload))
-        for reducer in reducers:
+        signal = Signal(
+            signal.id,
+            name=signal.name,
+            payload=copy_json(signal.payload),
+            timestamp=signal.timestamp,
+            seq=signal.seq,
+            source=signal.source,
+        )
+        for reducer in interested.reducers:
             draft = self._view.draft()
             try:
                 reduced = reducer.function(draft, signal, self._context(signal, purpose=f"reducer/{reducer.pattern}"))
+                _refuse_waiting(reduced)
                 changes = self._view.changes_by(reduced, draft)
             except Exception as error:  # noqa: BLE001 - the user's function may raise anything
                 self._failed("reducer", f"The reducer for {reducer.pattern!r}", error, signal)
             self._change(changes, signal, agent=signal.source.agent, activation=signal.source.activation)
         if end_when is not None:
             self._check_end(end_when, signal)
-        for agent in agents:
+        for agent in interested.agents:
             self._consider(agent, signal)
 
     def _check_end(self, end_when: Callable[[Context[S]], bool], signal: Signal) -> None:
         try:
-            ends = bool(end_when(self._context(signal, purpose="end_when")))
+            ends = end_when(self._context(signal, purpose="end_when"))
+            _refuse_waiting(ends)
             self._view.verify_unchanged()
         except Exception as error:  # noqa: BLE001 - the user's function may raise anything
             self._failed("end_when", "end_when", error, signal)
@@ -299,8 +299,10 @@ class Stepper(Generic[S]):
         if reason is None and agent.definition.when is not None:
             try:
                 wanted = agent.definition.when(self._context(signal, purpose="when", agent=agent.name))
+                _refuse_waiting(wanted)
                 self._view.verify_unchanged()
             except Exception as error:  # noqa: BLE001 - the user's function may raise anything
+                self._view.forget()
                 self._agent_failed(agent, None, "guard", error, signal)
                 return
             reason = None if wanted else "guard"
@@ -348,14 +350,15 @@ class Stepper(Generic[S]):
     def _ask(self, agent: AgentPlan[S], activation: OpenActivation) -> None:
         activated = self._journal.signals[activation.activated]
         depth, self._depth = self._depth, activation.depth
+        definition = agent.definition
         context = self._context(
             self._triggers[activation.id], purpose="prompt", agent=agent.name, activation=activation.id
         )
-        definition = agent.definition
         try:
             prompt = self._text(definition.prompt, context)
             system = None if definition.system is None else self._text(definition.system, context)
         except Exception as error:  # noqa: BLE001 - the user's function may raise anything
+            self._view.forget()
             self._running -= 1
             self._triggers.pop(activation.id, None)
             self._agent_failed(agent, activation.id, "prompt", error, activated)
@@ -376,6 +379,7 @@ class Stepper(Generic[S]):
                 }
             )
         text = prompt(context)
+        _refuse_waiting(text)
         self._view.verify_unchanged()
         if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - users' functions are not checked
             raise SerializationError("prompt", value=text, reason="a prompt function returns a string")
@@ -399,7 +403,7 @@ class Stepper(Generic[S]):
                 attempt=attempt,
                 activation=activation.id,
                 agent=agent,
-                request=provider_request(request),
+                request=request,
             )
         )
 
@@ -423,7 +427,7 @@ class Stepper(Generic[S]):
             provider=provider,
             activation=activation,
         )
-        self._queue.append(_Queued(signal, self._depth))
+        self._queue.append((signal, self._depth))
         return signal
 
     def _tell(self, activation: OpenActivation, name: str, payload: JSONObject, parent: Signal) -> None:
@@ -449,7 +453,7 @@ class Stepper(Generic[S]):
             run_id=self._journal.run_id,
             agent=agent,
             activation=activation,
-            seed=f"{self._fold.seed}/{signal.seq}/{agent}/{activation}/{purpose}",
+            seed=(self._fold.seed, signal.seq, agent, activation, purpose),
         )
 
     def _agent_failed(
@@ -462,7 +466,7 @@ class Stepper(Generic[S]):
         *,
         message: str | None = None,
     ) -> None:
-        message = f"{type(error).__name__}: {error}" if message is None else message
+        message = described(error) if message is None else message
         data: JSONObject = {"type": type(error).__name__}
         if kind != "provider":
             _log.warning("%s of agent %r failed in run %s", kind, agent.name, self._journal.run_id, exc_info=error)
@@ -480,7 +484,7 @@ class Stepper(Generic[S]):
 
     def _failed(self, kind: str, what: str, error: BaseException, parent: Signal) -> NoReturn:
         _log.warning("%s failed in run %s", what, self._journal.run_id, exc_info=error)
-        message = f"{what} raised {type(error).__name__}: {error}"
+        message = f"{what} raised {described(error)}"
         data: JSONObject = {"type": type(error).__name__}
         told = self._write(
             names.AGENT_ERROR,
@@ -490,3 +494,12 @@ class Stepper(Generic[S]):
         failure = AgentError(agent=None, activation=None, kind=kind, message=message, data=data)
         failure.__cause__ = error
         raise _RunFailed(RunStatus.FAILED, failure, told)
+
+
+def _refuse_waiting(value: object) -> None:
+    """Refuse what only an ``await`` could use: a plain function may return a coroutine all the same."""
+    if inspect.isawaitable(value):
+        if inspect.iscoroutine(value):
+            value.close()
+        message = "it returned something to be awaited; steps never wait"
+        raise TypeError(message)

@@ -13,7 +13,7 @@ from json.encoder import encode_basestring as _quote
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from openharness.core.values._types import JSONValue
 
@@ -31,9 +31,7 @@ def canonical_json(value: JSONValue) -> str:
     Returns:
         Text that can always be encoded as UTF-8.
     """
-    parts: list[str] = []
-    _write(value, parts.append)
-    return "".join(parts)
+    return _text(value)
 
 
 def digest(value: JSONValue) -> str:
@@ -41,35 +39,24 @@ def digest(value: JSONValue) -> str:
     return "sha256:" + hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
-def _write(value: JSONValue, write: Callable[[str], None]) -> None:
+def _text(value: JSONValue) -> str:
     if isinstance(value, str):
-        write(_string(value))
-    elif value is True:
-        write("true")
-    elif value is False:
-        write("false")
-    elif value is None:
-        write("null")
-    elif isinstance(value, int):
-        write(int.__repr__(value))
-    elif isinstance(value, float):
-        write(_number(value))
-    elif isinstance(value, list):
-        separator = "["
-        for item in value:
-            write(separator)
-            _write(item, write)
-            separator = ","
-        write("[]" if separator == "[" else "]")
-    else:
-        separator = "{"
-        for key in sorted(value, key=_utf16):
-            write(separator)
-            write(_string(key))
-            write(":")
-            _write(value[key], write)
-            separator = ","
-        write("{}" if separator == "{" else "}")
+        return _string(value)
+    if isinstance(value, dict):
+        return "{" + ",".join([f"{_string(key)}:{_text(value[key])}" for key in _ordered(value)]) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join([_text(item) for item in value]) + "]"
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return int.__repr__(value) if isinstance(value, int) else _number(value)
+
+
+def _ordered(keys: Iterable[str]) -> list[str]:
+    """Keys by their UTF-16 code units, which for ASCII is the order of the characters."""
+    ordered = sorted(keys)
+    return ordered if "".join(ordered).isascii() else sorted(ordered, key=_utf16)
 
 
 def _utf16(key: str) -> bytes:
