@@ -131,7 +131,7 @@ class RunStore(abc.ABC):
             raise InvalidValueError("prune_runs", value=None, expected="given older_than, keep_last, or both")
         before = None if older_than is None else time_ms(older_than, name="older_than")
         wanted = set(RunStatus) - {RunStatus.RUNNING} if status is None else status
-        query = RunQuery(status=wanted, offset=keep_last or 0, include_state=False)
+        query = RunQuery(status=wanted, offset=0 if keep_last is None else keep_last, include_state=False)
         doomed = [run.id async for run in self.iter_runs(query) if before is None or run.created_at < before]
         if not dry_run:
             for run_id in doomed:
