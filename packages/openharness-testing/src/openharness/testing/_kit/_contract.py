@@ -1,0 +1,81 @@
+"""What all contract classes share: declared abilities, patience, and how many examples are tried."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pytest
+
+from openharness.testing._kit._abilities import Ability, required_abilities
+from openharness.testing._kit._patience import promptly
+from openharness.testing._kit._report import note_contract
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+    from contextlib import AbstractAsyncContextManager
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
+__all__ = ("Contract", "undefined")
+
+_NEEDED_FIRST = {Ability.MULTI_INSTANCE: Ability.DURABLE, Ability.MULTI_PROCESS: Ability.DURABLE}
+
+
+def undefined(request: pytest.FixtureRequest, name: str, sentence: str) -> Any:  # noqa: ANN401 - never returns
+    """Fail because the author's class has not defined a fixture.
+
+    Args:
+        request: The request for the fixture.
+        name: The fixture's name.
+        sentence: What the fixture must return.
+    """
+    author = request.cls.__name__ if request.cls is not None else "The test class"
+    pytest.fail(f"{author} must define the fixture `{name}`. {sentence}", pytrace=False)
+
+
+@pytest.mark.asyncio
+class Contract:
+    """The base of the contract classes. An author sets the class attributes and defines the fixtures.
+
+    Attributes:
+        abilities: What the back end promises beyond what every one must do.
+        patience: Seconds after which an operation counts as hanging.
+        examples: How many random examples each of the property tests tries. The environment variable
+            ``OPENHARNESS_CONTRACT_EXAMPLES`` overrides it, and then the examples differ from run to run.
+        steps: How many operations a random sequence of them has at most.
+    """
+
+    abilities: ClassVar[frozenset[Ability]] = frozenset()
+    patience: ClassVar[float] = 10.0
+    examples: ClassVar[int] = 15
+    steps: ClassVar[int] = 20
+
+    @pytest.fixture(autouse=True)
+    def declared_abilities(self, request: pytest.FixtureRequest) -> frozenset[Ability]:
+        """Skip the test, with the reason, unless the class declares what the test needs."""
+        for ability, first in _NEEDED_FIRST.items():
+            if ability in self.abilities and first not in self.abilities:
+                pytest.fail(f"{type(self).__name__} declares {ability} without {first}.", pytrace=False)
+        note_contract(request.config, type(self).__name__, self.abilities)
+        missing = required_abilities(request.function) - self.abilities
+        if missing:
+            names = ", ".join(sorted(str(ability) for ability in missing))
+            pytest.skip(f"{type(self).__name__} does not declare {names}")
+        return self.abilities
+
+    def promptly(self, what: str) -> AbstractAsyncContextManager[None]:
+        """Return a block that fails when it takes longer than the class has patience."""
+        return promptly(self.patience, what)
+
+    async def soon(self, awaitable: Awaitable[T], what: str = "the operation") -> T:
+        """Await something, and fail when it takes longer than the class has patience."""
+        async with self.promptly(what):
+            return await awaitable
+
+    @property
+    def example_count(self) -> tuple[int, bool]:
+        """How many examples to try, and whether they are the same ones in every run."""
+        override = os.environ.get("OPENHARNESS_CONTRACT_EXAMPLES")
+        return (self.examples, True) if override is None else (int(override), False)
