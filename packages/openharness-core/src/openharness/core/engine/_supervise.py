@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, TypeVar
+import contextlib
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 __all__ = ("supervise",)
 
 T = TypeVar("T")
+
+_LAST_SECONDS: Final = 1.0
 
 
 async def supervise(
@@ -54,11 +57,14 @@ async def supervise(
             deadline = loop.time() + shutdown_timeout
         elif deadline is not None and loop.time() >= deadline and not task.done():
             task.cancel()
+            # A second for what it holds: providers are stopped in there.
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait({task}, timeout=_LAST_SECONDS)
             break
     if cancelled:
         task.add_done_callback(_retrieve)
         raise asyncio.CancelledError
-    if not task.done():
+    if not task.done() or task.cancelled():
         task.add_done_callback(_retrieve)
         message = f"the run did not stop within {shutdown_timeout:g} s"
         raise TimeoutError(message)

@@ -60,7 +60,10 @@ class RunMetrics(AgentMetrics):
     def of(cls, fold: RunFold) -> RunMetrics:
         """Return the metrics of a log."""
         names = [field.name for field in attrs.fields(AgentTotals)]
-        agents = {name: AgentMetrics(**attrs.asdict(totals)) for name, totals in fold.totals.items()}
+        agents = {
+            agent: AgentMetrics(**{name: getattr(totals, name) for name in names})
+            for agent, totals in fold.totals.items()
+        }
         sums = {name: sum(getattr(totals, name) for totals in fold.totals.values()) for name in names}
         started = fold.last_at if fold.started_at is None else fold.started_at
         return cls(duration_ms=fold.last_at - started, agents=agents, **sums)
