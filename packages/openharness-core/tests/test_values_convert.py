@@ -1,6 +1,6 @@
 """What `to_json` accepts, what it makes of it, and what it refuses."""
 
-# ruff: noqa: ANN401, D101, D102 - the classes and helpers stand for whatever people store
+# ruff: noqa: D101, D102 - the classes and helpers stand for whatever people store
 from __future__ import annotations
 
 import collections

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from openharness.core.errors import StoreClosedError
+from openharness.core.errors import InvalidValueError, StoreClosedError
 from openharness.core.interfaces import RunStore
 from openharness.core.records import RunQuery, check_id
 from openharness.core.storage import decode_run, encode_run, select_runs
 from openharness.core.values import MAX_BYTES
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from openharness.core.records import RunRecord
     from openharness.core.storage import EncodedRun
 
@@ -28,6 +30,19 @@ class InMemoryRunStore(RunStore):
         self._max_bytes = max_bytes
         self._rows: dict[str, EncodedRun] = {}
         self._closed = False
+
+    @classmethod
+    def from_url(cls, url: str) -> Self:
+        """Return an empty store for ``memory:``, which has no address.
+
+        Raises:
+            InvalidValueError: Something follows the colon.
+        """
+        if url not in ("memory", "memory:"):
+            raise InvalidValueError(
+                "url", value=url, expected="'memory:' and nothing more (what is in memory has no address)"
+            )
+        return cls()
 
     def __repr__(self) -> str:
         """Say how many runs it holds."""
@@ -48,7 +63,7 @@ class InMemoryRunStore(RunStore):
         """Return the runs that match. See `RunStore.list_runs`."""
         self._check_open()
         query = query or RunQuery()
-        headers = (decode_run(row, include_state=False) for row in self._rows.values())
+        headers = (decode_run(row, include_state=False) for row in list(self._rows.values()))
         found = select_runs(headers, query)
         return [decode_run(self._rows[run.id]) for run in found] if query.include_state else found
 

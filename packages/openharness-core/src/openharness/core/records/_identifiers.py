@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import threading
@@ -19,6 +20,16 @@ _TIME_DIGITS, _RANDOM_BITS = 10, 60
 
 _lock = threading.Lock()
 _last = 0
+
+
+def _renew_lock() -> None:
+    """A process is forked with the lock as it is, held perhaps by a thread that it does not have."""
+    global _lock  # noqa: PLW0603 - the lock lives as long as the module
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def check_id(value: object, *, name: str = "id") -> str:
@@ -43,17 +54,21 @@ def check_id(value: object, *, name: str = "id") -> str:
         raise InvalidValueError(name, value=value, expected=f"{expected} or surrogates") from None
     if not 0 < size <= MAX_ID_BYTES or _CONTROL.search(value):
         raise InvalidValueError(name, value=value, expected=expected)
-    return str(value)
+    return str.__str__(value)
 
 
 def new_id(prefix: str) -> str:
     """Return a new identifier that sorts after those made before it: ``run_01k9…``.
 
     22 characters follow the prefix and its underscore: 10 of time (milliseconds) and 12 of chance. Within one process
-    the order is strict even within a millisecond.
+    the order is strict, even within a millisecond and when the clock is set back; ids of several processes are in the
+    order of their clocks.
 
     Args:
         prefix: What is identified: ``"run"``, ``"rec"``.
+
+    Raises:
+        InvalidValueError: With this prefix it would be no identifier.
     """
     global _last  # noqa: PLW0603 - the last id made is what makes the next one greater
     with _lock:
@@ -62,4 +77,4 @@ def new_id(prefix: str) -> str:
         _last = fresh if fresh > _last else _last + 1 + secrets.randbits(_RANDOM_BITS // 2)
         number = _last
     digits = [_ALPHABET[(number >> shift) & 31] for shift in range((_TIME_DIGITS + 12 - 1) * 5, -1, -5)]
-    return f"{prefix}_{''.join(digits)}"
+    return check_id(f"{prefix}_{''.join(digits)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import attrs
 
@@ -116,8 +116,20 @@ def _words(value: str | Iterable[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
+def _tags(value: str | Iterable[str]) -> tuple[str, ...]:
+    given = cast("object", value)
+    tags = _words(value) if isinstance(given, Iterable) else (given,)
+    if not all(isinstance(tag, str) for tag in cast("tuple[object, ...]", tags)):
+        raise InvalidValueError("tags", value=value, expected="a string or several")
+    return cast("tuple[str, ...]", tags)
+
+
 def _outcomes(value: str | Iterable[str] | None) -> frozenset[Outcome] | None:
-    return None if value is None else frozenset(check_outcome(outcome) for outcome in _words(value))
+    if value is None:
+        return None
+    if isinstance(value, str) or not isinstance(cast("object", value), Iterable):
+        return frozenset({check_outcome(value)})
+    return frozenset(check_outcome(outcome) for outcome in value)
 
 
 def _limit(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -149,7 +161,7 @@ class RecordingQuery:
 
     run_id: str | None = attrs.field(default=None, validator=_optional_id)
     name: str | None = attrs.field(default=None, validator=_optional_id)
-    tags: tuple[str, ...] = attrs.field(default=(), converter=_words)
+    tags: tuple[str, ...] = attrs.field(default=(), converter=_tags)
     outcome: frozenset[Outcome] | None = attrs.field(default=None, converter=_outcomes)
     limit: int | None = attrs.field(default=None, validator=_limit)
     offset: int = attrs.field(default=0, validator=_limit)

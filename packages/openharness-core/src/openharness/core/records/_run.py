@@ -6,6 +6,7 @@ import base64
 import binascii
 import enum
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
@@ -14,7 +15,7 @@ import attrs
 from openharness.core.errors import InvalidValueError, SerializationError
 from openharness.core.records._identifiers import check_id
 from openharness.core.records._time import Moment, optional_time_ms, time_ms
-from openharness.core.values import JSONValue, canonical_json, to_json
+from openharness.core.values import JSONValue, canonical_json, joined_pairs, to_json
 
 if TYPE_CHECKING:
     from typing import Self
@@ -41,6 +42,18 @@ class RunStatus(enum.StrEnum):
     """It waits for something from outside, and can be resumed."""
 
 
+def _run_id(value: str) -> str:
+    return check_id(value, name="id")
+
+
+def _recording_id(value: str | None) -> str | None:
+    return None if value is None else check_id(value, name="recording_id")
+
+
+def _parent_run_id(value: str | None) -> str | None:
+    return None if value is None else check_id(value, name="parent_run_id")
+
+
 def _created_at(value: Moment) -> int:
     return time_ms(value, name="created_at")
 
@@ -49,60 +62,65 @@ def _completed_at(value: Moment | None) -> int | None:
     return optional_time_ms(value, name="completed_at")
 
 
-def _status(value: RunStatus | str | None) -> RunStatus | None:
-    if value is None or type(value) is RunStatus:
-        return value
-    try:
-        return RunStatus(value)
-    except ValueError:
-        words = ", ".join(RunStatus)
-        raise InvalidValueError("status", value=value, expected=f"one of {words}") from None
+def _one_status(value: object) -> RunStatus:
+    if isinstance(value, str):
+        try:
+            return RunStatus(value)
+        except ValueError:
+            pass
+    raise InvalidValueError("status", value=value, expected=f"one of {', '.join(RunStatus)}")
 
 
-def _id(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    del instance
-    check_id(value, name=attribute.name)
+def _status(value: RunStatus | str | None) -> RunStatus:
+    # None stands for "derive it", and for no longer than until __attrs_post_init__, which knows completed_at.
+    return cast("RunStatus", None) if value is None else _one_status(value)
 
 
-def _optional_id(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if value is not None:
-        _id(instance, attribute, value)
-
-
-def _optional_text(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    del instance
-    if value is not None and not isinstance(value, str):
-        raise InvalidValueError(attribute.name, value=value, expected="a string or None")
+def _sentence(value: str | None) -> str | None:
+    """Messages of failures hold what failed; columns of text in databases hold neither NUL nor lone surrogates."""
+    if value is None:
+        return None
+    if not isinstance(cast("object", value), str):
+        raise InvalidValueError("error", value=value, expected="a string or None")
+    return joined_pairs(value).encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def _metadata(value: Mapping[str, Any] | None) -> Mapping[str, JSONValue] | None:
     if value is None:
         return None
-    if not isinstance(value, Mapping):
+    if not isinstance(cast("object", value), Mapping):
         raise InvalidValueError("metadata", value=value, expected="a mapping of strings to JSON values, or None")
     converted = cast("dict[str, JSONValue]", to_json(value, path="metadata"))
-    _refuse_nul(converted, "metadata")
+    _check_texts(converted, "metadata")
     return converted
 
 
-def _refuse_nul(value: JSONValue, path: str) -> None:
-    """Databases index metadata as their own text and JSON types, which cannot hold NUL."""
+_UNINDEXABLE = re.compile("[\0\ud800-\udfff]")
+
+
+def _check_texts(value: JSONValue, path: str) -> None:
+    """Databases index metadata as their own text and JSON types, which hold neither NUL nor lone surrogates."""
     if isinstance(value, str):
-        if "\0" in value:
-            raise SerializationError(path, value=value, reason="metadata takes no NUL characters")
+        if _UNINDEXABLE.search(value):
+            raise SerializationError(path, value=value, reason="metadata takes no NUL characters and no surrogates")
     elif isinstance(value, dict):
         for key, item in value.items():
-            if "\0" in key:
-                raise SerializationError(path, value=key, reason="metadata takes no NUL characters in keys")
-            _refuse_nul(item, f"{path}[{key!r}]")
+            if _UNINDEXABLE.search(key):
+                raise SerializationError(
+                    path, value=key, reason="metadata takes no NUL characters and no surrogates in keys"
+                )
+            _check_texts(item, f"{path}[{key!r}]")
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            _refuse_nul(item, f"{path}[{index}]")
+            _check_texts(item, f"{path}[{index}]")
 
 
 @attrs.frozen
 class RunRecord:
-    """One run as the history keeps it.
+    r"""One run as the history keeps it.
+
+    Two records are equal when all their attributes are. The hash leaves out `state` and `metadata`, so that records can
+    be kept in sets whatever these hold.
 
     Attributes:
         id: Identifies the run: 1 to 200 bytes without control characters. Ids made by the harness sort by time.
@@ -110,28 +128,25 @@ class RunRecord:
         completed_at: When it ended, in the same form; None while it has not.
         state: The run's state as a JSON value; anything `openharness.core.to_json` accepts is converted when the
             record is saved. The last saved one: the initial state while the run goes on, the final one afterwards.
-        metadata: What the user wants to find the run by: strings to JSON values without NUL characters. None when
-            there is none.
+        metadata: What the user wants to find the run by: strings to JSON values, without NUL characters and lone
+            surrogates. The record has its own copy. None when there is none.
         status: How the run stands; a `RunStatus` or its word. By default ``completed`` if `completed_at` is given,
             else ``running``.
-        error: What ended the run if it did not complete, as one sentence.
+        error: What ended the run if it did not complete, as one sentence. NUL characters and lone surrogates in it are
+            written as ``\x00`` and ``\ud800``.
         recording_id: The recording that holds the run's signals, in whichever signal store was used.
         parent_run_id: The run this one was forked from.
     """
 
-    id: str = attrs.field(validator=_id)
+    id: str = attrs.field(converter=_run_id)
     created_at: int = attrs.field(kw_only=True, converter=_created_at)
     completed_at: int | None = attrs.field(default=None, kw_only=True, converter=_completed_at)
-    state: Any = attrs.field(kw_only=True)
-    metadata: Mapping[str, JSONValue] | None = attrs.field(default=None, kw_only=True, converter=_metadata)
-    status: RunStatus = attrs.field(
-        kw_only=True,
-        converter=_status,  # type: ignore[misc]  # None stands for "derive it" until __attrs_post_init__
-        default=None,
-    )
-    error: str | None = attrs.field(default=None, kw_only=True, validator=_optional_text)
-    recording_id: str | None = attrs.field(default=None, kw_only=True, validator=_optional_id)
-    parent_run_id: str | None = attrs.field(default=None, kw_only=True, validator=_optional_id)
+    state: Any = attrs.field(kw_only=True, hash=False)
+    metadata: Mapping[str, JSONValue] | None = attrs.field(default=None, kw_only=True, converter=_metadata, hash=False)
+    status: RunStatus = attrs.field(default=None, kw_only=True, converter=_status)
+    error: str | None = attrs.field(default=None, kw_only=True, converter=_sentence)
+    recording_id: str | None = attrs.field(default=None, kw_only=True, converter=_recording_id)
+    parent_run_id: str | None = attrs.field(default=None, kw_only=True, converter=_parent_run_id)
 
     def __attrs_post_init__(self) -> None:
         """Derive the status where none was given."""
@@ -148,7 +163,8 @@ class RunRecord:
         Raises:
             SerializationError: When the state does not fit the type; the error names the path of what does not.
         """
-        from openharness.core.state import from_json  # the converter is not needed to store and list records
+        # Above the records in the order of imports, and not needed to store and list them.
+        from openharness.core.state import from_json
 
         return from_json(to_json(self.state, path="state"), type_, path="state")
 
@@ -162,8 +178,9 @@ class RunRecord:
 def _statuses(value: RunStatus | str | Iterable[RunStatus | str] | None) -> frozenset[RunStatus] | None:
     if value is None:
         return None
-    given = (value,) if isinstance(value, str) else value
-    return frozenset(cast("RunStatus", _status(status)) for status in given)
+    if isinstance(value, str) or not isinstance(cast("object", value), Iterable):
+        return frozenset({_one_status(value)})
+    return frozenset(_one_status(status) for status in value)
 
 
 def _created_after(value: Moment | None) -> int | None:
@@ -182,6 +199,22 @@ def _count(instance: object, attribute: attrs.Attribute[Any], value: object) -> 
         raise InvalidValueError(attribute.name, value=value, expected="an integer from 0 on")
 
 
+def _prefix(value: str) -> str:
+    return "" if value == "" else check_id(value, name="id_prefix")
+
+
+def _cursor(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    del instance, attribute
+    if value is not None:
+        _read_cursor(value)
+
+
+def _flag(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    del instance
+    if type(value) is not bool:
+        raise InvalidValueError(attribute.name, value=value, expected="True or False")
+
+
 def _one_order(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
     del instance
     if value not in ("newest", "oldest"):
@@ -193,7 +226,9 @@ def _query_metadata(value: Mapping[str, Any] | None) -> Mapping[str, JSONValue]:
     for key, item in wanted.items():
         if isinstance(item, (list, dict)):
             raise InvalidValueError(
-                f"metadata[{key!r}]", value=item, expected="a string, a number, a bool or None (only these are compared)"
+                f"metadata[{key!r}]",
+                value=item,
+                expected="a string, a number, a bool or None (only these are compared)",
             )
     return wanted
 
@@ -222,29 +257,15 @@ class RunQuery:
     status: frozenset[RunStatus] | None = attrs.field(default=None, converter=_statuses)
     created_after: int | None = attrs.field(default=None, converter=_created_after)
     created_before: int | None = attrs.field(default=None, converter=_created_before)
-    metadata: Mapping[str, JSONValue] = attrs.field(factory=dict[str, "JSONValue"], converter=_query_metadata)
-    id_prefix: str = attrs.field(default="")
+    metadata: Mapping[str, JSONValue] = attrs.field(
+        factory=dict[str, "JSONValue"], converter=_query_metadata, hash=False
+    )
+    id_prefix: str = attrs.field(default="", converter=_prefix)
     limit: int | None = attrs.field(default=None, validator=_count)
     offset: int = attrs.field(default=0, validator=_count)
-    cursor: str | None = attrs.field(default=None)
+    cursor: str | None = attrs.field(default=None, validator=_cursor)
     order: Literal["newest", "oldest"] = attrs.field(default="newest", validator=_one_order)
-    include_state: bool = attrs.field(default=True)
-
-    @id_prefix.validator
-    def _check_prefix(self, attribute: attrs.Attribute[str], value: object) -> None:
-        if value != "":
-            check_id(value, name=attribute.name)
-
-    @cursor.validator
-    def _check_cursor(self, attribute: attrs.Attribute[str | None], value: object) -> None:
-        del attribute
-        if value is not None:
-            _read_cursor(value)
-
-    @include_state.validator
-    def _check_include_state(self, attribute: attrs.Attribute[bool], value: object) -> None:
-        if type(value) is not bool:
-            raise InvalidValueError(attribute.name, value=value, expected="True or False")
+    include_state: bool = attrs.field(default=True, validator=_flag)
 
     @property
     def after(self) -> tuple[int, str] | None:
@@ -264,7 +285,9 @@ class RunQuery:
         if not self.metadata:
             return True
         has = run.metadata or {}
-        return all(key in has and canonical_json(has[key]) == canonical_json(item) for key, item in self.metadata.items())
+        return all(
+            key in has and canonical_json(has[key]) == canonical_json(item) for key, item in self.metadata.items()
+        )
 
     def next_page(self, last: RunRecord) -> Self:
         """Return the query for what comes after ``last``, the last record of a page: same conditions, no offset."""

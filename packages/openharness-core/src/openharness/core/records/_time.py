@@ -35,17 +35,18 @@ def time_ms(value: Moment, *, name: str = "time") -> int:
         InvalidValueError: For a naive ``datetime``, a ``float``, a ``bool``, anything else, and times outside the
             years 1 to 9999.
     """
-    if type(value) is int:
-        if _EARLIEST <= value <= _LATEST:
-            return value
-        raise InvalidValueError(name, value=value, expected="milliseconds within the years 1 to 9999")
+    milliseconds = value
     if isinstance(value, datetime.datetime):
-        if value.tzinfo is None or value.utcoffset() is None:
+        if value.utcoffset() is None:
             raise InvalidValueError(
                 name, value=value, expected="milliseconds since the epoch or an aware datetime (this one has no zone)"
             )
-        return (value - _EPOCH) // _MILLISECOND
-    raise InvalidValueError(name, value=value, expected="milliseconds since the epoch as int, or an aware datetime")
+        milliseconds = (value - _EPOCH) // _MILLISECOND
+    if type(milliseconds) is not int:
+        raise InvalidValueError(name, value=value, expected="milliseconds since the epoch as int, or an aware datetime")
+    if _EARLIEST <= milliseconds <= _LATEST:
+        return milliseconds
+    raise InvalidValueError(name, value=value, expected="a time within the years 1 to 9999, UTC")
 
 
 def optional_time_ms(value: Moment | None, *, name: str = "time") -> int | None:

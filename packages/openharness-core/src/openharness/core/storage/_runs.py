@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import attrs
 
 from openharness.core.errors import CorruptRecordError, OpenHarnessError
 from openharness.core.records import RunQuery, RunRecord
 from openharness.core.values import MAX_BYTES, JSONObject, canonical_json, checksum, decode_json, encode_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ("EncodedRun", "decode_run", "encode_run", "run_order", "select_runs")
 
@@ -80,7 +82,7 @@ def encode_run(run: RunRecord, *, max_bytes: int = MAX_BYTES) -> EncodedRun:
         created_at=run.created_at,
         completed_at=run.completed_at,
         status=run.status.value,
-        error=None if run.error is None else run.error.encode("utf-8", "backslashreplace").decode(),
+        error=run.error,
         recording_id=run.recording_id,
         parent_run_id=run.parent_run_id,
         metadata=metadata,
@@ -108,7 +110,7 @@ def decode_run(row: EncodedRun, *, checksum: str | None = None, include_state: b
             completed_at=row.completed_at,
             state=decode_json(row.state, path="state") if include_state else None,
             metadata=None if row.metadata is None else cast("JSONObject", decode_json(row.metadata, path="metadata")),
-            status=row.status,  # type: ignore[arg-type]  # the converter takes the word
+            status=row.status,
             error=row.error,
             recording_id=row.recording_id,
             parent_run_id=row.parent_run_id,

@@ -8,14 +8,21 @@ blobs, so that no payload of a user's can be taken for a reference.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import attrs
+import msgspec
 
 from openharness.core.errors import SerializationError
 from openharness.core.records import Blob, Signal, SignalSource
-from openharness.core.values import MAX_BYTES, JSONObject, JSONValue, decode_json, digest, dump_json, to_json
+from openharness.core.values import MAX_BYTES, decode_json, digest, dump_json, to_json
+from openharness.core.values._codec import may_exceed
+from openharness.core.values._limits import check_limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from openharness.core.values import JSONObject, JSONValue
 
 __all__ = ("decode_signal", "encode_blob", "encode_signal", "pool_signal", "references", "resolve_signal")
 
@@ -48,25 +55,46 @@ def encode_signal(signal: Signal, *, max_bytes: int = MAX_BYTES) -> bytes:
     )
 
 
+class _Row(msgspec.Struct):
+    """What `encode_signal` writes, so that one pass reads it and checks its types."""
+
+    id: str
+    name: str
+    seq: Annotated[int, msgspec.Meta(ge=0)]
+    timestamp: int
+    agent: str | None
+    provider: str | None
+    parent: str | None
+    activation: str | None
+    payload: Any
+
+
+_decode_row = msgspec.json.Decoder(_Row).decode
+
+
 def decode_signal(data: bytes | str) -> Signal:
     """Return the signal that `encode_signal` wrote.
 
     Raises:
         SerializationError: The text is no signal.
     """
-    value = decode_json(data, path="signal")
+    text = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     try:
-        fields = cast("dict[str, Any]", value)
-        return Signal(
-            fields["id"],
-            name=fields["name"],
-            payload=fields["payload"],
-            timestamp=fields["timestamp"],
-            seq=fields["seq"],
-            source=SignalSource(fields["agent"], fields["provider"], fields["parent"], fields["activation"]),
-        )
-    except (KeyError, TypeError) as error:
-        raise SerializationError("signal", value=data[:80], reason=f"it is no signal ({error!r})") from None
+        row = _decode_row(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        # Also for what the fast decoder refuses and JSON allows (lone surrogates).
+        row = _convert_row(decode_json(data, path="signal"))
+    if may_exceed(text):
+        check_limits(row.payload, path=f"{row.name}.payload")
+    source = SignalSource(row.agent, row.provider, row.parent, row.activation)
+    return Signal(row.id, name=row.name, payload=row.payload, timestamp=row.timestamp, seq=row.seq, source=source)
+
+
+def _convert_row(value: JSONValue) -> _Row:
+    try:
+        return msgspec.convert(value, _Row)
+    except msgspec.ValidationError as error:
+        raise SerializationError("signal", value=value, reason=f"it is no signal ({error})", verb="read") from None
 
 
 def encode_blob(blob: Blob, *, max_bytes: int = MAX_BYTES) -> bytes:
@@ -91,7 +119,7 @@ def pool_signal(signal: Signal, known: Callable[[str], bool]) -> tuple[list[Blob
     Returns:
         The blobs that must be written before it, and the signal to write.
     """
-    if signal.name != POOLING_SIGNAL:
+    if not _pooled_lists(signal):
         return [], signal
     payload = cast("JSONObject", signal.payload)
     request = dict(cast("JSONObject", payload["request"]))
@@ -137,9 +165,10 @@ def resolve_signal(signal: Signal, blobs: Mapping[str, JSONValue]) -> Signal:
 
 
 def _pooled_lists(signal: Signal) -> list[list[JSONValue]]:
-    if signal.name != POOLING_SIGNAL or not isinstance(signal.payload, dict):
+    payload = cast("JSONValue", signal.payload)
+    if signal.name != POOLING_SIGNAL or not isinstance(payload, dict):
         return []
-    request = cast("JSONObject", signal.payload).get("request")
+    request = payload.get("request")
     if not isinstance(request, dict):
         return []
     lists = (request.get(key) for key in _POOLED)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from openharness.core.values._canonical import canonical_json, digest
 from openharness.core.values._checksum import checksum
 from openharness.core.values._codec import decode_json, dump_json, encode_json
-from openharness.core.values._convert import field_names, to_json
+from openharness.core.values._convert import field_names, joined_pairs, to_json
 from openharness.core.values._copy import copy_json
 from openharness.core.values._limits import MAX_BYTES, MAX_DEPTH
 from openharness.core.values._types import JSONObject, JSONValue
@@ -26,5 +26,6 @@ __all__ = (
     "dump_json",
     "encode_json",
     "field_names",
+    "joined_pairs",
     "to_json",
 )

@@ -13,7 +13,7 @@ from json.encoder import encode_basestring as _quote
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from openharness.core.values._types import JSONValue
 

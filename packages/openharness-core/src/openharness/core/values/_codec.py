@@ -14,7 +14,7 @@ from openharness.core.values._limits import MAX_BYTES, MAX_DEPTH, check_limits
 if TYPE_CHECKING:
     from openharness.core.values._types import JSONValue
 
-__all__ = ("decode_json", "dump_json", "encode_json")
+__all__ = ("decode_json", "dump_json", "encode_json", "may_exceed")
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -65,18 +65,21 @@ def decode_json(text: bytes | str, *, path: str = "value") -> JSONValue:
     try:
         data = text.encode() if isinstance(text, str) else text
         value = cast("JSONValue", _decode(data))
-    except (msgspec.MsgspecError, UnicodeEncodeError):
+    except (msgspec.MsgspecError, UnicodeError):
         # The fast decoder refuses lone surrogates; the standard library reads them.
         return _decode_slowly(text, path)
     except RecursionError:
         raise _too_deep(path) from None
-    if _may_exceed(data):
+    if may_exceed(data):
         check_limits(value, path=path)
     return value
 
 
-def _may_exceed(data: bytes) -> bool:
-    """Whether a value must be looked through. For a short text that is dearer than looking at the text."""
+def may_exceed(data: bytes) -> bool:
+    """Tell whether the value of a text may be beyond the limits, so that it must be looked through.
+
+    Looking through a value is dearer than looking at a short text, and cheaper than looking at a long one.
+    """
     if len(data) > _SHORT:
         return True
     if len(data) > 2 * MAX_DEPTH and data.count(b"[") + data.count(b"{") > MAX_DEPTH:

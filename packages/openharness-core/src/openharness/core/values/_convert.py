@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from openharness.core.values._types import JSONValue
 
-__all__ = ("convert", "field_names", "to_json")
+__all__ = ("convert", "field_names", "joined_pairs", "to_json")
 
 _CONSTANTS = frozenset({bool, type(None)})
 _PLAIN = frozenset({str, bool, type(None), int, float, list, tuple, dict})
@@ -104,7 +104,7 @@ class _Walk:
         self.parents.add(id(container))
 
 
-def _convert(value: Any, walk: _Walk, depth: int) -> JSONValue:  # noqa: ANN401 - whatever people store
+def _convert(value: Any, walk: _Walk, depth: int) -> JSONValue:
     """Convert one value. Recursion takes two stack frames a level whatever it holds, so that 200 levels fit."""
     while isinstance(value, enum.Enum):
         value = value.value
@@ -114,7 +114,7 @@ def _convert(value: Any, walk: _Walk, depth: int) -> JSONValue:  # noqa: ANN401 
         value = _reduced(value)
         kind = _type(value)
     if kind is str:
-        return _text(value)
+        return joined_pairs(value)
     if kind is int or kind is float:
         return _number(value)
     if kind in _CONSTANTS:
@@ -138,7 +138,7 @@ def _convert_dict(items: dict[Any, Any], walk: _Walk, depth: int) -> dict[str, J
         key = name if type(name) is str and name.isascii() else _key(name)
         kind = _type(item)
         if kind is str:
-            converted[key] = item if item.isascii() else _text(item)
+            converted[key] = item if item.isascii() else joined_pairs(item)
         elif kind in _CONSTANTS or (kind is int and INT_MIN <= item <= INT_MAX):
             converted[key] = item
         else:
@@ -157,7 +157,7 @@ def _convert_list(items: Iterable[Any], walk: _Walk, depth: int) -> list[JSONVal
     for index, item in enumerate(items):
         kind = _type(item)
         if kind is str:
-            converted.append(item if item.isascii() else _text(item))
+            converted.append(item if item.isascii() else joined_pairs(item))
         elif kind in _CONSTANTS or (kind is int and INT_MIN <= item <= INT_MAX):
             converted.append(item)
         else:
@@ -179,8 +179,8 @@ def _number(number: float) -> float:
     raise _Refusal(number, "JSON has no NaN and no infinity")
 
 
-def _text(text: str) -> str:
-    """The text as every JSON reader gives it back."""
+def joined_pairs(text: str) -> str:
+    """Return the text as every JSON reader gives it back: the two halves of one character as that character."""
     if text.isascii():
         return text
     try:
@@ -195,7 +195,7 @@ def _key(key: object) -> str:
     if isinstance(key, enum.Enum):
         key = key.value
     if isinstance(key, str):
-        return _text(str.__str__(key))
+        return joined_pairs(str.__str__(key))
     refusal = _Refusal(key, "keys must be strings")
     refusal.steps.append(_step(key))
     raise refusal
@@ -214,7 +214,7 @@ def _shown(key: object) -> str:
         return type(key).__name__
 
 
-def _reduced(value: Any) -> Any:  # noqa: ANN401 - whatever people store
+def _reduced(value: Any) -> Any:
     """One step towards JSON: an object as a value of one of the plain types, what is in it as it is."""
     kind = _type(value)
     form = _TEXT_FORMS.get(kind)

@@ -20,12 +20,12 @@ def is_model(cls: object) -> bool:
     return isinstance(cls, type) and hasattr(cls, "__pydantic_serializer__")
 
 
-def model_fields(cls: Any) -> tuple[str, ...] | None:  # noqa: ANN401 - a class of a package that may not be installed
+def model_fields(cls: Any) -> tuple[str, ...] | None:
     """Return the names of a model's fields; None for a ``RootModel``, which is what it holds."""
     return None if getattr(cls, "__pydantic_root_model__", False) else tuple(cls.__pydantic_fields__)
 
 
-def dump_model(model: Any) -> object:  # noqa: ANN401 - an object of a package that may not be installed
+def dump_model(model: Any) -> object:
     """Return the JSON form a model gives itself, by field name and with its extra fields.
 
     Raises:
@@ -38,7 +38,7 @@ def dump_model(model: Any) -> object:  # noqa: ANN401 - an object of a package t
     return _settled(serializer.to_python(model, **options), serializer.to_python(model, mode="json", **options))
 
 
-def load_model(cls: Any, text: bytes) -> Any:  # noqa: ANN401 - a class of a package that may not be installed
+def load_model(cls: Any, text: bytes) -> Any:
     """Return the model of a JSON text that `dump_model` gave.
 
     Raises:

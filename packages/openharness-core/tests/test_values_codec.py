@@ -1,0 +1,175 @@
+"""JSON text and back, without changing a character; and texts that strangers wrote."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openharness.core.errors import SerializationError
+from openharness.core.values import MAX_DEPTH, checksum, copy_json, decode_json, dump_json, encode_json, to_json
+
+ATOMS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters())
+    | st.text('\0\ud83d\ude00\ud800x"\\')
+)
+JSON = st.recursive(
+    ATOMS, lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters()), inner), max_leaves=30
+)
+
+
+@given(JSON)
+def test_what_is_saved_is_what_is_loaded(value: Any) -> None:
+    """Every value has the same types, the same order of keys and the same characters after a round trip, from both texts."""
+    try:
+        normal = to_json(value)
+    except SerializationError:
+        return  # two keys that differ only in whether a character came in two halves
+    encoded = encode_json(value)
+    assert repr(decode_json(encoded)) == repr(normal)
+    assert repr(decode_json(encoded.decode())) == repr(normal)
+    assert encode_json(decode_json(encoded)) == encoded
+    assert repr(copy_json(normal)) == repr(normal)
+
+
+@given(JSON)
+def test_any_other_json_reader_reads_the_same(value: Any) -> None:
+    """The text is plain JSON: the standard library makes the same value of it."""
+    try:
+        encoded = encode_json(value)
+    except SerializationError:
+        return
+    assert repr(json.loads(encoded)) == repr(decode_json(encoded))
+
+
+def test_the_text_is_compact_and_keeps_the_order() -> None:
+    """No spaces, keys as they came, characters as they are."""
+    assert encode_json({"b": [1, 2.0], "a": "é\0"}) == '{"b":[1,2.0],"a":"é\\u0000"}'.encode()
+    assert encode_json("\ud800é") == b'"\\ud800\\u00e9"'
+
+
+def test_a_copy_shares_nothing() -> None:
+    """Changing a copy does not change what was copied."""
+    value: Any = {"a": [{"b": 1}]}
+    copied: Any = copy_json(value)
+    copied["a"][0]["b"] = 2
+    assert value == {"a": [{"b": 1}]}
+
+
+def test_the_size_limit_is_in_bytes_of_the_text() -> None:
+    """Text of exactly the limit passes, one byte more is refused with the limit in the error."""
+    assert len(encode_json("é" * 10, max_bytes=22)) == 22
+    for oversized in ("é" * 10, ["x" * 18]):
+        with pytest.raises(SerializationError, match="at most 21 bytes") as caught:
+            encode_json(oversized, path="state", max_bytes=21)
+        assert caught.value.path == "state"
+    assert dump_json([1] * 5000, max_bytes=10_001)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", " ", "nul", "[1,]", '{"a":1', "[1] x", "{1:2}", "'a'", '"\n"', '"\\x"', "01", "+1", ".5", "1.", "\ufeff1", "NaN",
+        "-Infinity", "Infinity", '["\\ud800",NaN]', "1e999", "-1e999", '["\\ud800",1e999]', "9" * 5000,
+        b"\xff", b'"\xed\xa0\x80"', "1".encode("utf-16"), "[1]".encode("utf-32"), b"\xef\xbb\xbf1",
+    ],
+)  # fmt: skip
+def test_what_is_no_json_is_refused(text: bytes | str) -> None:
+    """Texts that are not JSON in UTF-8, and numbers that no double holds, are one kind of error, with the path."""
+    with pytest.raises(SerializationError) as caught:
+        decode_json(text, path="state")
+    assert caught.value.path.startswith("state")
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30])
+@pytest.mark.parametrize("form", ["{}", "[{}]", '{{"a":[{}]}}', '["\\ud800",{}]', "[{}" + ",0" * 5000 + "]"])
+def test_integers_beyond_64_bits_are_refused(number: int, form: str) -> None:
+    """A large integer is refused wherever it stands; the largest that fits passes, and so do digits in a string."""
+    with pytest.raises(SerializationError, match="64 bits"):
+        decode_json(form.format(number))
+    decode_json(form.format(2**63 - 1))
+    decode_json(form.format(-(2**63)))
+    decode_json(form.format(f'"{number}"'))
+
+
+@pytest.mark.parametrize("inside", ["", "0", '"\\ud800"', '"' + "x" * 5000 + '"'])
+@pytest.mark.parametrize("opening,closing", ["[]", ('{"a":', "}"), ('[{"a":', "}]")])
+def test_texts_nested_too_deep_are_refused(opening: str, closing: str, inside: str) -> None:
+    """200 levels are read, 201 are refused, and a hundred thousand too: by the depth and never by the stack."""
+    step = sum(opening.count(bracket) for bracket in "[{")
+    if not inside and opening != "[":
+        inside = "[]"
+
+    def text(levels: int) -> str:
+        return opening * levels + inside + closing * levels
+
+    levels = (MAX_DEPTH - (inside == "[]")) // step
+    assert decode_json(text(levels)) is not None
+    for deeper in (levels + 1, 100_000):
+        with pytest.raises(SerializationError, match="200 levels"):
+            decode_json(text(deeper))
+
+
+def test_many_brackets_side_by_side_are_not_deep() -> None:
+    """Width is no depth."""
+    assert decode_json("[" + ",".join(["[]"] * 1000) + "]") == [[]] * 1000
+
+
+def test_of_equal_keys_the_last_counts() -> None:
+    """Both ways of reading agree about objects with a key twice."""
+    assert decode_json('{"a":1,"a":2}') == {"a": 2}
+    assert decode_json('{"a":1,"a":"\\ud800"}') == {"a": "\ud800"}
+
+
+def test_raw_surrogates_in_a_text_are_read() -> None:
+    """A text given as str may hold what UTF-8 cannot."""
+    assert decode_json('"\ud800"') == "\ud800"
+    assert decode_json('"\ud83d\ude00"') == "\U0001f600"
+
+
+def test_a_text_larger_than_the_default_limit_is_read() -> None:
+    """Stores may be told of a larger limit; reading does not know of it, and needs not."""
+    text = '["\\ud800"' + ",0" * 9_000_000 + "]"
+    value: Any = decode_json(text)
+    assert len(value) == 9_000_001
+
+
+def test_the_checksum_is_the_documented_one() -> None:
+    """BLAKE2b of 16 bytes over kind, length and text of each field, so that a database can be checked by hand."""
+    from hashlib import blake2b
+
+    by_hand = blake2b("s2:é".encode() + b"i2:-7" + b"n0:" + b"b1:\xff", digest_size=16).hexdigest()
+    assert checksum("é", -7, None, b"\xff") == by_hand
+    assert len(by_hand) == 32
+
+
+@given(st.lists(st.none() | st.text(st.characters()) | st.integers() | st.binary(), max_size=4))
+def test_different_fields_have_different_checksums(fields: list[Any]) -> None:
+    """Neither the border between two fields nor the kind of a field can change unseen."""
+    joined = [*fields[:1], *(("".join(map(str, fields[1:])),) if len(fields) > 2 else fields[1:])]
+    assert checksum(*fields) == checksum(*fields)
+    assert (checksum(*fields) == checksum(*joined)) == (fields == joined)
+    assert checksum(*fields) != checksum(*fields, None)
+    assert checksum("1") != checksum(1)
+    assert checksum("a", "b") != checksum("ab", "")
+
+
+def test_python_may_recurse_as_deep_as_it_likes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large recursion limit does not let deeper texts in."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(100_000)
+    try:
+        for text in ("[" * 5000 + "]" * 5000, "[" * 5000 + '"\\ud800"' + "]" * 5000):
+            with pytest.raises(SerializationError, match="200 levels"):
+                decode_json(text)
+    finally:
+        sys.setrecursionlimit(limit)
