@@ -41,6 +41,8 @@ PAGES = [
         page for page in ROOT.glob("docs/**/*.md") if not SHOWN_ONLY.intersection(page.relative_to(ROOT / "docs").parts)
     ),
 ]
+# They run whole contract suites.
+SLOW = ("write-a-provider.md", "write-a-run-store.md", "write-a-signal-store.md")
 NOT_RUN = ("git clone ", "python -m pip install ", "python3 noxfile.py ")
 PRINTED = "printed by the last example"
 MODULE = "documentation_example"
@@ -109,17 +111,32 @@ PARSERS = [
 def namespace(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, object]]:
     """The globals of a page's examples, which run in an empty folder and an environment without our variables."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     for name in [name for name in os.environ if name.startswith("OPENHARNESS_")]:
         monkeypatch.delenv(name)
     module = types.ModuleType(MODULE)
     # Classes are looked up in the module that they name.
     monkeypatch.setitem(sys.modules, MODULE, module)
+    before = set(sys.modules)
     yield vars(module)
+    for name in set(sys.modules) - before:
+        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
     # Objects that the examples left behind complain here, not in another test.
     vars(module).clear()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(
+            page,
+            id=page.relative_to(ROOT).as_posix(),
+            marks=[pytest.mark.slow, pytest.mark.timeout(300)] if page.name in SLOW else [],
+        )
+        for page in PAGES
+    ],
+)
 def test_page(page: pathlib.Path, namespace: dict[str, object]) -> None:
     """Every example of a page runs and prints what the page says."""
     document = Document.parse(str(page), *PARSERS)
