@@ -21,7 +21,7 @@ def main(pyprojects: list[str]) -> None:
     wanted = sorted(project["name"] for project in projects)
     require("distributions", sorted(set(our_distributions())), wanted)
 
-    import openharness  # noqa: PLC0415  # Where nothing is installed, that is said above and not by this line.
+    import openharness  # Where nothing is installed, that is said above and not by this line.
 
     require("owner of the namespace", openharness.__file__, None)
     leaves = sorted(name.removeprefix("openharness-").replace("-", "_") for name in wanted if is_ours(name))

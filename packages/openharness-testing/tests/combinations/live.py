@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import attrs
 
@@ -20,6 +19,9 @@ from openharness.core import (
     TextDelta,
     create_harness,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
 
 
 @attrs.define
@@ -60,7 +62,7 @@ async def main() -> None:
         draft = "writer: WRITE ABOUT RAIN"
         assert result.state == Story(topic="rain", draft=draft, title=f"editor: A TITLE FOR {draft.upper()}"), result
         (run,) = await history.list_runs(RunQuery())
-        assert run.run_id == result.run_id, run
+        assert run.id == result.run_id, run
         assert run.status == result.status, run
     print(f"live: {len(result.signals)} signals, {result.status}")
 

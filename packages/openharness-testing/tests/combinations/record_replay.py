@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import attrs
 
@@ -21,6 +20,9 @@ from openharness.core import (
     create_harness,
 )
 from openharness.signals import MemorySignalStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
 
 
 @attrs.define
