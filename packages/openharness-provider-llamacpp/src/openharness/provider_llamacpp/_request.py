@@ -1,0 +1,111 @@
+"""Turns a request into what llama.cpp's server reads."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+from openharness.core import ProviderError
+
+if TYPE_CHECKING:
+    from openharness.core import ProviderRequest
+
+__all__ = ("request_body",)
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# Seeds are 32 bits wide, and the largest means "choose one".
+_SEEDS = 2**32 - 1
+# What makes up the request itself is not an option of it.
+_NOT_OPTIONS = frozenset(
+    {
+        "max_tokens",
+        "messages",
+        "model",
+        "response_format",
+        "return_progress",
+        "seed",
+        "stop",
+        "stream",
+        "stream_options",
+        "temperature",
+        "tools",
+        "verbose",
+    }
+)
+
+
+def request_body(request: ProviderRequest, *, model: str, max_tokens: int, cache_prompt: bool) -> tuple[bytes, int]:
+    """Return the request as JSON, and how many characters had to be replaced in it.
+
+    A text with a lone surrogate has no UTF-8 form, so no model can read it: each is replaced by U+FFFD.
+
+    Args:
+        request: The request.
+        model: The name of the model that runs.
+        max_tokens: The most tokens of the answer where the request says none.
+        cache_prompt: Whether to use the computed beginning of the prompt before.
+
+    Raises:
+        ProviderError: The request asks for something this provider, or any, cannot do.
+    """
+    _check(request, model)
+    messages: list[dict[str, Any]] = [{"role": m.role, "content": m.content} for m in request.messages]
+    if request.system is not None:
+        messages.insert(0, {"role": "system", "content": request.system})
+    body: dict[str, Any] = {
+        **request.options,
+        "cache_prompt": request.options.get("cache_prompt", cache_prompt),
+        "messages": messages,
+        "max_tokens": max_tokens if request.max_tokens is None else request.max_tokens,
+        "temperature": 0.0 if request.temperature is None else request.temperature,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        # Parts that arrive while the prompt is read, so that a request can be cancelled then.
+        "return_progress": True,
+        # Adds to the last part why the answer ended; the usual word is the same for a stop text and for the end.
+        "verbose": True,
+    }
+    if request.stop:
+        body["stop"] = list(request.stop)
+    if request.seed is not None:
+        body["seed"] = request.seed % _SEEDS
+    if request.output_schema is not None:
+        body["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {"name": "output", "schema": request.output_schema},
+        }
+    text, replaced = _SURROGATE.subn("\ufffd", json.dumps(body, ensure_ascii=False))
+    return text.encode(), replaced
+
+
+def _check(request: ProviderRequest, model: str) -> None:
+    # llama.cpp ignores most of this in silence, and answers something else than what was asked.
+    if not request.messages:
+        raise _refused("messages must hold at least one message, got none.")
+    if request.model is not None and request.model != model:
+        raise ProviderError(
+            f"This provider runs the model {model!r}, and the request asks for {request.model!r}. "
+            "Give that agent a provider of its own.",
+            kind="model_not_found",
+        )
+    if request.tools:
+        raise ProviderError(
+            f"This provider cannot offer tools to a model, and the request has {len(request.tools)}.",
+            kind="unsupported",
+        )
+    if request.max_tokens is not None and request.max_tokens < 1:
+        raise _refused(f"max_tokens must be 1 or more, got {request.max_tokens!r}.")
+    temperature = request.temperature
+    if temperature is not None and not (math.isfinite(temperature) and temperature >= 0):
+        raise _refused(f"temperature must be 0 or more, got {temperature!r}.")
+    if "" in request.stop:
+        raise _refused(f"stop must hold texts that are not empty, got {list(request.stop)!r}.")
+    wrong = sorted(_NOT_OPTIONS & request.options.keys())
+    if wrong:
+        raise _refused(f"options must hold further parameters, got {wrong!r}, which the request has attributes for.")
+
+
+def _refused(message: str) -> ProviderError:
+    return ProviderError(message, kind="invalid_request")
