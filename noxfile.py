@@ -196,7 +196,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("lint-imports")
-    session.run("zizmor", "--offline", "--quiet", ".github")
+    session.run("zizmor", "--offline", "--quiet", "--persona=pedantic", ".github")
     session.run("python", ".ci/check_tree.py")
 
 
