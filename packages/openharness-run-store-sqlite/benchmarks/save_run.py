@@ -1,0 +1,251 @@
+"""What saving a run costs, as ratios to what SQLite and asyncio allow, all measured in one process.
+
+    python benchmarks/save_run.py [--rounds 5] [--seconds 0.6] [--directory DIR ...]
+
+Compared are, at 1, 16 and 256 concurrent tasks:
+
+* ``store``: `SqliteRunStore.save_run` as users call it;
+* ``commit each``: aiosqlite with one upsert and one commit a save, one after the other, into the same tables;
+* ``one transaction``: one ``executemany`` of ready-made rows in one transaction, by sqlite3 alone;
+* ``limit``: the same in transactions of 256 rows;
+* ``no database``: 256 tasks that encode with the codec, queue and are woken, with nothing behind the queue;
+* ``combined limit``: 1 / (1 / limit + 1 / no database), as both fall on one interpreter lock and so add up.
+
+Numbers are medians of the rounds with the lowest and the highest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import os
+import sqlite3
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiosqlite
+import msgspec
+
+from openharness.core import RunRecord
+from openharness.core.values import MAX_BYTES
+from openharness.run_store_sqlite import SqliteRunStore
+from openharness.run_store_sqlite._opening import Settings, open_writer
+from openharness.run_store_sqlite._rows import run_to_row
+from openharness.run_store_sqlite._writer import _save_statement
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+TASKS = (1, 16, 256)
+_numbers = itertools.count()
+
+
+def make_state(size: int) -> dict[str, Any]:
+    """A state as agents leave it: some text, some structure."""
+    text = "The quick brown fox jumps over the lazy dog, and says why. "
+    state: dict[str, Any] = {
+        "input": "",
+        "score": 0.75,
+        "done": True,
+        "items": [{"name": f"item {number}", "value": number} for number in range(4)],
+    }
+    state["input"] = (text * (size // len(text) + 1))[: size - len(json.dumps(state))]
+    return state
+
+
+def make_run(state: dict[str, Any], keys: int) -> RunRecord:
+    """A completed run with an id that sorts by time."""
+    number = next(_numbers)
+    metadata = {"tenant": f"t{number % 50}", "batch": number // 100, "model": "small", "rare": number % 9973}
+    return RunRecord(
+        f"run_{number:022d}",
+        created_at=1_763_850_000_000 + number,
+        completed_at=1_763_850_001_000 + number,
+        state=state,
+        metadata=dict(list(metadata.items())[:keys]) or None,
+    )
+
+
+def settings(path: Path) -> Settings:
+    import threading
+
+    return Settings(path=path, durability="full", busy_timeout=30.0, store="bench", abandoned=threading.Event())
+
+
+async def drive(tasks: int, seconds: float, save: Callable[[RunRecord], Awaitable[None]], new: Callable[[], RunRecord]) -> dict[str, float]:
+    """Let tasks save one run after the other for a while."""
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+
+    async def worker() -> None:
+        while (begun := time.perf_counter()) < end:
+            await save(new())
+            times.append(time.perf_counter() - begun)
+
+    begun, cpu = time.perf_counter(), time.process_time()
+    await asyncio.gather(*(worker() for _ in range(tasks)))
+    elapsed, cpu = time.perf_counter() - begun, time.process_time() - cpu
+    times.sort()
+    return {
+        "rate": len(times) / elapsed,
+        "cpu": cpu / len(times) * 1e6,
+        "p50": times[len(times) // 2] * 1e3,
+        "p99": times[int(len(times) * 0.99)] * 1e3,
+    }
+
+
+async def bench_store(path: Path, tasks: int, seconds: float, new: Callable[[], RunRecord]) -> dict[str, float]:
+    async with SqliteRunStore(path) as store:
+        await store.save_run(new())
+        return await drive(tasks, seconds, store.save_run, new)
+
+
+async def bench_commit_each(path: Path, tasks: int, seconds: float, new: Callable[[], RunRecord]) -> dict[str, float]:
+    open_writer(settings(path)).close()
+    connection = await aiosqlite.connect(path)
+    await connection.execute("PRAGMA synchronous = FULL")
+    lock = asyncio.Lock()
+    statement = _save_statement(1)
+
+    async def save(run: RunRecord) -> None:
+        row = run_to_row(run, max_bytes=MAX_BYTES)
+        async with lock:
+            await connection.execute(statement, row)
+            await connection.commit()
+
+    try:
+        await save(new())
+        return await drive(tasks, seconds, save, new)
+    finally:
+        await connection.close()
+
+
+async def bench_no_database(_: Path, tasks: int, seconds: float, new: Callable[[], RunRecord]) -> dict[str, float]:
+    waiting: list[tuple[bytes, asyncio.Future[None]]] = []
+    loop = asyncio.get_running_loop()
+
+    def flush() -> None:
+        batch = waiting[:]
+        waiting.clear()
+        for _, done in batch:
+            done.set_result(None)
+
+    async def save(run: RunRecord) -> None:
+        done: asyncio.Future[None] = loop.create_future()
+        if not waiting:
+            loop.call_soon(flush)
+        waiting.append((msgspec.json.encode(run.state), done))
+        await done
+
+    return await drive(tasks, seconds, save, new)
+
+
+def bench_raw(path: Path, rows_each: int, seconds: float, new: Callable[[], RunRecord]) -> dict[str, float]:
+    connection = open_writer(settings(path))
+    statement = _save_statement(1)
+    count = 4096
+    rows = [run_to_row(new(), max_bytes=MAX_BYTES) for _ in range(count)]
+    begun, cpu, saved = time.perf_counter(), time.process_time(), 0
+    for start in range(0, count, rows_each):
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany(statement, rows[start : start + rows_each])
+        connection.execute("COMMIT")
+        saved += len(rows[start : start + rows_each])
+        if time.perf_counter() - begun > 2 * seconds:
+            break
+    elapsed, cpu = time.perf_counter() - begun, time.process_time() - cpu
+    connection.close()
+    return {"rate": saved / elapsed, "cpu": cpu / saved * 1e6, "p50": 0.0, "p99": 0.0}
+
+
+def fsync_price(directory: Path) -> float:
+    """Return the microseconds of a 4 KiB write that reaches the disk."""
+    with tempfile.NamedTemporaryFile(dir=directory) as file:
+        times: list[float] = []
+        for _ in range(50):
+            os.pwrite(file.fileno(), b"x" * 4096, 0)
+            begun = time.perf_counter()
+            os.fsync(file.fileno())
+            times.append(time.perf_counter() - begun)
+    return statistics.median(times) * 1e6
+
+
+def measure(directory: Path, rounds: int, seconds: float, new: Callable[[], RunRecord]) -> dict[str, list[dict[str, float]]]:
+    results: dict[str, list[dict[str, float]]] = {}
+
+    def note(name: str, result: dict[str, float]) -> None:
+        results.setdefault(name, []).append(result)
+
+    for round_number in range(rounds):
+        with tempfile.TemporaryDirectory(dir=directory) as folder:
+            jobs: list[tuple[str, Callable[[Path], dict[str, float]]]] = [
+                ("one transaction", lambda path: bench_raw(path, 1 << 30, seconds, new)),
+                ("limit", lambda path: bench_raw(path, 256, seconds, new)),
+                ("no database 256", lambda path: asyncio.run(bench_no_database(path, 256, seconds, new))),
+            ]
+            for tasks in TASKS:
+                jobs += [
+                    (f"commit each {tasks}", lambda path, tasks=tasks: asyncio.run(bench_commit_each(path, tasks, seconds, new))),
+                    (f"store {tasks}", lambda path, tasks=tasks: asyncio.run(bench_store(path, tasks, seconds, new))),
+                ]
+            turn = round_number % len(jobs)
+            for number, (name, job) in enumerate(jobs[turn:] + jobs[:turn]):
+                note(name, job(Path(folder) / f"{number}.db"))
+    return results
+
+
+def shown(values: list[float]) -> str:
+    return f"{statistics.median(values):,.0f} ({min(values):,.0f}-{max(values):,.0f})"
+
+
+def report(results: dict[str, list[dict[str, float]]]) -> None:
+    middle = {name: statistics.median(result["rate"] for result in found) for name, found in results.items()}
+    for name, found in results.items():
+        rates = [result["rate"] for result in found]
+        p50, p99 = (statistics.median(result[key] for result in found) for key in ("p50", "p99"))
+        cpu = statistics.median(result["cpu"] for result in found)
+        print(f"  {name:18} {shown(rates):>32} /s   p50 {p50:8.3f} ms  p99 {p99:8.3f} ms  cpu {cpu:7.1f} us")
+    combined = 1 / (1 / middle["limit"] + 1 / middle["no database 256"])
+    print(f"  {'combined limit':18} {combined:>14,.0f} /s")
+    for tasks in TASKS:
+        store, each = middle[f"store {tasks}"], middle[f"commit each {tasks}"]
+        p50 = [statistics.median(result["p50"] for result in results[f"{name} {tasks}"]) for name in ("store", "commit each")]
+        p99 = statistics.median(result["p99"] for result in results[f"store {tasks}"])
+        print(
+            f"  {tasks:3} tasks: {store / each:6.2f} x commit each (p50 {p50[0] / p50[1]:.2f} x), {store / middle['one transaction']:.2f} x one "
+            f"transaction, {store / combined:.2f} x combined limit, p99 / p50 {p99 / p50[0]:.2f}"
+        )
+    store_cpu, raw_cpu = (statistics.median(result["cpu"] for result in results[name]) for name in ("store 256", "one transaction"))
+    print(f"  CPU a save at 256 tasks: {store_cpu / raw_cpu:.2f} x a row of executemany")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=0.5)
+    parser.add_argument("--state-bytes", type=int, default=1024)
+    parser.add_argument("--metadata-keys", type=int, default=0)
+    parser.add_argument("--directory", type=Path, action="append")
+    options = parser.parse_args()
+    directories: list[Path] = options.directory or [Path.cwd()]
+    if not options.directory and Path("/dev/shm").is_dir():  # noqa: S108 - tmpfs, where fsync is free
+        directories.append(Path("/dev/shm"))  # noqa: S108
+    state = make_state(options.state_bytes)
+    print(f"Python {sys.version.split()[0]}, SQLite {sqlite3.sqlite_version}, aiosqlite {aiosqlite.__version__}")
+    for directory in directories:
+        price = fsync_price(directory)
+        print(
+            f"save_run in {directory} (fsync of 4 KiB: {price:,.0f} us), state of {options.state_bytes:,} bytes, "
+            f"{options.metadata_keys} metadata keys"
+        )
+        report(measure(directory, options.rounds, options.seconds, lambda: make_run(state, options.metadata_keys)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""One connection to the file: its thread, its opening, and statements that are never half awaited.
+
+Only the tasks of this package await a connection, never a caller's task. A caller that is cancelled leaves at once and
+the statement still ends in order; a loop that is shut down, which cancels every task, waits for the statement that the
+thread is at, because the thread reports to the loop and the loop must still be there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import aiosqlite
+
+from openharness.core import StoreClosedError
+from openharness.run_store_sqlite._failures import is_busy
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Sequence
+
+    from openharness.run_store_sqlite._rows import Row, Value
+
+__all__ = ("Channel",)
+
+_CHUNK: Final = 64
+
+
+class Channel:
+    """A connection that opens itself when it is first needed.
+
+    Args:
+        opener: Opens the connection; called on the connection's own thread.
+        busy_timeout: Seconds to go on trying while another process holds the lock.
+    """
+
+    def __init__(self, opener: Callable[[], sqlite3.Connection], *, busy_timeout: float) -> None:
+        self._opener = opener
+        self._busy_timeout = busy_timeout
+        self._connection: aiosqlite.Connection | None = None
+        self._raw: sqlite3.Connection | None = None
+        self._opening = asyncio.Lock()
+        self._hurried = False
+
+    async def open(self) -> None:
+        """Open the connection if it is not open; if that fails, the next call tries again.
+
+        Raises:
+            StoreError: What the opener raised.
+        """
+        if self._connection is not None:
+            return
+        async with self._opening:
+            if self._connection is None:
+                self._connection = await self._connect()
+
+    async def _connect(self) -> aiosqlite.Connection:
+        def connector() -> sqlite3.Connection:
+            self._raw = self._opener()
+            return self._raw
+
+        connection = aiosqlite.Connection(connector, _CHUNK)
+        try:
+            return await connection
+        except BaseException:
+            # The thread may have opened the file after nobody waited for it any more.
+            stopped = connection.stop()
+            if stopped is not None:
+                await stopped
+            if self._raw is not None:
+                self._raw.close()
+                self._raw = None
+            raise
+
+    async def run(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
+        """Run one statement to its end and return its rows. Never call it from a task that is not our own.
+
+        Raises:
+            sqlite3.Error: What SQLite said; "busy" only after the busy timeout.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._busy_timeout
+        while True:
+            try:
+                return await self._settled(sql, parameters)
+            except Exception as error:
+                if not is_busy(error) or self._hurried or loop.time() >= deadline:
+                    raise
+            try:
+                # Not all at once, and not in step with the others that wait.
+                await asyncio.sleep(random.uniform(0.0, 0.02))  # noqa: S311 - no secret
+            except asyncio.CancelledError:
+                self._hurried = True
+
+    async def _settled(self, sql: str, parameters: Sequence[Value]) -> list[Row]:
+        while True:
+            connection = self._connection
+            if connection is None:
+                raise StoreClosedError("the store was closed while this was waiting; make a new one.")
+            try:
+                rows = await connection.execute_fetchall(sql, parameters)
+            except asyncio.CancelledError:
+                # The loop is being shut down; the statement goes on in the thread. All of ours have the same effect
+                # once or twice, so asking again tells when the thread is done, and how it ended.
+                self._hurried = True
+                continue
+            return cast("list[Row]", rows)
+
+    async def close(self) -> None:
+        """Let the thread finish what it has, close the connection and end the thread."""
+        async with self._opening:
+            connection, self._connection, self._raw = self._connection, None, None
+            if connection is not None:
+                await connection.close()
+
+    def interrupt(self) -> None:
+        """Make a statement that takes long end at once, with an error."""
+        if self._raw is not None:
+            self._raw.interrupt()
+
+    def stop(self) -> asyncio.Future[Any] | None:
+        """Close the connection from outside of its event loop, or from none.
+
+        The thread finishes what it has, closes the connection and ends by itself.
+
+        Returns:
+            When that has happened, if there is a running loop to wait in.
+        """
+        connection, self._connection, self._raw = self._connection, None, None
+        return None if connection is None else connection.stop()

@@ -1,0 +1,118 @@
+"""A `RunQuery` as SQL. Only names from this package are ever part of the text; what users give is bound."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from openharness.core import RunStatus, canonical_json
+from openharness.run_store_sqlite._rows import HEADER
+
+if TYPE_CHECKING:
+    from openharness.core import RunQuery
+    from openharness.run_store_sqlite._rows import Value
+
+__all__ = ("Statement", "count", "positions", "select", "select_one")
+
+_LAST_CHARACTER: Final = 0x10FFFF
+_FIRST_SURROGATE, _LAST_SURROGATE = 0xD800, 0xDFFF
+
+
+@attrs.frozen
+class Statement:
+    """SQL and the values for its question marks."""
+
+    sql: str
+    parameters: tuple[Value, ...] = ()
+
+
+_ONE: Final = f"SELECT {', '.join((*HEADER, 'state'))} FROM runs WHERE id = ?"  # noqa: S608 - names of our own
+
+
+def select_one(run_id: str) -> Statement:
+    """Return the statement that reads one run."""
+    return Statement(_ONE, (run_id,))
+
+
+def select(query: RunQuery) -> Statement:
+    """Return the statement that lists runs: the columns of `HEADER`, and the state if the query wants it."""
+    names = (*HEADER, "state") if query.include_state else HEADER
+    return _paged(", ".join(f"runs.{name}" for name in names), query)
+
+
+def positions(query: RunQuery) -> Statement:
+    """Return the statement that lists only when the runs began and their ids."""
+    return _paged("runs.created_at, runs.id", query)
+
+
+def count(query: RunQuery) -> Statement:
+    """Return the statement that counts runs, within the limit and after the offset and the cursor."""
+    inner = _paged("1", query)
+    return Statement(f"SELECT count(*) FROM ({inner.sql})", inner.parameters)  # noqa: S608 - names of our own
+
+
+def _paged(columns: str, query: RunQuery) -> Statement:
+    source, conditions = _conditions(query)
+    where = f" WHERE {' AND '.join(condition.sql for condition in conditions)}" if conditions else ""
+    direction = "DESC" if query.order == "newest" else "ASC"
+    time, run_id = _position(query)
+    sql = f"SELECT {columns} FROM {source}{where} ORDER BY {time} {direction}, {run_id} {direction} LIMIT ? OFFSET ?"  # noqa: S608
+    parameters = [value for condition in conditions for value in condition.parameters]
+    return Statement(sql, (*parameters, -1 if query.limit is None else query.limit, query.offset))
+
+
+def _position(query: RunQuery) -> tuple[str, str]:
+    """The columns that order the runs, in the table whose index is walked."""
+    return ("wanted.created_at", "wanted.run_id") if query.metadata else ("runs.created_at", "runs.id")
+
+
+def _conditions(query: RunQuery) -> tuple[str, list[Statement]]:
+    source = "runs"
+    conditions: list[Statement] = []
+    time, run_id = _position(query)
+    for number, (key, value) in enumerate(query.metadata.items()):
+        if number == 0:
+            # CROSS JOIN keeps the order: walk the index of the metadata, which is in the order of the list already.
+            source = "run_metadata AS wanted CROSS JOIN runs ON runs.id = wanted.run_id"
+            conditions.append(Statement("wanted.key = ? AND wanted.value = ?", (key, canonical_json(value))))
+        else:
+            conditions.append(
+                Statement(
+                    "EXISTS (SELECT 1 FROM run_metadata AS also WHERE also.key = ? AND also.value = ? "
+                    "AND also.created_at = wanted.created_at AND also.run_id = wanted.run_id)",
+                    (key, canonical_json(value)),
+                )
+            )
+    if query.created_after is not None:
+        conditions.append(Statement(f"{time} >= ?", (query.created_after,)))
+    if query.created_before is not None:
+        conditions.append(Statement(f"{time} < ?", (query.created_before,)))
+    if query.after is not None:
+        sign = "<" if query.order == "newest" else ">"
+        conditions.append(Statement(f"({time}, {run_id}) {sign} (?, ?)", query.after))
+    if query.id_prefix:
+        conditions.extend(_begins_with(run_id, query.id_prefix))
+    if query.status is not None:
+        conditions.append(_one_of(query.status))
+    return source, conditions
+
+
+def _one_of(status: frozenset[RunStatus]) -> Statement:
+    words = sorted(status)
+    sql = f"runs.status IN ({', '.join('?' * len(words))})"
+    # Said as a constant, so that SQLite sees that the partial index by status holds all that is wanted.
+    rare = " AND runs.status <> 'completed'" if RunStatus.COMPLETED not in status else ""
+    return Statement(sql + rare, tuple(word.value for word in words))
+
+
+def _begins_with(column: str, prefix: str) -> list[Statement]:
+    """A range, which has no wildcards and can use an index. Characters and UTF-8 bytes have the same order."""
+    conditions = [Statement(f"{column} >= ?", (prefix,))]
+    shortened = prefix.rstrip(chr(_LAST_CHARACTER))
+    if shortened:
+        following = ord(shortened[-1]) + 1
+        if _FIRST_SURROGATE <= following <= _LAST_SURROGATE:
+            following = _LAST_SURROGATE + 1
+        conditions.append(Statement(f"{column} < ?", (shortened[:-1] + chr(following),)))
+    return conditions

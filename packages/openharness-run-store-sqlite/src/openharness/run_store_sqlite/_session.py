@@ -1,0 +1,129 @@
+"""A store's life in one event loop of one process: the connection that writes, and the one that reads.
+
+Reading has a connection of its own, which sees what was committed when it begins and never waits behind a batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from openharness.run_store_sqlite._channel import Channel
+from openharness.run_store_sqlite._exit import stop_at_exit
+from openharness.run_store_sqlite._failures import store_error
+from openharness.run_store_sqlite._opening import open_reader, open_writer
+from openharness.run_store_sqlite._writer import GroupWriter
+
+if TYPE_CHECKING:
+    from openharness.run_store_sqlite._opening import Settings
+    from openharness.run_store_sqlite._query import Statement
+    from openharness.run_store_sqlite._rows import Row
+
+__all__ = ("Session",)
+
+
+class Session:
+    """The open connections of one store. Made inside of the event loop it belongs to.
+
+    Args:
+        settings: How the file is opened.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.process = os.getpid()
+        self._thread = threading.current_thread()
+        self._settings = settings
+        self._writing = Channel(partial(open_writer, settings), busy_timeout=settings.busy_timeout)
+        self._reading = Channel(partial(open_reader, settings), busy_timeout=settings.busy_timeout)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing: asyncio.Task[None] | None = None
+        self.writer = GroupWriter(self._writing, store=settings.store)
+        stop_at_exit(self)
+
+    async def open(self) -> None:
+        """Open the file, creating it where needed.
+
+        Raises:
+            StoreError: It cannot be opened.
+        """
+        await self._begin(self._open())
+
+    async def read(self, statement: Statement) -> list[Row]:
+        """Return the rows of a query.
+
+        Raises:
+            StoreError: It failed.
+        """
+        return await self._begin(self._read(statement))
+
+    async def close(self) -> None:
+        """Wait for what was begun and close both connections; every caller waits for the same closing."""
+        if self._closing is None:
+            self._closing = self.loop.create_task(self._close(), name="openharness: close runs")
+        # A caller that is cancelled does not cancel the closing.
+        await asyncio.wait((self._closing,))
+        self._closing.result()
+
+    def stop(self) -> list[asyncio.Future[Any]]:
+        """Close both connections without the event loop: their threads finish what they have and end.
+
+        Returns:
+            What to wait for, if there is a running event loop to wait in.
+        """
+        self._settings.abandoned.set()
+        self._reading.interrupt()
+        stopped = [channel.stop() for channel in (self._reading, self._writing)]
+        return [future for future in stopped if future is not None]
+
+    def in_use(self) -> bool:
+        """Tell whether the event loop runs on in a thread that the interpreter waits for."""
+        return self.loop.is_running() and self._thread.is_alive() and not self._thread.daemon
+
+    def _begin(self, work: Any) -> asyncio.Future[Any]:  # noqa: ANN401 - a coroutine of whatever is awaited
+        """Do work in a task of its own, and return a future for the caller, who may be cancelled."""
+        done: asyncio.Future[Any] = self.loop.create_future()
+        task = self.loop.create_task(self._report(work, done))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return done
+
+    async def _report(self, work: Any, done: asyncio.Future[Any]) -> None:  # noqa: ANN401
+        try:
+            result = await work
+        except BaseException as error:
+            if not done.done():
+                if isinstance(error, asyncio.CancelledError):
+                    done.cancel()
+                else:
+                    done.set_exception(store_error(error, store=self._settings.store))
+            if not isinstance(error, Exception):
+                raise
+        else:
+            if not done.done():
+                done.set_result(result)
+
+    async def _open(self) -> None:
+        await self._writing.open()
+
+    async def _read(self, statement: Statement) -> list[Row]:
+        await self._writing.open()
+        await self._reading.open()
+        return await self._reading.run(statement.sql, statement.parameters)
+
+    async def _close(self) -> None:
+        try:
+            await self.writer.drain()
+            while self._tasks:
+                await asyncio.wait(tuple(self._tasks))
+            # The last one to be closed copies the write-ahead log into the database, so it must be the one that may.
+            await self._reading.close()
+            await self._writing.close()
+        except asyncio.CancelledError:
+            # The loop is being shut down. The threads must have reported to it before it is closed.
+            for stopped in self.stop():
+                await stopped
+            raise
