@@ -45,6 +45,8 @@ OnError: TypeAlias = Literal["fail", "continue"]
 """What a failing agent does to the run."""
 
 _MAX_NAME: Final = 100
+_SEED_BITS: Final = 64
+_INFINITE: Final = 2**63
 
 
 def check_agent_name(name: object) -> str:
@@ -172,6 +174,13 @@ def define_agent(
         raise UnknownNameError("state field", name=updates, known=fields, where="updates")
     if provider is not None and not isinstance(provider, Provider):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidValueError("provider", value=provider, expected="a Provider")
+    if model is not None and not isinstance(model, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidValueError("model", value=model, expected="the name of a model")
+    stops = _several(stop)
+    if not all(isinstance(text, str) and text for text in stops):
+        raise InvalidValueError("stop", value=stop, expected="a text, or several, that are not empty")
+    if seed is not None and (type(seed) is not int or seed.bit_length() >= _SEED_BITS):
+        raise InvalidValueError("seed", value=seed, expected="an integer of at most 64 bits")
     _check_numbers(max_tokens=max_tokens, retries=retries)
     _check_numbers(temperature=temperature, timeout=timeout, retry_delay=retry_delay)
     if on_error not in ("fail", "continue"):
@@ -188,7 +197,7 @@ def define_agent(
         model=model,
         max_tokens=max_tokens,
         temperature=temperature,
-        stop=tuple(_several(stop)),
+        stop=tuple(stops),
         seed=seed,
         timeout=timeout,
         retries=retries,
@@ -221,6 +230,8 @@ def _check_numbers(**numbers: Any) -> None:
         whole = name in ("max_tokens", "retries")
         kinds = (int,) if whole else (int, float)
         least = 1 if name == "max_tokens" else 0
-        if number is not None and (isinstance(number, bool) or not isinstance(number, kinds) or not number >= least):
+        if number is not None and (
+            isinstance(number, bool) or not isinstance(number, kinds) or not least <= number < _INFINITE
+        ):
             kind = "an integer" if whole else "a number"
             raise InvalidValueError(name, value=number, expected=f"{kind} from {least} on")

@@ -13,8 +13,9 @@ from openharness.core.engine._journal import Journal
 from openharness.core.engine._loop import Listeners, StartOfRun, run_live, run_replay
 from openharness.core.engine._plan import AgentPlan, Limits, RunPlan, make_plan
 from openharness.core.engine._recorder import NoRecorder, Recorder, StoreRecorder
+from openharness.core.engine._requests import described
 from openharness.core.engine._step import Outcome, Stepper
-from openharness.core.engine._supervise import supervise
+from openharness.core.engine._supervise import NotStoppedError, supervise
 from openharness.core.engine._transcript import Transcript
 
 __all__ = (
@@ -28,6 +29,7 @@ __all__ = (
     "Limits",
     "Listeners",
     "NoRecorder",
+    "NotStoppedError",
     "Outcome",
     "Recorder",
     "RunPlan",
@@ -35,6 +37,7 @@ __all__ = (
     "Stepper",
     "StoreRecorder",
     "Transcript",
+    "described",
     "make_plan",
     "run_live",
     "run_replay",

@@ -47,9 +47,14 @@ class ArrivalQueue:
     def __init__(self) -> None:
         self._arrivals: deque[Arrival] = deque()
         self._waiter: asyncio.Future[None] | None = None
+        self._closed = False
 
     def put(self, arrival: Arrival) -> None:
-        """Add an arrival; never waits."""
+        """Add an arrival; never waits. Once the queue is closed, it is turned away."""
+        if self._closed:
+            if arrival.accepted is not None:
+                arrival.accepted(None)
+            return
         self._arrivals.append(arrival)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
@@ -70,7 +75,8 @@ class ArrivalQueue:
         return arrivals
 
     def close(self) -> None:
-        """Turn away what was not taken: the run has ended."""
+        """Turn away what was not taken, and what comes from now on: the run has ended."""
+        self._closed = True
         while self._arrivals:
             arrival = self._arrivals.popleft()
             if arrival.accepted is not None:

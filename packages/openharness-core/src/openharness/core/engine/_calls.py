@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, cast
 
 from openharness.core.engine._arrivals import Arrival, Lane
-from openharness.core.engine._requests import error_payload, output_payload, provider_request
+from openharness.core.engine._requests import error_payload, output_payload, plain_text, provider_request
 from openharness.core.errors import ProviderError
 from openharness.core.interfaces import (
     Completed,
@@ -21,7 +23,7 @@ from openharness.core.log import _names as names
 from openharness.core.values import to_json
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import Callable
 
     from openharness.core.engine._arrivals import ArrivalQueue
     from openharness.core.engine._step import StartCall, StartTimer
@@ -48,12 +50,18 @@ class Calls:
         self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
+        self._stopped = False
 
     def start(self, effect: StartCall) -> None:
         """Send a request; its events arrive from now on."""
         task = asyncio.get_running_loop().create_task(self._pump(effect), name=f"openharness {effect.call}")
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("%s raised what is no Exception", task.get_name(), exc_info=task.exception())
 
     def start_timer(self, effect: StartTimer) -> None:
         """Let a retry arrive later."""
@@ -68,16 +76,23 @@ class Calls:
         handle = asyncio.get_running_loop().call_later(effect.delay, arrive)
         self._timers.add(handle)
 
-    async def stop(self, timeout: float) -> None:
-        """Stop everything and wait until providers have given back what they hold, at most ``timeout`` seconds."""
+    def cancel(self) -> None:
+        """Cancel everything, without waiting for it. Doing so again changes nothing."""
+        if self._stopped:
+            return
+        self._stopped = True
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
+        for task in self._tasks:
+            task.cancel()
+
+    async def stop(self, timeout: float) -> None:
+        """Cancel everything and wait until providers have given back what they hold, at most ``timeout`` seconds."""
+        self.cancel()
         tasks = set(self._tasks)
         if not tasks:
             return
-        for task in tasks:
-            task.cancel()
         _, pending = await asyncio.wait(tasks, timeout=timeout)
         for task in pending:
             _log.warning("%s did not stop within %g s of being cancelled", task.get_name(), timeout)
@@ -93,9 +108,12 @@ class Calls:
                 async with limit:
                     output = await self._drive(effect, lane)
             await self._put(lane, effect.call, names.PROVIDER_END, {"call": effect.call, "output": output})
-        except asyncio.CancelledError:
-            raise
         except BaseException as error:
+            if isinstance(error, asyncio.CancelledError):
+                if self._stopped or cast("asyncio.Task[None]", asyncio.current_task()).cancelling():
+                    raise
+                # Nobody cancelled this call: something that the provider waited for was, and the run must hear of it.
+                error = ProviderError("what the provider waited for was cancelled", kind="cancelled")
             if definition.timeout is not None and isinstance(error, TimeoutError) and limit.expired():
                 error = ProviderError(
                     f"the call took longer than {definition.timeout:g} s", kind="timeout", retryable=True
@@ -117,7 +135,11 @@ class Calls:
             call=effect.call,
             attempt=effect.attempt,
         )
-        events = provider.run(provider_request(effect.request), context)
+        events: object = provider.run(provider_request(effect.request), context)
+        if not isinstance(events, AsyncGenerator):
+            if inspect.iscoroutine(events):
+                events.close()
+            raise ProviderError(f"run() returned {events!r}; it must be an async def with yield", kind="protocol")
         try:
             return await self._consume(effect.call, events, lane)
         finally:
@@ -144,11 +166,14 @@ class Calls:
             await self._put(lane, call, name, {"call": call, **details})
         if output is None:
             raise ProviderError("the provider ended without Completed", kind="protocol")
-        if "".join(text) not in ("", _text(output.content)):
+        if _text("".join(text)) not in ("", _text(output.content)):
             raise ProviderError("the text of Completed is not what the deltas said", kind="protocol")
         return output_payload(output)
 
     async def _put(self, lane: Lane, call: str, name: str, payload: JSONObject) -> None:
+        if self._stopped:
+            # The run is over, and its provider did not heed that it was cancelled.
+            raise asyncio.CancelledError
         await lane.put(Arrival(name=name, payload=payload, timestamp=self._clock(), call=call, lane=lane))
 
 
@@ -159,15 +184,15 @@ def _details(event: ProviderEvent) -> tuple[str, JSONObject]:
     if isinstance(event, ThinkingDelta):
         return names.THINKING_DELTA, {"text": _text(event.text)}
     if isinstance(event, ToolCall):
-        return names.TOOL_CALL, {"id": event.id, "name": event.name, "arguments": _json(event.arguments)}
+        return names.TOOL_CALL, {"id": _text(event.id), "name": _text(event.name), "arguments": _json(event.arguments)}
     if isinstance(event, ProviderWarning):
-        return names.PROVIDER_WARNING, {"message": event.message, "data": _json(event.data)}
+        return names.PROVIDER_WARNING, {"message": _text(event.message), "data": _json(event.data)}
     raise ProviderError(f"the provider yielded {event!r}, which is no event", kind="protocol")
 
 
 def _text(value: object) -> str:
     if isinstance(value, str):
-        return str(value)
+        return plain_text(str(value))
     raise ProviderError(f"the provider sent {value!r} where text belongs", kind="protocol")
 
 

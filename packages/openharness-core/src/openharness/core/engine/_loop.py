@@ -78,20 +78,15 @@ async def run_live(
         RecorderError: The signal store failed; nothing that was not durable has had an effect.
     """
     while stepper.outcome is None:
-        effects: list[Effect] = []
-        accepted: list[tuple[Arrival, Signal | None]] = []
-        for arrival in await queue.take():
-            signal, caused = (None, []) if stepper.ended else stepper.take(arrival)
-            effects += caused
-            accepted.append((arrival, signal))
-        fresh = journal.drain()
+        arrivals = await queue.take()
         try:
-            await recorder.write(fresh)
-        except Exception as error:
-            raise RecorderError(f"The signal store failed, and with it the run: {error}") from error
-        for arrival, signal in accepted:
-            if arrival.accepted is not None:
-                arrival.accepted(signal)
+            signals, effects = _take_all(stepper, arrivals)
+            fresh = journal.drain()
+            await _write(recorder, fresh)
+        except BaseException:
+            _answer(arrivals, [None] * len(arrivals))
+            raise
+        _answer(arrivals, signals)
         await listeners.deliver(fresh)
         if not stepper.ended:
             for effect in effects:
@@ -100,6 +95,31 @@ async def run_live(
                 else:
                     calls.start_timer(effect)
     return stepper.outcome
+
+
+def _take_all(stepper: Stepper[Any], arrivals: Sequence[Arrival]) -> tuple[list[Signal | None], list[Effect]]:
+    """Return the signals that arrivals became (None for those after the end of the run), and what is to be done."""
+    signals: list[Signal | None] = []
+    effects: list[Effect] = []
+    for arrival in arrivals:
+        signal, caused = (None, []) if stepper.ended else stepper.take(arrival)
+        signals.append(signal)
+        effects += caused
+    return signals, effects
+
+
+async def _write(recorder: Recorder, signals: Sequence[Signal]) -> None:
+    try:
+        await recorder.write(signals)
+    except Exception as error:
+        raise RecorderError(f"The signal store failed, and with it the run: {error}") from error
+
+
+def _answer(arrivals: Sequence[Arrival], signals: Sequence[Signal | None]) -> None:
+    """Tell those who wait for it what became of their arrivals."""
+    for arrival, signal in zip(arrivals, signals, strict=True):
+        if arrival.accepted is not None:
+            arrival.accepted(signal)
 
 
 async def run_replay(
@@ -124,7 +144,11 @@ async def run_replay(
             raise RecordingEndedError(recording_id, seq=transcript.count, state=journal.fold.state)
         if arrival.name == names.HARNESS_START and not taken and isinstance(arrival.payload, dict):
             arrival = attrs.evolve(arrival, payload=start.payload(arrival.payload))
-        signal, _ = stepper.take(arrival)
+        try:
+            signal, _ = stepper.take(arrival)
+        except RecordingEndedError as error:
+            error.state = journal.fold.state
+            raise
         if signal is None:
             raise transcript.stray(arrival)
         await listeners.deliver(journal.drain())

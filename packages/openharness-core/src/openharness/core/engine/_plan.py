@@ -28,6 +28,7 @@ S = TypeVar("S")
 
 MAX_ACTIVATIONS: Final = 1_000
 MAX_DEPTH: Final = 100
+_ACTIVATES_NOBODY: Final = INERT | {names.HARNESS_TIMEOUT, names.HARNESS_CANCELLED}
 _MOST_KNOWN: Final = 4_096
 
 
@@ -159,6 +160,7 @@ def make_plan(
                 "state field", name=agent.definition.updates, known=fields, where=f"{agent.name}.updates"
             )
         for pattern in agent.definition.activate_on:
+            _check_activates(pattern, agent.name)
             matching.add(pattern, index)
             if pattern.is_literal:
                 streaming.add(pattern, index)
@@ -216,10 +218,11 @@ def _three_arguments(function: Reducer) -> Callable[[Any, Any, Any], Any]:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # builtins without a signature
         return lambda state, signal, _: function(state, signal)
-    if _takes(signature, 3):
-        return function
+    # A third argument with a default (``field=field``, in a loop) is the function's own.
     if _takes(signature, 2):
         return lambda state, signal, _: function(state, signal)
+    if _takes(signature, 3):
+        return function
     raise DefinitionError(f"A reducer takes (state, signal) or (state, signal, context), got {function!r}{signature}.")
 
 
@@ -235,6 +238,12 @@ def _possible_names(agents: Iterable[AgentPlan[Any]], fields: Iterable[str]) -> 
     built_in = {value for key, value in vars(names).items() if key.isupper() and isinstance(value, str)}
     emitted = {signal for agent in agents for signal in agent.definition.emits}
     return built_in | emitted | {state_changed(field) for field in fields}
+
+
+def _check_activates(pattern: Pattern, agent: str) -> None:
+    """Refuse a literal name that activates nobody: the agent would wait for it in vain."""
+    if pattern.is_literal and pattern.text in _ACTIVATES_NOBODY:
+        raise DefinitionError(f"activate_on of agent {agent!r} names {pattern.text!r}, which activates nobody.")
 
 
 def _check_reachable(patterns: Iterable[tuple[Pattern, str]], possible: set[str], *, open_fields: bool) -> None:

@@ -17,12 +17,14 @@ __all__ = (
     "described",
     "error_payload",
     "output_payload",
+    "plain_text",
     "provider_error",
     "provider_request",
     "request_digest",
     "request_json",
 )
 
+_LONGEST_WAIT = 10.0**9
 _USAGE = ("input_tokens", "output_tokens", "cached_tokens", "cost")
 _OPTIONS = ("model", "max_tokens", "temperature", "seed")
 
@@ -32,20 +34,25 @@ def call_id(activation: str, *, turn: int, attempt: int) -> str:
     return f"{activation}/{turn}/{attempt}"
 
 
+def plain_text(text: str) -> str:
+    """Return a text as it comes back from the log: halves of a character that now stand together are one character."""
+    return text if text.isascii() else cast("str", to_json(text))
+
+
 def described(error: BaseException) -> str:
     """Return an exception as one sentence, also one that cannot say what it is."""
     name = type(error).__name__
     try:
-        return f"{name}: {error}"
+        return plain_text(f"{name}: {error}")
     except Exception:  # noqa: BLE001 - it must not hide the error that it should tell of
         return name
 
 
 def request_json(definition: AgentDefinition[Any], *, prompt: str, system: str | None) -> JSONObject:
     """Return a request as the log holds it: messages (the system prompt first), then what the agent sets."""
-    messages: list[JSONValue] = [{"role": "user", "content": prompt}]
+    messages: list[JSONValue] = [{"role": "user", "content": plain_text(prompt)}]
     if system is not None:
-        messages.insert(0, {"role": "system", "content": system})
+        messages.insert(0, {"role": "system", "content": plain_text(system)})
     request: JSONObject = {"messages": messages}
     for option in _OPTIONS:
         value = getattr(definition, option)
@@ -87,17 +94,24 @@ def output_payload(output: ProviderOutput) -> JSONObject:
         ProviderError: The provider's answer is not made of JSON values.
     """
     usage = output.usage
-    payload: JSONObject = {"content": output.content}
+    payload: JSONObject = {"content": plain_text(output.content)}
     for name in ("thinking", "stop_reason", "model", "request_id", "data"):
         value = getattr(output, name)
         if value is not None:
             payload[name] = _recordable(name, value)
-    payload["usage"] = {name: _recordable(name, getattr(usage, name)) for name in _USAGE}
+    payload["usage"] = {name: _number(name, getattr(usage, name)) for name in _USAGE}
     return payload
 
 
+def _number(name: str, value: object) -> JSONValue:
+    """Return one figure of an answer's usage: metrics add them up, in the run as in every later look at its log."""
+    if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
+        return _recordable(name, value)
+    raise ProviderError(f"the provider said {name}={value!r} where a number belongs", kind="protocol")
+
+
 def _recordable(name: str, value: object) -> JSONValue:
-    if type(value) is int or type(value) is str or value is None:
+    if value is None or (type(value) is str and value.isascii()):
         return value
     try:
         return to_json(value, path=f"output.{name}")
@@ -108,23 +122,25 @@ def _recordable(name: str, value: object) -> JSONValue:
 def error_payload(error: BaseException) -> JSONObject:
     """Return a provider's failure as the log holds it."""
     if not isinstance(error, ProviderError):
-        message = f"{type(error).__name__}: {error}"
-        return {"kind": "error", "type": type(error).__name__, "message": message, "retryable": False}
-    payload: dict[str, Any] = {
-        "kind": error.kind,
+        return {"kind": "error", "type": type(error).__name__, "message": described(error), "retryable": False}
+    kind, message = cast("object", error.kind), cast("object", error.message)
+    payload: JSONObject = {
+        "kind": kind if isinstance(kind, str) else repr(kind),
         "type": type(error).__name__,
-        "message": error.message,
+        "message": plain_text(message) if isinstance(message, str) else described(error),
         "retryable": bool(error.retryable),
-        "status": error.status,
-        "retry_after": error.retry_after,
-        "data": error.data,
     }
-    try:
-        return cast("JSONObject", to_json({key: value for key, value in payload.items() if value is not None}))
-    except ValueError:
-        # The failure itself must reach the log even when what the provider attached to it cannot.
-        payload |= {"data": repr(error.data), "retry_after": None, "status": None}
-        return cast("JSONObject", to_json({key: value for key, value in payload.items() if value is not None}))
+    # The failure itself must reach the log even when what the provider attached to it cannot.
+    if isinstance(error.status, int):
+        payload["status"] = error.status
+    if isinstance(error.retry_after, (int, float)) and 0 <= error.retry_after < _LONGEST_WAIT:
+        payload["retry_after"] = error.retry_after
+    if error.data is not None:
+        try:
+            payload["data"] = to_json(error.data)
+        except ValueError:
+            payload["data"] = object.__repr__(error.data)
+    return payload
 
 
 def provider_error(payload: JSONObject) -> ProviderError:

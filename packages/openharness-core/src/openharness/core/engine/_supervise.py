@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-__all__ = ("supervise",)
+__all__ = ("NotStoppedError", "supervise")
 
 T = TypeVar("T")
 
 _LAST_SECONDS: Final = 1.0
+
+
+class NotStoppedError(Exception):
+    """A run was told to stop and did not in time. Not a `TimeoutError`: stores may raise that themselves."""
 
 
 async def supervise(
@@ -36,7 +39,7 @@ async def supervise(
 
     Raises:
         CancelledError: This task was cancelled. It is never swallowed.
-        TimeoutError: The run was told to stop and did not in time.
+        NotStoppedError: The run was told to stop and did not in time.
     """
     loop = asyncio.get_running_loop()
     task = loop.create_task(work, name="openharness run")
@@ -58,8 +61,10 @@ async def supervise(
         elif deadline is not None and loop.time() >= deadline and not task.done():
             task.cancel()
             # A second for what it holds: providers are stopped in there.
-            with contextlib.suppress(asyncio.CancelledError):
+            try:
                 await asyncio.wait({task}, timeout=_LAST_SECONDS)
+            except asyncio.CancelledError:
+                cancelled = True
             break
     if cancelled:
         task.add_done_callback(_retrieve)
@@ -67,7 +72,7 @@ async def supervise(
     if not task.done() or task.cancelled():
         task.add_done_callback(_retrieve)
         message = f"the run did not stop within {shutdown_timeout:g} s"
-        raise TimeoutError(message)
+        raise NotStoppedError(message)
     return task.result()
 
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from openharness.core.engine._arrivals import Arrival
 from openharness.core.engine._drift import DriftReport, same_signal
-from openharness.core.errors import ReplayDriftError
+from openharness.core.engine._flaws import flaw_of
+from openharness.core.errors import CorruptRecordError, RecordingEndedError, ReplayDriftError
 from openharness.core.log import RESERVED_PREFIXES, is_arrival
+from openharness.core.log import _names as names
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -63,9 +65,17 @@ class Transcript:
                 waiter.set_result(None)
 
     async def open(self) -> Signal | None:
-        """Read the first signal and return it; None where the recording is empty."""
+        """Read the first signal and return it; None where the recording is empty.
+
+        Raises:
+            CorruptRecordError: It is not what a recording begins with.
+        """
         self._begun = True
         self._ahead = await anext(self._signals, None)
+        if self._ahead is not None:
+            if self._ahead.name != names.HARNESS_START:
+                raise self._damaged(self._ahead, f"a recording begins with {names.HARNESS_START!r}")
+            self._inspect(self._ahead)
         return self._ahead
 
     async def next_arrival(self) -> Arrival | None:
@@ -73,6 +83,7 @@ class Transcript:
 
         Raises:
             ReplayDriftError: The step before should have caused more than it did.
+            CorruptRecordError: What comes next is not as the engine writes it.
         """
         self.check_step_is_complete()
         signal = self._ahead if self._begun else await self.open()
@@ -82,6 +93,7 @@ class Transcript:
         self._ahead = None
         async for following in self._signals:
             if is_arrival(following):
+                self._inspect(following)
                 self._ahead = following
                 break
             self._expected.append(following)
@@ -99,8 +111,12 @@ class Transcript:
 
         Raises:
             ReplayDriftError: They differ.
+            RecordingEndedError: The recording has no more signals.
         """
         recorded = self._expected.popleft() if self._expected else None
+        if recorded is None and self._ahead is None:
+            # A recording that is whole ends with what ends the run; this one was cut in the middle of a step.
+            raise RecordingEndedError(self._recording_id, seq=self.count, state=None)
         if recorded is None or not same_signal(recorded, actual):
             # What the step should have caused is over; the next thing the recording has is the next arrival.
             raise self._drift(actual.seq, recorded or self._ahead, actual)
@@ -138,6 +154,14 @@ class Transcript:
             actual=None,
         )
         return ReplayDriftError(report)
+
+    def _inspect(self, arrival: Signal) -> None:
+        reason = flaw_of(arrival)
+        if reason is not None:
+            raise self._damaged(arrival, reason)
+
+    def _damaged(self, signal: Signal, reason: str) -> CorruptRecordError:
+        return CorruptRecordError(self._recording_id, reason=f"signal {signal.seq}, {signal.name!r}: {reason}")
 
     def _drift(self, seq: int, recorded: Signal | None, actual: Signal | None) -> ReplayDriftError:
         return ReplayDriftError(DriftReport.between(self._recording_id, seq, recorded, actual))

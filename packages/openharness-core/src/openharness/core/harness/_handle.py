@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+import attrs
+
 from openharness.core.engine import Arrival, DriftReport
-from openharness.core.errors import DefinitionError, ReplayDriftError, RunEndedError
+from openharness.core.errors import DefinitionError, ReplayDriftError, RunEndedError, RunError
 from openharness.core.log import RESERVED_PREFIXES
 from openharness.core.log import _names as names
 from openharness.core.patterns import check_name
 from openharness.core.records import now_ms
-from openharness.core.values import dump_json, to_json
+from openharness.core.values import copy_json, dump_json, to_json
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -108,17 +110,27 @@ class RunHandle(Generic[S]):
             if not accepted.done():
                 accepted.set_result(signal)
 
-        if self._task.done():
-            raise RunEndedError(name)
         self._runner.queue.put(Arrival(name=name, payload=payload, timestamp=now_ms(), accepted=accept))
         signal = await accepted
         if signal is None:
-            raise RunEndedError(name)
-        return signal
+            raise RunEndedError(name) from self._failure()
+        return attrs.evolve(signal, payload=copy_json(signal.payload))
+
+    def _failure(self) -> BaseException | None:
+        """Return what ended the run, if it has ended so."""
+        return self._task.exception() if self._task.done() and not self._task.cancelled() else None
 
     async def _recorded(self, position: int, name: str, payload: JSONValue) -> Signal:
         transcript = self._runner.transcript
         recorded = None if transcript is None else await transcript.injection(position)
+        if recorded is None:
+            # The recording has no more; whether that is a difference depends on how the run ended.
+            await asyncio.wait({self._task})
+            failure = self._failure()
+            if failure is not None and not isinstance(failure, RunError):
+                raise failure
+            if failure is not None or self._finished or self._task.cancelled():
+                raise RunEndedError(name) from failure
         if recorded is None or recorded.name != name or dump_json(recorded.payload) != dump_json(payload):
             reason = (
                 "the run was given a signal that was not recorded"

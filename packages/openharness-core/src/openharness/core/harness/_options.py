@@ -50,7 +50,7 @@ class RunOptions(TypedDict, Generic[S], total=False):
         run_store: Where the run's record is kept: a `RunStore` or a URL (``"sqlite:///runs.db"``). A replay is kept
             only in one that is given here.
         reducers: Functions by the pattern of the signals they take. Each is called with the state, the signal, and (if
-            it takes three arguments) the context; it changes the state in place or returns a new one.
+            it requires a third argument) the context; it changes the state in place or returns a new one.
         end_when: A function of the context. Once it is true no agent is activated any more; running ones finish.
         run_id: The run's id; made if not given.
         tags: Words to find the recording by.

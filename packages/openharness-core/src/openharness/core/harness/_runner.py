@@ -7,7 +7,7 @@ import logging
 import os
 import random
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 import attrs
 
@@ -17,6 +17,7 @@ from openharness.core.engine import (
     Calls,
     Journal,
     NoRecorder,
+    NotStoppedError,
     Outcome,
     Recorder,
     RunPlan,
@@ -24,6 +25,7 @@ from openharness.core.engine import (
     Stepper,
     StoreRecorder,
     Transcript,
+    described,
     make_plan,
     run_live,
     run_replay,
@@ -47,7 +49,6 @@ from openharness.core.harness._subscriptions import RunListeners
 from openharness.core.interfaces import Provider, RunStore, SignalStore
 from openharness.core.log import _names as names
 from openharness.core.records import RunRecord, RunStatus, new_id, now_ms
-from openharness.core.values import to_json
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -61,6 +62,8 @@ if TYPE_CHECKING:
 __all__ = ("Defaults", "Runner")
 
 S = TypeVar("S")
+
+_PATIENCE: Final = 0.8
 
 _log = logging.getLogger("openharness")
 
@@ -179,9 +182,10 @@ class Runner(Generic[S]):
             self._listeners.release()
             await self._listeners.close(settings.shutdown_timeout)
         result = self._result(journal, outcome, replayed=True)
+        failure: RunError | None = None
         if settings.run_store is not None:
-            await (await self._run_store_given(settings.run_store)).save_run(self._record(journal, outcome))
-        return self._finish(outcome, result)
+            failure = await self._save_end(await self._run_store_given(settings.run_store), journal, outcome)
+        return self._finish(outcome, result, failure)
 
     # Running.
 
@@ -218,7 +222,7 @@ class Runner(Generic[S]):
             )
         except RunError:
             raise
-        except TimeoutError as error:
+        except NotStoppedError as error:
             failure = HarnessTimeoutError(timeout=settings.timeout)
             failure.run_id, failure.recording_id = self.run_id, self.recording_id
             failure.add_note(f"Besides, {error}: a store, a provider or a subscriber did not answer.")
@@ -236,41 +240,43 @@ class Runner(Generic[S]):
         settings = self._settings
         journal = Journal(self.run_id)
         if store is not None:
-            self.recording_id = await store.create_recording(
-                run_id=self.run_id, name=fixture, tags=settings.tags, metadata=settings.metadata
-            )
+            try:
+                self.recording_id = await store.create_recording(
+                    run_id=self.run_id, name=fixture, tags=settings.tags, metadata=settings.metadata
+                )
+            except Exception as error:
+                raise RecorderError(f"The signal store could not begin a recording: {error}") from error
         if run_store is not None:
             await self._save_beginning(run_store, store)
         recorder = (
             NoRecorder() if store is None or self.recording_id is None else StoreRecorder(store, self.recording_id)
         )
         calls = Calls(self.run_id, self.queue, now_ms)
+        # What waits for strangers' code leaves a part of the time to the stores.
+        patience = _PATIENCE * settings.shutdown_timeout
         try:
-            outcome = await run_live(
-                stepper=Stepper(plan, journal),
-                journal=journal,
-                queue=self.queue,
-                calls=calls,
-                recorder=recorder,
-                listeners=self._listeners,
-            )
-        except RecorderError as error:
-            outcome = Outcome(RunStatus.FAILED, error)
+            try:
+                outcome = await run_live(
+                    stepper=Stepper(plan, journal),
+                    journal=journal,
+                    queue=self.queue,
+                    calls=calls,
+                    recorder=recorder,
+                    listeners=self._listeners,
+                )
+            except RecorderError as error:
+                outcome = Outcome(RunStatus.FAILED, error)
+            finally:
+                self.queue.close()
+                calls.cancel()
+            # First of all the stores: a provider that does not stop must not cost the end of the recording.
+            result = self._result(journal, outcome, replayed=False)
+            failure = await self._finalize(recorder, store, fixture, outcome, result.metrics.duration_ms)
+            failure = await self._save_end(run_store, journal, outcome) or failure
         finally:
-            self.queue.close()
-            await calls.stop(settings.shutdown_timeout)
-        if not journal.signals:
-            # The store failed before the first signal: there is no state to tell of.
-            raise cast("RunError", outcome.error)
-        await self._listeners.close(settings.shutdown_timeout)
-        result = self._result(journal, outcome, replayed=False)
-        failure = await self._finalize(recorder, store, fixture, outcome, result.metrics.duration_ms)
-        failure = await self._save_end(run_store, journal, outcome) or failure
-        if failure is not None and outcome.error is None:
-            outcome = Outcome(outcome.status, failure)
-        elif failure is not None and outcome.error is not None:
-            outcome.error.add_note(f"Besides: {failure}")
-        return self._finish(outcome, result)
+            await calls.stop(patience)
+        await self._listeners.close(patience)
+        return self._finish(outcome, result, failure)
 
     async def _finalize(
         self, recorder: Recorder, store: SignalStore | None, fixture: str | None, outcome: Outcome, duration_ms: int
@@ -309,9 +315,12 @@ class Runner(Generic[S]):
         )
         try:
             await run_store.save_run(running)
-        except BaseException:
+        except BaseException as error:
             if store is not None and self.recording_id is not None:
-                await store.delete_recording(self.recording_id)
+                try:
+                    await store.delete_recording(self.recording_id)
+                except Exception as other:  # noqa: BLE001 - it must not hide why there is no run
+                    error.add_note(f"Besides, the empty recording {self.recording_id!r} could not be deleted: {other}")
             raise
 
     # The parts of a run.
@@ -327,8 +336,7 @@ class Runner(Generic[S]):
             except TypeError:
                 kind = self._schema.kind.__name__
                 raise InvalidValueError("state", value=None, expected=f"given: {kind} has no default") from None
-        state = self._schema.dump(given)
-        self._schema.load(state)
+        state = self._schema.normalize(given)
         return state, list(state if self._schema.fields is None else self._schema.fields)
 
     def _plan(self, fields: Sequence[str], *, replay: bool) -> RunPlan[S]:
@@ -397,19 +405,22 @@ class Runner(Generic[S]):
             recording_id=self.recording_id,
         )
 
-    def _finish(self, outcome: Outcome, result: RunResult[S]) -> RunResult[S]:
-        if outcome.error is None:
+    def _finish(self, outcome: Outcome, result: RunResult[S], failure: RunError | None) -> RunResult[S]:
+        """Return the result, or raise what ended the run, else what went wrong at its end."""
+        error = outcome.error or failure
+        if error is None:
             return result
-        error = outcome.error
+        if failure is not None and failure is not error:
+            error.add_note(f"Besides: {failure}")
         error.run_id, error.recording_id, error.result = result.run_id, result.recording_id, result
         raise error
 
     def _subscriber_failed(self, signal: Signal, error: BaseException) -> None:
         _log.warning("A subscriber failed at %s of run %s", signal.name, self.run_id, exc_info=error)
-        if self.transcript is None:
-            payload: JSONObject = {"signal": signal.id, "message": f"{type(error).__name__}: {error}"}
-            safe = to_json(payload)
-            self.queue.put(Arrival(name=names.SUBSCRIBER_ERROR, payload=safe, timestamp=now_ms()))
+        # One that fails at the news of its own failure would go on for ever.
+        if self.transcript is None and signal.name != names.SUBSCRIBER_ERROR:
+            payload: JSONObject = {"signal": signal.id, "message": described(error)}
+            self.queue.put(Arrival(name=names.SUBSCRIBER_ERROR, payload=payload, timestamp=now_ms()))
 
     # Where the back ends come from.
 

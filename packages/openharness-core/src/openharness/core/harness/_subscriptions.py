@@ -92,6 +92,7 @@ class Listener:
         self._changed = asyncio.Event()
         self._closing = False
         self._released = False
+        self._cancelled = False
         self._task: asyncio.Task[None] | None = None
 
     async def offer(self, signal: Signal) -> None:
@@ -120,7 +121,7 @@ class Listener:
         self._changed.set()
 
     async def close(self, timeout: float) -> None:
-        """Wait until everything in the buffer was told, at most ``timeout`` seconds."""
+        """Wait until everything in the buffer was told, about ``timeout`` seconds at most."""
         self._closing = True
         self._changed.set()
         if self._task is None:
@@ -128,8 +129,9 @@ class Listener:
         _, pending = await asyncio.wait({self._task}, timeout=timeout)
         if pending:
             _log.warning("A subscriber was still %d signals behind at the end of its run", len(self._buffer))
+            self._cancelled = True
             self._task.cancel()
-            await asyncio.wait({self._task}, timeout=timeout)
+            await asyncio.wait({self._task}, timeout=timeout / 10)
 
     async def _run(self) -> None:
         while True:
@@ -146,6 +148,11 @@ class Listener:
                 answer = self._subscribed.function(signal)
                 if inspect.isawaitable(answer):
                     await answer
+            except asyncio.CancelledError as error:
+                if self._cancelled:
+                    raise
+                # Nobody cancelled this task: something that the subscriber waited for was.
+                self._failed(signal, error)
             except Exception as error:  # noqa: BLE001 - a subscriber may raise anything, and the run goes on
                 self._failed(signal, error)
 
@@ -224,5 +231,4 @@ class RunListeners:
 
     async def close(self, timeout: float) -> None:
         """Wait until everybody was told everything, at most ``timeout`` seconds each."""
-        for _, listener in self._listeners:
-            await listener.close(timeout)
+        await asyncio.gather(*(listener.close(timeout) for _, listener in self._listeners))

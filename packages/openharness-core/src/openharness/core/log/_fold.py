@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 
+from openharness.core.errors import SerializationError
 from openharness.core.log import _names as names
 from openharness.core.log._changes import Change, apply_change
 from openharness.core.values import JSONObject, JSONValue
@@ -146,16 +147,25 @@ class RunFold:
         return fold
 
     def apply(self, signal: Signal) -> None:
-        """Take the next signal of the log into account. Signals without a meaning of their own only count."""
+        """Take the next signal of the log into account. Signals without a meaning of their own only count.
+
+        Raises:
+            SerializationError: The signal cannot follow on the ones before it: this is no log of ours.
+        """
+        try:
+            handler = _HANDLERS.get(signal.name)
+            if handler is not None:
+                handler(self, signal)
+            elif signal.name.startswith("state:"):
+                payload = signal.payload
+                path = tuple(payload["path"])
+                self.state = apply_change(self.state, Change(path, payload["operation"], payload["value"]))
+        except (KeyError, TypeError, AttributeError) as error:
+            reason = f"it does not fit the log before it ({error!r})"
+            where = f"signal {signal.seq} ({signal.name})"
+            raise SerializationError(where, value=signal.payload, reason=reason, verb="read") from error
         self.count += 1
         self.last_at = signal.timestamp
-        handler = _HANDLERS.get(signal.name)
-        if handler is not None:
-            handler(self, signal)
-        elif signal.name.startswith("state:"):
-            payload = signal.payload
-            path = tuple(payload["path"])
-            self.state = apply_change(self.state, Change(path, payload["operation"], payload["value"]))
 
     def copy(self) -> RunFold:
         """Return an independent copy; the state itself is shared, as it never changes in place."""

@@ -54,6 +54,14 @@ class StateSchema(Generic[S]):
             return cast("S", to_json(value))
         return from_json(value, self.kind, path="state")
 
+    def normalize(self, state: object) -> JSONObject:
+        """Return the JSON value of a state as its type reads and writes it: ``1`` as ``1.0`` in a float field.
+
+        Raises:
+            SerializationError: It is no object of this type, or holds what cannot be stored or read again.
+        """
+        return self.dump(self.load(self.dump(state)))
+
     def dump(self, state: object) -> JSONObject:
         """Return the JSON value of a state; it shares nothing with the object.
 
