@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from openharness.core.errors import ProviderError
 from openharness.core.interfaces import Message, ProviderRequest
-from openharness.core.values import JSONObject, JSONValue, digest, to_json
+from openharness.core.values import JSONObject, JSONValue, copy_json, digest, to_json
 
 if TYPE_CHECKING:
     from openharness.core.agents import AgentDefinition
@@ -74,8 +74,8 @@ def request_digest(request: JSONObject) -> str:
 
 
 def provider_request(request: JSONObject) -> ProviderRequest:
-    """Return a request of the log as the object a provider is given."""
-    fields: dict[str, Any] = {key: value for key, value in request.items() if key != "messages"}
+    """Return a request of the log as the object a provider is given; it shares no list or dict with the log."""
+    fields: dict[str, Any] = {key: copy_json(value) for key, value in request.items() if key != "messages"}
     messages = cast("list[dict[str, Any]]", request["messages"])
     system = [message["content"] for message in messages if message["role"] == "system"]
     return ProviderRequest(
