@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import builtins
 from typing import TYPE_CHECKING
+
+from sphinx.addnodes import pending_xref
 
 from openharness.core import __version__
 
 if TYPE_CHECKING:
-    from docutils.nodes import Element, TextElement
-    from sphinx.addnodes import pending_xref
+    from docutils.nodes import Element, TextElement, document
     from sphinx.application import Sphinx
     from sphinx.environment import BuildEnvironment
 
@@ -20,7 +22,6 @@ version = release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 # What lies in examples/ are programs and packages, each with a README for those who open its folder.
 exclude_patterns = ["_build", "changelog.d", "examples", "tests"]
-suppress_warnings: list[str] = []
 
 html_theme = "furo"
 html_title = f"OpenHarness {__version__}"
@@ -52,6 +53,14 @@ _LEAVES = (
 )
 
 
+def leave_builtins_alone(app: Sphinx, doctree: document) -> None:
+    """Do not link the ``type`` of a signature to an attribute of that name."""
+    del app
+    for node in doctree.findall(pending_xref):
+        if node.hasattr("refspecific") and hasattr(builtins, node["reftarget"]):
+            del node["refspecific"]
+
+
 def find_by_public_name(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: TextElement
 ) -> Element | None:
@@ -68,4 +77,5 @@ def find_by_public_name(
 
 def setup(app: Sphinx) -> None:
     """Register what is above."""
+    app.connect("doctree-read", leave_builtins_alone)
     app.connect("missing-reference", find_by_public_name)
