@@ -14,6 +14,17 @@ pytest.register_assert_rewrite(
 )
 
 from openharness.testing._kit._abilities import Ability  # noqa: E402
+from openharness.testing._provider import ProviderContract  # noqa: E402
 from openharness.testing._run_store import RunStoreContract  # noqa: E402
+from openharness.testing._scripted import Answer, Piece, ScriptedProvider  # noqa: E402
+from openharness.testing._signal_store import SignalStoreContract  # noqa: E402
 
-__all__ = ("Ability", "RunStoreContract")
+__all__ = (
+    "Ability",
+    "Answer",
+    "Piece",
+    "ProviderContract",
+    "RunStoreContract",
+    "ScriptedProvider",
+    "SignalStoreContract",
+)

@@ -1,0 +1,303 @@
+"""What is known about recordings: their info, how they are found, fixture names, checkpoints."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from openharness.core import (
+    Checkpoint,
+    InvalidValueError,
+    RecordingConflictError,
+    RecordingInfo,
+    RecordingQuery,
+    SerializationError,
+    now_ms,
+)
+from openharness.testing._kit._same import assert_same
+from openharness.testing._signal_store._base import SignalStoreCase
+from openharness.testing._signal_store._samples import found_ids, load, make_signal, make_signals, record
+from openharness.testing.corpus import HOSTILE_IDS, REFUSED_IDS
+
+if TYPE_CHECKING:
+    from openharness.core import SignalStore
+
+__all__ = ("CheckpointTests", "FixtureTests", "InfoTests", "ListingTests")
+
+
+class InfoTests(SignalStoreCase):
+    """`RecordingInfo`: the same wherever it is read."""
+
+    async def test_what_was_given_comes_back(self, store: SignalStore) -> None:
+        """Run, name, tags in their order, metadata and origin come back as they were given."""
+        origin = await record(store)
+        before = now_ms()
+        metadata: dict[str, Any] = {"z": 1, "a": [1.0, None, {"k": "\xe9"}]}
+        recording_id = await record(
+            store, run_id="run/7", name="my fixture", tags=["z", "a", "\xe9"], metadata=metadata, resumed_from=origin
+        )
+        info = (await load(store, recording_id)).info
+        assert before <= info.created_at <= now_ms()
+        expected = RecordingInfo(
+            id=recording_id,
+            run_id="run/7",
+            name="my fixture",
+            created_at=info.created_at,
+            tags=("z", "a", "\xe9"),
+            metadata=metadata,
+            resumed_from=origin,
+        )
+        assert_same(info, expected, what="info")
+        assert_same(await store.list_recordings(RecordingQuery(run_id="run/7")), [expected], what="infos")
+
+    async def test_what_was_not_given_is_empty(self, store: SignalStore) -> None:
+        """Without name, tags, metadata and origin, these are None and empty."""
+        recording_id = await record(store)
+        info = (await load(store, recording_id)).info
+        assert_same(info, RecordingInfo(id=recording_id, run_id="run-1", created_at=info.created_at), what="info")
+
+    async def test_signals_and_providers_are_counted(self, store: SignalStore) -> None:
+        """``signal_count`` and ``provider_types`` follow the log, the types each once and sorted."""
+        recording_id = await record(store, make_signal(0), make_signal(1, provider="openai"))
+        await store.append(recording_id, [make_signal(2, provider="claude"), make_signal(3, provider="openai")])
+        await store.append(recording_id, [make_signal(3, provider="openai"), make_signal(4)])
+        info = (await load(store, recording_id)).info
+        assert (info.signal_count, info.provider_types) == (5, ("claude", "openai"))
+        await store.finalize(recording_id, outcome="completed", duration_ms=0)
+        info = (await load(store, recording_id)).info
+        assert (info.signal_count, info.provider_types, info.duration_ms) == (5, ("claude", "openai"), 0)
+
+    async def test_all_ways_to_an_info_agree(self, store: SignalStore) -> None:
+        """Loading, listing and finding give the same info, before and after the end."""
+        recording_id = await record(store, *make_signals(2), name="fixture", tags=["t"], metadata={"k": 1})
+        await store.publish(recording_id, "fixture")
+        for outcome in ("incomplete", "failed"):
+            if outcome != "incomplete":
+                await store.finalize(recording_id, outcome=outcome, duration_ms=3)
+            info = (await load(store, recording_id)).info
+            assert info.outcome == outcome
+            assert_same(await store.list_recordings(), [info], what="infos")
+            assert_same(await store.find_recording("fixture"), info, what="info")
+
+    @pytest.mark.parametrize("run_id", HOSTILE_IDS, ids=ascii)
+    async def test_run_ids_and_names_mean_nothing(self, store: SignalStore, run_id: str) -> None:
+        """Ids and names that look like paths or SQL are kept, and found, exactly as they are."""
+        await record(store, run_id="other", name="other")
+        recording_id = await record(store, run_id=run_id, name=run_id, tags=[run_id])
+        await store.publish(recording_id, run_id)
+        assert await found_ids(store, run_id=run_id, name=run_id, tags=run_id) == [recording_id]
+        info = await store.find_recording(run_id)
+        assert info is not None
+        assert (info.id, info.run_id, info.name, info.tags) == (recording_id, run_id, run_id, (run_id,))
+
+    @pytest.mark.parametrize("value", [value for value in REFUSED_IDS if value is not None], ids=ascii)
+    async def test_what_can_be_no_id_or_name_is_refused(self, store: SignalStore, value: Any) -> None:
+        """Creating, publishing, finding and marking with one raise InvalidValueError, and nothing is made."""
+        recording_id = await record(store, make_signal(0))
+        for call in (
+            store.create_recording(run_id=value),
+            store.create_recording(run_id="run-1", name=value),
+            store.create_recording(run_id="run-1", resumed_from=value),
+            store.publish(recording_id, value),
+            store.find_recording(value),
+            store.add_checkpoint(recording_id, value, 0),
+        ):
+            with pytest.raises(InvalidValueError):
+                await call
+        assert await found_ids(store) == [recording_id]
+
+    async def test_metadata_that_cannot_be_stored_is_refused(self, store: SignalStore) -> None:
+        """Metadata with NaN raises SerializationError with the path, and no recording is made."""
+        with pytest.raises(SerializationError) as caught:
+            await store.create_recording(run_id="run-1", metadata={"a": [1, float("nan")]})
+        assert caught.value.path == "metadata.a[1]"
+        assert await found_ids(store) == []
+
+
+class ListingTests(SignalStoreCase):
+    """`SignalStore.list_recordings`."""
+
+    async def test_an_empty_store_lists_nothing(self, store: SignalStore) -> None:
+        """Without recordings there is an empty list, and no fixture."""
+        assert await store.list_recordings() == []
+        assert await store.list_recordings(RecordingQuery(run_id="x", tags=["y"], outcome="failed")) == []
+        assert await store.list_fixtures() == []
+        assert await store.find_recording("fixture") is None
+
+    async def test_newest_first(self, store: SignalStore) -> None:
+        """Recordings come by the time they were created, newest first, then by id, descending."""
+        made: list[str] = []
+        for _ in range(3):
+            made += [await record(store) for _ in range(3)]
+            await asyncio.sleep(0.003)
+        infos = await store.list_recordings()
+        assert sorted(made) == sorted(info.id for info in infos)
+        order = [(info.created_at, info.id.encode()) for info in infos]
+        assert order == sorted(order, reverse=True)
+        assert {info.id for info in infos[:3]} == set(made[6:])
+        assert {info.id for info in infos[6:]} == set(made[:3])
+
+    async def test_each_condition(self, store: SignalStore) -> None:
+        """Run, fixture, tags and outcome each find the recordings that meet them, exactly."""
+        one = await record(store, run_id="run-1", name="a", tags=["x", "y"])
+        two = await record(store, run_id="run-1", name="b", tags=["x"])
+        three = await record(store, run_id="run-10", name="A")
+        await store.finalize(one, outcome="completed")
+        await store.finalize(two, outcome="failed")
+        expected: list[tuple[dict[str, Any], set[str]]] = [
+            ({}, {one, two, three}),
+            ({"run_id": "run-1"}, {one, two}),
+            ({"run_id": "run"}, set()),
+            ({"name": "a"}, {one}),
+            ({"name": "A"}, {three}),
+            ({"name": "%"}, set()),
+            ({"tags": "x"}, {one, two}),
+            ({"tags": ["y", "x"]}, {one}),
+            ({"tags": ["x", "z"]}, set()),
+            ({"tags": "X"}, set()),
+            ({"outcome": "completed"}, {one}),
+            ({"outcome": "incomplete"}, {three}),
+            ({"outcome": ["failed", "incomplete"]}, {two, three}),
+            ({"outcome": []}, set()),
+            ({"run_id": "run-1", "tags": ["x"], "outcome": "failed", "name": "b"}, {two}),
+            ({"run_id": "run-10", "tags": ["x"]}, set()),
+        ]
+        for conditions, wanted in expected:
+            assert set(await found_ids(store, **conditions)) == wanted, conditions
+
+    async def test_limit_and_offset(self, store: SignalStore) -> None:
+        """They count what matches: 0 gives nothing, and beyond the end there is nothing."""
+        for _ in range(5):
+            await record(store, tags=["t"])
+            await record(store)
+        names = await found_ids(store, tags="t")
+        assert len(names) == 5
+        assert await found_ids(store, tags="t", limit=2) == names[:2]
+        assert await found_ids(store, tags="t", limit=0) == []
+        assert await found_ids(store, tags="t", limit=99) == names
+        assert await found_ids(store, tags="t", offset=3) == names[3:]
+        assert await found_ids(store, tags="t", offset=1, limit=2) == names[1:3]
+        assert await found_ids(store, tags="t", offset=99) == []
+
+
+class FixtureTests(SignalStoreCase):
+    """`SignalStore.publish` and what a fixture name means."""
+
+    async def test_a_name_means_nothing_before_it_is_published(self, store: SignalStore) -> None:
+        """A recording made for a fixture is not found by its name until it is published."""
+        recording_id = await record(store, *make_signals(1), name="fixture")
+        assert await store.find_recording("fixture") is None
+        assert await store.list_fixtures() == []
+        await store.finalize(recording_id, outcome="completed")
+        assert await store.find_recording("fixture") is None
+        await store.publish(recording_id, "fixture")
+        found = await store.find_recording("fixture")
+        assert found is not None
+        assert found.id == recording_id
+
+    async def test_the_last_one_published_wins(self, store: SignalStore) -> None:
+        """Publishing replaces what the name meant; the recording before stays in the store."""
+        one, two = await record(store, name="fixture"), await record(store, *make_signals(1), name="fixture")
+        for recording_id in (one, two, one, one):
+            await store.publish(recording_id, "fixture")
+            found = await store.find_recording("fixture")
+            assert found is not None
+            assert found.id == recording_id
+        assert {info.id for info in await store.list_recordings(RecordingQuery(name="fixture"))} == {one, two}
+        assert_same(list((await load(store, two)).signals), make_signals(1), what="signals")
+        assert await store.list_fixtures() == ["fixture"]
+
+    async def test_recording_anew_leaves_what_is_published(self, store: SignalStore) -> None:
+        """A new recording for the same name changes nothing until it is published."""
+        one = await record(store, *make_signals(2), name="fixture")
+        await store.publish(one, "fixture")
+        two = await record(store, *make_signals(1), name="fixture")
+        await store.finalize(two, outcome="failed")
+        found = await store.find_recording("fixture")
+        assert found is not None
+        assert (found.id, found.signal_count) == (one, 2)
+
+    async def test_deleting_another_recording_of_the_name_leaves_it(self, store: SignalStore) -> None:
+        """Only deleting the published recording takes the meaning from its name."""
+        one, two = await record(store, name="fixture"), await record(store, name="fixture")
+        await store.publish(one, "fixture")
+        await store.publish(two, "fixture")
+        await store.delete_recording(one)
+        found = await store.find_recording("fixture")
+        assert found is not None
+        assert found.id == two
+        await store.delete_recording(two)
+        assert await store.find_recording("fixture") is None
+
+    async def test_names_are_exact(self, store: SignalStore) -> None:
+        """Names that differ in case, in encoding or in a space are different fixtures."""
+        names = ["a", "A", "a ", "a/b", "a%", "\xe9", "e\u0301", "a_", "ab"]
+        made = {name: await record(store, name=name) for name in names}
+        for name, recording_id in made.items():
+            await store.publish(recording_id, name)
+        for name, recording_id in made.items():
+            found = await store.find_recording(name)
+            assert found is not None, name
+            assert found.id == recording_id, name
+        assert await store.list_fixtures() == sorted(names)
+
+    async def test_an_unfinished_recording_may_be_published_and_go_on(self, store: SignalStore) -> None:
+        """Publishing closes nothing: the recording takes entries as before."""
+        recording_id = await record(store, make_signal(0), name="fixture")
+        await store.publish(recording_id, "fixture")
+        await store.append(recording_id, [make_signal(1)])
+        found = await store.find_recording("fixture")
+        assert found is not None
+        assert found.signal_count == 2
+
+
+class CheckpointTests(SignalStoreCase):
+    """`SignalStore.add_checkpoint`."""
+
+    async def test_they_come_by_position_then_name(self, store: SignalStore) -> None:
+        """Checkpoints come back by position, those of one position by name, whatever the order they were added in."""
+        recording_id = await record(store, *make_signals(4))
+        for name, seq in [("z", 1), ("end", 3), ("b", 0), ("a", 1), ("\xe9", 0)]:
+            await store.add_checkpoint(recording_id, name, seq)
+        expected = [("b", 0), ("\xe9", 0), ("a", 1), ("z", 1), ("end", 3)]
+        recording = await load(store, recording_id)
+        assert_same(list(recording.checkpoints), [Checkpoint(name, seq) for name, seq in expected], what="checkpoints")
+
+    async def test_the_same_again_is_no_error(self, store: SignalStore) -> None:
+        """The same name at the same position changes nothing."""
+        recording_id = await record(store, *make_signals(2))
+        for _ in range(2):
+            await store.add_checkpoint(recording_id, "here", 1)
+        assert_same(list((await load(store, recording_id)).checkpoints), [Checkpoint("here", 1)], what="checkpoints")
+
+    @pytest.mark.parametrize("seq", [0, 2, 99, -1])
+    async def test_another_position_is_a_conflict(self, store: SignalStore, seq: int) -> None:
+        """A name that stands elsewhere, or a position without a signal, raises RecordingConflictError."""
+        recording_id = await record(store, *make_signals(2))
+        await store.add_checkpoint(recording_id, "here", 1)
+        for name in ("here",) if seq == 0 else ("here", "new"):
+            with pytest.raises((RecordingConflictError, InvalidValueError) if seq < 0 else RecordingConflictError):
+                await store.add_checkpoint(recording_id, name, seq)
+        assert_same(list((await load(store, recording_id)).checkpoints), [Checkpoint("here", 1)], what="checkpoints")
+
+    async def test_finalized_recordings_take_them(self, store: SignalStore) -> None:
+        """A checkpoint can be added after the end, and while a recording is written."""
+        recording_id = await record(store, *make_signals(2))
+        await store.add_checkpoint(recording_id, "before", 0)
+        await store.append(recording_id, make_signals(1, start=2))
+        await store.finalize(recording_id, outcome="completed")
+        await store.add_checkpoint(recording_id, "after", 2)
+        recording = await load(store, recording_id)
+        expected = [Checkpoint("before", 0), Checkpoint("after", 2)]
+        assert_same(list(recording.checkpoints), expected, what="checkpoints")
+        assert recording.info.outcome == "completed"
+
+    async def test_they_belong_to_their_recording(self, store: SignalStore) -> None:
+        """The same name may stand for another position in another recording."""
+        one, two = await record(store, *make_signals(2)), await record(store, *make_signals(2))
+        await store.add_checkpoint(one, "here", 0)
+        await store.add_checkpoint(two, "here", 1)
+        assert_same(list((await load(store, one)).checkpoints), [Checkpoint("here", 0)], what="checkpoints")
+        assert_same(list((await load(store, two)).checkpoints), [Checkpoint("here", 1)], what="checkpoints")
