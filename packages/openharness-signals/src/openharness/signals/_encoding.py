@@ -1,0 +1,142 @@
+"""Entries of a log in the form both stores keep: what identifies them beside the JSON text of what they carry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
+
+import attrs
+
+from openharness.core.errors import InvalidValueError, SerializationError
+from openharness.core.records import Signal, SignalSource
+from openharness.core.storage import encode_blob, references
+from openharness.core.values import decode_json, encode_json, to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from openharness.core.records import LogEntry
+
+__all__ = ("EncodedBlob", "EncodedEntry", "EncodedSignal", "encode_entries")
+
+MAX_ENVELOPE: Final = 64 * 1024
+"""How many characters the name and the source of a signal may have together."""
+
+_LATEST: Final = 2**62
+
+
+@attrs.define
+class EncodedSignal:
+    """A signal with its payload as JSON text. Equal signals are equal in this form, and nothing in it is shared.
+
+    Attributes:
+        seq: As in `Signal`, and so are `id`, `name`, `timestamp` and `source`.
+        payload: The payload as it was appended, references to blobs included.
+        references: The digests of the blobs it refers to.
+    """
+
+    seq: int
+    id: str
+    name: str
+    timestamp: int
+    source: SignalSource
+    payload: bytes
+    references: tuple[str, ...] = attrs.field(default=(), eq=False)
+
+    def decode(self) -> Signal:
+        """Return the signal as a new object.
+
+        Raises:
+            SerializationError: The payload is no JSON value.
+        """
+        return Signal(
+            self.id,
+            name=self.name,
+            payload=decode_json(self.payload, path="payload"),
+            timestamp=self.timestamp,
+            seq=self.seq,
+            source=self.source,
+        )
+
+
+@attrs.define
+class EncodedBlob:
+    """A blob with its data as JSON text.
+
+    Attributes:
+        digest: As in `openharness.core.Blob`.
+        data: The data.
+    """
+
+    digest: str
+    data: bytes
+
+
+EncodedEntry: TypeAlias = "EncodedSignal | EncodedBlob"
+"""One entry of a log in its encoded form."""
+
+
+def encode_entries(entries: Iterable[LogEntry], *, max_bytes: int) -> list[EncodedEntry]:
+    """Return entries in the form in which they are kept.
+
+    Args:
+        entries: Signals and blobs; nothing of them is kept.
+        max_bytes: How large the JSON text of one payload, or of the data of one blob, may be.
+
+    Raises:
+        SerializationError: A payload or a blob cannot be stored, or is too large.
+        InvalidValueError: A field of a signal is not what its type says.
+    """
+    return [
+        _encode_signal(entry, max_bytes)
+        if isinstance(entry, Signal)
+        else EncodedBlob(entry.digest, encode_blob(entry, max_bytes=max_bytes))
+        for entry in entries
+    ]
+
+
+def _encode_signal(signal: Signal, max_bytes: int) -> EncodedSignal:
+    if type(signal.seq) is not int or not 0 <= signal.seq < _LATEST:
+        raise InvalidValueError("signal.seq", value=signal.seq, expected="an integer from 0 on")
+    if type(signal.timestamp) is not int or not -_LATEST < signal.timestamp < _LATEST:
+        raise InvalidValueError("signal.timestamp", value=signal.timestamp, expected="milliseconds as an integer")
+    identifier, name, source = signal.id, signal.name, signal.source
+    envelope = (
+        identifier,
+        name,
+        source.agent or "",
+        source.provider or "",
+        source.parent or "",
+        source.activation or "",
+    )
+    text = _joined(envelope)
+    if not text.isascii():
+        # As in every JSON text: the two halves of a character become that character.
+        identifier, name, source = _normal(identifier), _normal(name), _normal_source(source)
+    payload = encode_json(signal.payload, path=f"{name}.payload", max_bytes=max_bytes)
+    referred = references(signal)
+    return EncodedSignal(
+        signal.seq, identifier, name, signal.timestamp, source, payload, tuple(referred) if referred else ()
+    )
+
+
+def _joined(envelope: tuple[str, ...]) -> str:
+    try:
+        text = "".join(envelope)
+    except TypeError:
+        raise InvalidValueError(
+            "signal", value=envelope, expected="a signal whose name and source are strings"
+        ) from None
+    if len(text) > MAX_ENVELOPE:
+        raise SerializationError(
+            "signal", value=len(text), reason=f"its name and source may have at most {MAX_ENVELOPE:,} characters"
+        )
+    return text
+
+
+def _normal(text: str) -> str:
+    return cast("str", to_json(text))
+
+
+def _normal_source(source: SignalSource) -> SignalSource:
+    parts = (source.agent, source.provider, source.parent, source.activation)
+    return SignalSource(*(None if part is None else _normal(part) for part in parts))

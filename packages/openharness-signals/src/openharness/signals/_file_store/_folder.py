@@ -1,0 +1,225 @@
+"""Which file holds which recording, and which fixture name means it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from openharness.core.errors import CorruptRecordError, StoreError, StoreVersionError
+from openharness.signals._file_store import _disk as disk
+from openharness.signals._file_store._names import SUFFIX, file_stem, stem_as_name
+from openharness.signals._format import LogReader, read_footer, read_header
+from openharness.signals._header import Header, Summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+    from pathlib import Path
+
+    from openharness.core.records import RecordingInfo
+    from openharness.signals._format import Limits
+
+__all__ = ("PRIVATE_FOLDER", "Folder")
+
+PRIVATE_FOLDER: Final = "unpublished"
+"""The subfolder of the recordings that no fixture name means."""
+
+_IGNORE: Final = b"# Recordings that are not published; git shall not see them.\n*\n"
+_GLANCE: Final = 64 * 1024
+_MOST_REMEMBERED: Final = 4096
+
+_logger = logging.getLogger("openharness.signals")
+
+
+@attrs.frozen
+class _Known:
+    """What a file said when it was looked at, and the state it was in."""
+
+    signature: disk.Signature
+    header: Header
+    summary: Summary | None
+
+
+class Folder:
+    """A folder of recordings. Its methods do I/O and may be called by any thread.
+
+    Args:
+        path: The folder; it need not exist yet.
+        limits: How much to take from a file.
+        store: The store as it names itself, for errors.
+
+    Attributes:
+        path: The folder, with the published recordings in it.
+        private: Its subfolder, with all others.
+    """
+
+    def __init__(self, path: Path, *, limits: Limits, store: str) -> None:
+        self.path = path
+        self.private = path / PRIVATE_FOLDER
+        self._limits = limits
+        self._store = store
+        self._known: dict[Path, _Known] = {}
+
+    def make(self) -> None:
+        """Create the folder and its subfolder where they do not exist."""
+        disk.make_folder(self.private)
+        ignore = self.private / ".gitignore"
+        if not ignore.exists():
+            disk.create_file(ignore, _IGNORE, temporary=self.private / f".gitignore.{os.getpid()}.tmp", mode=0o666)
+
+    def private_path(self, recording_id: str) -> Path:
+        """Return where a recording is as long as it is not published."""
+        return self.private / (file_stem(recording_id) + SUFFIX)
+
+    def fixture_path(self, name: str) -> Path:
+        """Return where the recording is that a fixture name means."""
+        return self.path / (file_stem(name) + SUFFIX)
+
+    def temporary_path(self, recording_id: str) -> Path:
+        """Return where new content of a recording is written before it takes its place."""
+        return self.private / f".{file_stem(recording_id)}.tmp"
+
+    @contextlib.contextmanager
+    def lock(self, recording_id: str) -> Generator[Callable[[], None]]:
+        """Keep all others from changing a recording. Yields a function that tells that there will be no more changes."""
+        path = self.private / f".{file_stem(recording_id)}.lock"
+        self.make()
+        with disk.locked(path, store=self._store):
+            over: list[Path] = []
+            try:
+                yield lambda: over.append(path)
+            finally:
+                for unneeded in over:
+                    with contextlib.suppress(OSError):  # Windows removes no file that somebody waits for.
+                        unneeded.unlink()
+
+    @contextlib.contextmanager
+    def lock_names(self) -> Generator[None]:
+        """Keep all others from giving files of this folder other names. Taken after the lock of a recording."""
+        self.make()
+        with disk.locked(self.private / ".names.lock", store=self._store):
+            yield
+
+    def find(self, recording_id: str) -> Path | None:
+        """Return a file of a recording, or None if there is none."""
+        path = self.private_path(recording_id)
+        if path.is_file():
+            return path
+        return next(self._published_paths(recording_id), None)
+
+    def paths(self, recording_id: str) -> list[Path]:
+        """Return all files of a recording: it may be published under several names."""
+        private = self.private_path(recording_id)
+        return [*([private] if private.is_file() else []), *self._published_paths(recording_id)]
+
+    def header(self, path: Path) -> Header:
+        """Return the header of a file.
+
+        Raises:
+            CorruptRecordError: It has none, or a damaged one.
+            StoreVersionError: It was written by a newer version.
+        """
+        return self._look(path).header
+
+    def fixture_name(self, path: Path, header: Header) -> str | None:
+        """Return the fixture name that means a file; None for files that none means."""
+        if path.parent != self.path:
+            return None
+        stem = path.name.removesuffix(SUFFIX)
+        if (name := stem_as_name(stem)) is not None:
+            return name
+        names = (name for name in (header.published_as, header.name) if name is not None)
+        return next((name for name in names if file_stem(name) == stem), None)
+
+    def info(self, path: Path) -> RecordingInfo:
+        """Return what there is to know about the recording in a file, from its first and its last line if they suffice.
+
+        Raises:
+            CorruptRecordError: Its header is damaged. Damage further down shows when the signals are read.
+            StoreVersionError: It was written by a newer version.
+        """
+        known = self._look(path)
+        if known.summary is None:
+            known = attrs.evolve(known, summary=self._count(path))
+            self._remember(path, known)
+        assert known.summary is not None  # noqa: S101 - for type checkers
+        return known.header.info(known.summary)
+
+    def files(self) -> Iterator[tuple[Path, Header]]:
+        """Yield every recording once, the published ones first. A file that cannot be read is told of in the log."""
+        seen: set[str] = set()
+        for folder in (self.path, self.private):
+            for path in _files_of(folder):
+                header = self._readable(path)
+                if header is not None and header.id not in seen:
+                    seen.add(header.id)
+                    yield path, header
+
+    def published(self) -> Iterator[tuple[Path, Header]]:
+        """Yield every published file that can be read."""
+        for path in _files_of(self.path):
+            header = self._readable(path)
+            if header is not None:
+                yield path, header
+
+    def forget(self, path: Path) -> None:
+        """Look at a file anew the next time."""
+        self._known.pop(path, None)
+
+    def _published_paths(self, recording_id: str) -> Iterator[Path]:
+        return (path for path, header in self.published() if header.id == recording_id)
+
+    def _readable(self, path: Path) -> Header | None:
+        try:
+            return self.header(path)
+        except FileNotFoundError:
+            return None  # It was given another name in this moment.
+        except (CorruptRecordError, StoreVersionError) as error:
+            _logger.warning("%s cannot be read and is left out: %s", path, error)
+            return None
+
+    def _look(self, path: Path) -> _Known:
+        known = self._known.get(path)
+        if known is not None and known.signature == disk.signature(path.stat()):
+            return known
+        start, status = disk.read_at(path, 0, _GLANCE)
+        if b"\n" not in start and status.st_size > len(start):
+            start, status = disk.read_at(path, 0, self._limits.max_line + 1)
+        first = start.partition(b"\n")[0]
+        header = read_header(first, file=path.name, store=self._store)
+        rest, end = len(start), start
+        if status.st_size > rest:
+            end, _ = disk.read_at(path, max(rest, status.st_size - _GLANCE), _GLANCE)
+        last = end.rstrip(b"\r\n").rpartition(b"\n")[2]
+        known = _Known(disk.signature(status), header, read_footer(last))
+        self._remember(path, known)
+        return known
+
+    def _count(self, path: Path) -> Summary:
+        """Read a recording that is not finalized as far as it can be read."""
+        reader = LogReader(path.name, limits=self._limits, store=self._store)
+        try:
+            offset = 0
+            while data := disk.read_at(path, offset, 16 * _GLANCE)[0]:
+                reader.feed(data)
+                offset += len(data)
+            reader.finish()
+        except StoreError as error:
+            _logger.warning("%s can be read in part only: %s", path, error)
+        return reader.summary
+
+    def _remember(self, path: Path, known: _Known) -> None:
+        if len(self._known) >= _MOST_REMEMBERED:
+            self._known.clear()
+        self._known[path] = known
+
+
+def _files_of(folder: Path) -> list[Path]:
+    try:
+        names = sorted(entry.name for entry in os.scandir(folder) if entry.name.endswith(SUFFIX) and entry.is_file())
+    except FileNotFoundError:
+        return []
+    return [folder / name for name in names]

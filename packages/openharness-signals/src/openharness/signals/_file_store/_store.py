@@ -1,0 +1,277 @@
+"""The signal store in files."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from openharness.core.errors import InvalidValueError
+from openharness.core.interfaces import SignalStore
+from openharness.core.records import Recording, RecordingQuery, check_id
+from openharness.core.values import MAX_BYTES
+from openharness.signals import _rules as rules
+from openharness.signals._encoding import EncodedBlob, encode_entries
+from openharness.signals._file_store._disk import explained
+from openharness.signals._file_store._folder import Folder
+from openharness.signals._file_store._log_file import LogFiles
+from openharness.signals._file_store._pages import SignalPages
+from openharness.signals._file_store._publishing import delete, publish
+from openharness.signals._file_store._threads import Worker
+from openharness.signals._format import Limits
+from openharness.signals._header import new_header
+from openharness.signals._patterns import name_filter
+from openharness.signals._resolving import Resolver, resolved
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from typing import Self
+
+    from openharness.core.patterns import PatternLike
+    from openharness.core.records import LogEntry, Outcome, RecordingInfo, Signal
+    from openharness.core.values import JSONValue
+
+__all__ = ("FileSignalStore",)
+
+T = TypeVar("T")
+
+MAX_RECORDING_BYTES: Final = 1024 * 1024 * 1024
+"""How large the file of one recording may be, unless a store is told otherwise: 1 GiB."""
+
+
+class FileSignalStore(SignalStore):
+    """Keeps each recording in one ``.jsonl`` file, made for version control.
+
+    The recording that is published under a fixture name is the file of that name in the folder: ``my-test.jsonl``. All
+    others are in its subfolder ``unpublished``, which tells git to ignore it; they can be read by their owner only, as
+    nobody has looked yet at what prompts and answers are in them. Published files have the mode that new files have.
+
+    What was appended is on the disk when `append` returns. Several stores, tasks and processes may use one folder at a
+    time; a recording is written by one of them, and a second one with other content gets a `RecordingConflictError`.
+    A process that dies leaves its recording ``incomplete``, readable up to its last whole line, and nothing else behind.
+
+    The format of the files is specified on the page "Log format v1" of the documentation.
+
+    Args:
+        folder: The folder. Created, with those above it, when the first recording is.
+        max_bytes: How large the JSON text of one payload, of one blob, or of one recording's metadata may be; 16 MiB by
+            default.
+        max_recording_bytes: How large one file may be, written or read; 1 GiB by default.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        max_bytes: int = MAX_BYTES,
+        max_recording_bytes: int = MAX_RECORDING_BYTES,
+    ) -> None:
+        if not os.fspath(folder):
+            raise InvalidValueError("folder", value=folder, expected="the path of a folder ('.' for the current one)")
+        # Now, because a program that changes its current folder means the one it had here.
+        self._path = Path(folder).absolute()
+        self._name = f"FileSignalStore({str(self._path)!r})"
+        self._max_bytes = max_bytes
+        self._limits = Limits(max_bytes=max_bytes)
+        self._folder = Folder(self._path, limits=self._limits, store=self._name)
+        self._logs = LogFiles(
+            self._folder, limits=self._limits, max_recording_bytes=max_recording_bytes, store=self._name
+        )
+        self._worker = Worker(self._name)
+
+    @classmethod
+    def from_url(cls, url: str) -> Self:
+        """Return a store for ``file:tests/fixtures``, ``file:///var/recordings`` and the like.
+
+        Args:
+            url: The scheme ``file``, and a path; characters that mean something in a URL are written as ``%20``.
+
+        Raises:
+            InvalidValueError: It is no such URL.
+        """
+        parts = urlsplit(url)
+        if (
+            parts.scheme != "file"
+            or parts.netloc not in ("", "localhost")
+            or parts.query
+            or parts.fragment
+            or not parts.path
+        ):
+            raise InvalidValueError(
+                "url", value=url, expected="'file:' and the path of a folder ('?' as %3F, '#' as %23)"
+            )
+        return cls(url2pathname(parts.path))
+
+    def __repr__(self) -> str:
+        """Say where the recordings are."""
+        return self._name
+
+    @property
+    def folder(self) -> Path:
+        """The folder, as an absolute path."""
+        return self._path
+
+    async def create_recording(
+        self,
+        *,
+        run_id: str,
+        name: str | None = None,
+        tags: Iterable[str] = (),
+        metadata: Mapping[str, JSONValue] | None = None,
+        resumed_from: str | None = None,
+    ) -> str:
+        """Create an empty recording and return its id. See `SignalStore.create_recording`."""
+        self._worker.check_open()
+        header = new_header(
+            run_id=run_id,
+            name=name,
+            tags=tags,
+            metadata=metadata,
+            resumed_from=resumed_from,
+            max_bytes=self._max_bytes,
+        )
+        await self._run(partial(self._logs.create, header), header.id)
+        return header.id
+
+    async def append(self, recording_id: str, entries: Sequence[LogEntry]) -> None:
+        """Append entries, all or none; on the disk when it returns. See `SignalStore.append`."""
+        self._worker.check_open()
+        check_id(recording_id, name="recording_id")
+        encoded = encode_entries(entries, max_bytes=self._max_bytes)
+        await self._run(partial(self._logs.append, recording_id, encoded), recording_id)
+
+    async def add_checkpoint(self, recording_id: str, name: str, seq: int) -> None:
+        """Give a name to a position. See `SignalStore.add_checkpoint`."""
+        check_id(recording_id, name="recording_id")
+        await self._run(partial(self._logs.add_checkpoint, recording_id, name, seq), recording_id)
+
+    async def finalize(self, recording_id: str, *, outcome: Outcome | str, duration_ms: int | None = None) -> None:
+        """Close the log and give its file the final form. See `SignalStore.finalize`."""
+        check_id(recording_id, name="recording_id")
+        checked, duration = rules.check_finalize(outcome, duration_ms)
+        await self._run(partial(self._logs.finalize, recording_id, checked, duration), recording_id)
+
+    async def publish(self, recording_id: str, name: str) -> None:
+        """Make this recording what the fixture name means: one atomic rename. See `SignalStore.publish`."""
+        check_id(recording_id, name="recording_id")
+        check_id(name, name="name")
+        await self._run(partial(publish, self._folder, self._logs, recording_id, name, store=self._name), recording_id)
+
+    async def load_recording(self, recording_id: str) -> Recording | None:
+        """Return a recording with all its signals, or None. See `SignalStore.load_recording`."""
+        check_id(recording_id, name="recording_id")
+        return await self._run(partial(self._load, recording_id))
+
+    async def iter_signals(
+        self,
+        recording_id: str,
+        *,
+        start: int = 0,
+        stop: int | None = None,
+        patterns: PatternLike | Sequence[PatternLike] = (),
+    ) -> AsyncIterator[Signal]:
+        """Yield signals in order of seq, read a page at a time. See `SignalStore.iter_signals`."""
+        self._worker.check_open()
+        check_id(recording_id, name="recording_id")
+        rules.check_range(start, stop)
+        pages = SignalPages(
+            self._folder,
+            recording_id,
+            start=start,
+            stop=stop,
+            wanted=name_filter(patterns),
+            limits=self._limits,
+            store=self._name,
+        )
+        while (page := await self._run(pages.next_page)) is not None:
+            for signal in page:
+                yield signal
+                self._worker.check_open()
+
+    async def list_recordings(self, query: RecordingQuery | None = None) -> list[RecordingInfo]:
+        """Return the recordings that match, newest first. See `SignalStore.list_recordings`.
+
+        The header and the footer of each file are read; only what is not finalized is read through. Files that cannot
+        be read are left out, with a warning in the log of this package.
+        """
+        return await self._run(partial(self._list, query or RecordingQuery()))
+
+    async def find_recording(self, name: str) -> RecordingInfo | None:
+        """Return the recording published under a fixture name, or None. See `SignalStore.find_recording`.
+
+        Raises:
+            CorruptRecordError: The header of its file is damaged.
+            StoreVersionError: Its file was written by a newer version.
+        """
+        check_id(name, name="name")
+        return await self._run(partial(self._find, name))
+
+    async def list_fixtures(self) -> list[str]:
+        """Return the fixture names that are published, sorted."""
+        return await self._run(self._fixtures)
+
+    async def delete_recording(self, recording_id: str) -> None:
+        """Delete a recording. See `SignalStore.delete_recording`."""
+        check_id(recording_id, name="recording_id")
+        await self._run(partial(delete, self._folder, self._logs, recording_id), recording_id)
+
+    async def close(self) -> None:
+        """Wait for what was begun. There is nothing to give back: no file stays open between two calls."""
+        await self._worker.close()
+
+    async def _run(self, work: Callable[[], T], key: str | None = None) -> T:
+        def explained_work() -> T:
+            with explained(self._name):
+                return work()
+
+        return await self._worker.run(explained_work, key=key)
+
+    def _load(self, recording_id: str) -> Recording | None:
+        content = self._logs.read(recording_id)
+        if content is None:
+            return None
+        blobs: dict[str, bytes] = {}
+        resolver = Resolver(blobs)
+        signals: list[Signal] = []
+        for entry in content.entries:
+            if isinstance(entry, EncodedBlob):
+                blobs[entry.digest] = entry.data
+            else:
+                signals.append(resolved(entry, resolver, recording_id=recording_id, store=self._name))
+        return Recording(
+            info=content.header.info(content.summary),
+            signals=signals,
+            checkpoints=rules.ordered_checkpoints(content.checkpoints),
+        )
+
+    def _list(self, query: RecordingQuery) -> list[RecordingInfo]:
+        infos: list[RecordingInfo] = []
+        for path, header in self._folder.files():
+            # Most conditions are about the header; what cannot match need not be read any further.
+            if (query.run_id is not None and header.run_id != query.run_id) or (
+                query.name is not None and header.name != query.name
+            ):
+                continue
+            try:
+                infos.append(self._folder.info(path))
+            except FileNotFoundError:
+                # Published, or given back its unpublished name, in this moment.
+                moved = self._folder.find(header.id)
+                if moved is not None:
+                    infos.append(self._folder.info(moved))
+        return rules.select_recordings(infos, query)
+
+    def _find(self, name: str) -> RecordingInfo | None:
+        path = self._folder.fixture_path(name)
+        try:
+            header = self._folder.header(path)
+            return self._folder.info(path) if self._folder.fixture_name(path, header) == name else None
+        except FileNotFoundError:
+            return None
+
+    def _fixtures(self) -> list[str]:
+        names = (self._folder.fixture_name(path, header) for path, header in self._folder.published())
+        return sorted(name for name in names if name is not None)

@@ -1,0 +1,34 @@
+"""What makes a line one of ours: a JSON object whose last member is the checksum of all the bytes before it."""
+
+from __future__ import annotations
+
+from typing import Final
+from zlib import crc32
+
+__all__ = ("FORMAT", "VERSION", "is_sealed", "seal")
+
+FORMAT: Final = "openharness-recording"
+"""The ``format`` of every header."""
+
+VERSION: Final = 1
+"""The version this code writes, and the newest it reads."""
+
+_SEAL: Final = b',"crc":"%08x"}'
+_SEAL_LENGTH: Final = 18
+
+
+def seal(members: bytes) -> bytes:
+    """Return a whole line.
+
+    Args:
+        members: The JSON object without its closing brace: ``{"a":1``.
+
+    Returns:
+        The object with its last member ``crc`` (the CRC-32 of ``members``, eight hexadecimal digits) and a line feed.
+    """
+    return members + _SEAL % crc32(members) + b"\n"
+
+
+def is_sealed(line: bytes) -> bool:
+    """Tell whether a line, without its line feed, ends in its own checksum."""
+    return line[-_SEAL_LENGTH:] == _SEAL % crc32(line[:-_SEAL_LENGTH])

@@ -1,0 +1,389 @@
+"""Lines to entries: whoever wrote them, the answer is what was written or an error that names the line."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import accumulate
+from typing import Any, Final, cast
+
+import attrs
+import msgspec
+
+from openharness.core.errors import CorruptRecordError, OpenHarnessError, SerializationError, StoreVersionError
+from openharness.core.log import STREAMING
+from openharness.core.records import RunStatus, SignalSource, check_id, signal_id, time_ms
+from openharness.core.values import MAX_BYTES, decode_json, dump_json
+from openharness.signals._encoding import EncodedBlob, EncodedEntry, EncodedSignal
+from openharness.signals._errors import CorruptLineError
+from openharness.signals._format._frame import FORMAT, VERSION, is_sealed
+from openharness.signals._header import Header, Summary
+
+__all__ = ("Limits", "LogReader", "read_footer", "read_header")
+
+_LEAST_LINE: Final = 2 * 1024 * 1024
+_ENVELOPE: Final = 1024 * 1024
+_PIECES: Final = 2
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """How much a reader takes from a file, whoever wrote it.
+
+    Attributes:
+        max_bytes: How large the JSON text of one payload, blob or metadata may be.
+    """
+
+    max_bytes: int = MAX_BYTES
+
+    @property
+    def max_line(self) -> int:
+        """How many bytes a line may have: the largest payload, or a line full of deltas, and what stands around it."""
+        return max(self.max_bytes, _LEAST_LINE) + _ENVELOPE
+
+
+# In a union with None, a raw value would be decoded.
+_ABSENT: Final = msgspec.Raw()
+
+
+class _Probe(msgspec.Struct):
+    """The part of a header that every version has."""
+
+    format: str
+    version: int
+
+
+class _HeaderLine(msgspec.Struct):
+    """The first line."""
+
+    id: str
+    run_id: str
+    created_at: int
+    name: str | None = None
+    tags: tuple[str, ...] = ()
+    metadata: msgspec.Raw = _ABSENT
+    resumed_from: str | None = None
+    published_as: str | None = None
+
+
+class _Line(msgspec.Struct, gc=False):
+    """Any other line. Which members are there tells its kind; members of no kind are passed over."""
+
+    name: str | None = None
+    seq: int | None = None
+    time: int | None = None
+    payload: msgspec.Raw = _ABSENT
+    agent: str | None = None
+    provider: str | None = None
+    activation: str | None = None
+    parent: int | str | None = None
+    id: str | None = None
+    call: str | None = None
+    texts: list[str] | None = None
+    gaps: list[int] | None = None
+    blob: str | None = None
+    data: msgspec.Raw = _ABSENT
+    checkpoint: str | None = None
+    outcome: str | None = None
+    duration_ms: int | None = None
+    signals: int = 0
+    blobs: int = 0
+    checkpoints: int = 0
+    provider_types: tuple[str, ...] = ()
+
+
+_probe = msgspec.json.Decoder(_Probe).decode
+_header = msgspec.json.Decoder(_HeaderLine).decode
+_line = msgspec.json.Decoder(_Line).decode
+_RAW: Final = frozenset({"payload", "data", "metadata"})
+
+
+class _Refused(Exception):  # noqa: N818 - becomes a CorruptLineError; never leaves this module
+    """A line says something that the format does not allow there. The argument is the reason."""
+
+
+def read_header(line: bytes, *, file: str, store: str = "") -> Header:
+    """Return what the first line of a file says.
+
+    Args:
+        line: The line, with or without its line end.
+        file: What to call the recording in errors, as its id is not known yet.
+        store: The store as it names itself, for errors.
+
+    Raises:
+        CorruptLineError: It is no header, or a damaged one.
+        StoreVersionError: It was written by a newer version.
+    """
+    line = line.rstrip(b"\r\n")
+    try:
+        probe = _decode(line, _probe, _Probe)
+    except _Refused:
+        raise CorruptLineError(
+            file, line=1, reason="it is not the header of an OpenHarness recording", store=store
+        ) from None
+    if probe.format == FORMAT and probe.version > VERSION:
+        # Before the checksum, which a newer version may compute in another way.
+        raise StoreVersionError(found=probe.version, supported=VERSION, store=store)
+    if not is_sealed(line):
+        raise CorruptLineError(file, line=1, reason=_UNSEALED, store=store)
+    try:
+        return _checked_header(probe, _decode(line, _header, _HeaderLine))
+    except (_Refused, OpenHarnessError) as error:
+        raise CorruptLineError(file, line=1, reason=str(error), store=store) from None
+
+
+def _checked_header(probe: _Probe, line: _HeaderLine) -> Header:
+    if (probe.format, probe.version) != (FORMAT, VERSION):
+        raise _Refused(f"the format {probe.format!r}, version {probe.version}, is unknown")
+    metadata = None if line.metadata is _ABSENT else bytes(line.metadata)
+    if metadata is not None and not isinstance(decode_json(metadata, path="metadata"), dict):
+        raise _Refused("the metadata is no object")
+    return Header(
+        id=check_id(line.id, name="id"),
+        run_id=check_id(line.run_id, name="run_id"),
+        name=None if line.name is None else check_id(line.name, name="name"),
+        created_at=time_ms(line.created_at, name="created_at"),
+        tags=line.tags,
+        metadata=metadata,
+        resumed_from=None if line.resumed_from is None else check_id(line.resumed_from, name="resumed_from"),
+        published_as=None if line.published_as is None else check_id(line.published_as, name="published_as"),
+    )
+
+
+def read_footer(line: bytes) -> Summary | None:
+    """Return what a line says if it is a whole footer, else None. A look at the last line, which judges nothing."""
+    line = line.rstrip(b"\r\n")
+    if not line.startswith(b'{"blobs":') or not is_sealed(line):
+        return None
+    try:
+        return _footer(_decode(line, _line, _Line))
+    except _Refused:
+        return None
+
+
+class LogReader:
+    """Reads the lines of one recording, in pieces of any size.
+
+    Everything is checked as it is read: each line's checksum, that signals follow one another without a gap, and that
+    the footer counts what is there. What is cut off at the end is no error; it waits in `torn`.
+
+    Args:
+        file: What to call the recording in errors until its header is read.
+        limits: How much to take.
+        store: The store as it names itself, for errors.
+
+    Attributes:
+        header: What the first line says; None until it was read.
+        footer: What the last line says; None unless the recording is finalized.
+        signal_count: How many signals were read.
+        digests: The digests of the blobs that were read.
+        checkpoints: The positions of the checkpoints that were read, by name.
+        size: How many bytes the whole lines take.
+        torn: What was left after the last whole line; set by `finish`.
+        lacks_line_end: Whether the last whole line has no line end; set by `finish`.
+    """
+
+    def __init__(self, file: str, *, limits: Limits | None = None, store: str = "") -> None:
+        self.header: Header | None = None
+        self.footer: Summary | None = None
+        self.signal_count = 0
+        self.digests: set[str] = set()
+        self.checkpoints: dict[str, int] = {}
+        self.size = 0
+        self.torn = b""
+        self.lacks_line_end = False
+        self._limits = limits or Limits()
+        self._name = file
+        self._store = store
+        self._lines = 0
+        self._rest = b""
+        self._providers: set[str] = set()
+        self._run_id = ""
+        self._created_at = 0
+
+    @property
+    def summary(self) -> Summary:
+        """What was read so far amounts to; the footer once that was read."""
+        return self.footer or Summary(
+            signal_count=self.signal_count,
+            blob_count=len(self.digests),
+            checkpoint_count=len(self.checkpoints),
+            provider_types=tuple(sorted(self._providers)),
+        )
+
+    def feed(self, data: bytes) -> list[EncodedEntry]:
+        """Read more bytes and return the entries of the lines they complete.
+
+        Raises:
+            CorruptLineError: A line is damaged, or says what the format does not allow.
+            StoreVersionError: The recording was written by a newer version.
+        """
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        entries: list[EncodedEntry] = []
+        for line in lines:
+            self._read(line, entries)
+            self.size += len(line) + 1
+        if len(self._rest) > self._limits.max_line:
+            self._lines += 1
+            raise self._error(_TOO_LONG % self._limits.max_line)
+        return entries
+
+    def finish(self) -> list[EncodedEntry]:
+        """Say that there are no more bytes, and return the entries of a last line that only lacks its line end.
+
+        Raises:
+            CorruptLineError: The file does not even hold a whole header, or what stands at its end was whole once.
+        """
+        rest, self._rest = self._rest, b""
+        entries: list[EncodedEntry] = []
+        written = rest.rstrip(b"\0")
+        if len(rest) - len(written) < _PIECES:
+            # A file system that lost power may leave zeros where data was to come, but not a single one.
+            written = rest
+        if is_sealed(written.removesuffix(b"\r")):
+            self._read(written, entries)
+            self.size += len(written)
+            self.lacks_line_end = True
+        elif is_sealed(written[:-1].removesuffix(b"\r")):
+            self._lines += 1
+            raise self._error("its line end is damaged")
+        else:
+            self.torn = rest
+        if self.header is None:
+            self._lines = 1
+            raise self._error("the file ends before its header does")
+        return entries
+
+    def _read(self, line: bytes, entries: list[EncodedEntry]) -> None:
+        self._lines += 1
+        line = line.removesuffix(b"\r")
+        if len(line) > self._limits.max_line:
+            raise self._error(_TOO_LONG % self._limits.max_line)
+        if self.header is None:
+            self.header = read_header(line, file=self._name, store=self._store)
+            self._name, self._run_id, self._created_at = self.header.id, self.header.run_id, self.header.created_at
+            return
+        if not is_sealed(line):
+            raise self._error(_UNSEALED)
+        if self.footer is not None:
+            raise self._error("it comes after the footer")
+        try:
+            self._take(_decode(line, _line, _Line), entries)
+        except (_Refused, SerializationError) as error:
+            raise self._error(str(error)) from None
+
+    def _take(self, line: _Line, entries: list[EncodedEntry]) -> None:
+        if line.payload is not _ABSENT:
+            entries.append(self._signal(line, line.payload))
+        elif line.texts is not None:
+            entries.extend(self._deltas(line, line.texts))
+        elif line.data is not _ABSENT and line.blob is not None:
+            entries.append(self._blob(line.blob, line.data))
+        elif line.checkpoint is not None:
+            self._checkpoint(line.checkpoint, line.seq)
+        elif line.outcome is not None:
+            footer = _footer(line)
+            if attrs.evolve(footer, outcome="incomplete", duration_ms=None) != self.summary:
+                raise _Refused(f"the footer speaks of other entries ({footer}) than there are ({self.summary})")
+            self.footer = footer
+        else:
+            raise _Refused("it is no entry of this format")
+
+    def _signal(self, line: _Line, payload: msgspec.Raw) -> EncodedSignal:
+        seq = self.signal_count
+        if line.seq != seq or line.name is None or line.time is None:
+            raise _Refused(f"the next signal must be {seq} and have a name and a time, this is {line.seq!r}")
+        text = bytes(payload)
+        if len(text) > self._limits.max_bytes:
+            raise _Refused(f"a payload may take at most {self._limits.max_bytes:,} bytes")
+        self.signal_count += 1
+        identifier = signal_id(self._run_id, seq) if line.id is None else line.id
+        return EncodedSignal(seq, identifier, line.name, self._created_at + line.time, self._source(line), text)
+
+    def _deltas(self, line: _Line, texts: list[str]) -> list[EncodedEntry]:
+        first = self.signal_count
+        name, call, gaps, time = line.name, line.call, line.gaps, line.time
+        if line.seq != first or name not in STREAMING or call is None or gaps is None or time is None:
+            raise _Refused(
+                f"deltas must begin at {first} and have a name, a call and times, these begin at {line.seq!r}"
+            )
+        if len(gaps) != len(texts) - 1 or not texts:
+            raise _Refused(f"{len(texts)} deltas must have {len(texts) - 1} gaps, got {len(gaps)}")
+        source = self._source(line)
+        self.signal_count += len(texts)
+        times = accumulate(gaps, initial=self._created_at + time)
+        return [
+            EncodedSignal(
+                seq, signal_id(self._run_id, seq), name, timestamp, source, dump_json({"call": call, "text": text})
+            )
+            for seq, (text, timestamp) in enumerate(zip(texts, times, strict=True), first)
+        ]
+
+    def _source(self, line: _Line) -> SignalSource:
+        provider, parent = line.provider, line.parent
+        if provider is not None:
+            self._providers.add(provider)
+        if type(parent) is int:
+            parent = signal_id(self._run_id, parent)
+        return _source(line.agent, provider, cast("str | None", parent), line.activation)
+
+    def _blob(self, digest: str, data: msgspec.Raw) -> EncodedBlob:
+        text = bytes(data)
+        if digest in self.digests:
+            raise _Refused(f"the blob {digest} is there already")
+        if len(text) > self._limits.max_bytes:
+            raise _Refused(f"a blob may take at most {self._limits.max_bytes:,} bytes")
+        self.digests.add(digest)
+        return EncodedBlob(digest, text)
+
+    def _checkpoint(self, name: str, seq: int | None) -> None:
+        if seq is None or not 0 <= seq < self.signal_count or name in self.checkpoints:
+            raise _Refused(f"the checkpoint {name!r} is there already, or stands at no signal before it ({seq!r})")
+        self.checkpoints[name] = seq
+
+    def _error(self, reason: str) -> CorruptRecordError:
+        return CorruptLineError(self._name, line=self._lines, reason=reason, store=self._store)
+
+
+_UNSEALED: Final = "it does not match its checksum"
+_TOO_LONG: Final = "it is longer than %d bytes"
+
+_source = lru_cache(maxsize=1024)(SignalSource)
+
+
+def _footer(line: _Line) -> Summary:
+    try:
+        outcome = RunStatus(line.outcome or "")
+    except ValueError:
+        raise _Refused(f"{line.outcome!r} is no outcome") from None
+    return Summary(
+        outcome=outcome,
+        duration_ms=line.duration_ms,
+        signal_count=line.signals,
+        blob_count=line.blobs,
+        checkpoint_count=line.checkpoints,
+        provider_types=line.provider_types,
+    )
+
+
+def _decode(line: bytes, decode: Any, kind: type[Any]) -> Any:
+    try:
+        return decode(line)
+    except (msgspec.MsgspecError, RecursionError):
+        return _decode_slowly(line, kind)
+
+
+def _decode_slowly(line: bytes, kind: type[Any]) -> Any:
+    """Read a line that the fast decoder refuses: it has lone surrogates, or it is none of ours."""
+    try:
+        members = decode_json(line, path="line")
+        if not isinstance(members, dict):
+            raise _Refused("it is no JSON object")
+        known = set(kind.__struct_fields__)
+        # What is read raw elsewhere is written again: the text of a value is always the same.
+        raw = {key: msgspec.Raw(dump_json(members[key])) for key in _RAW & known & members.keys()}
+        value = msgspec.convert({key: members[key] for key in known - _RAW if key in members}, kind)
+    except (msgspec.ValidationError, OpenHarnessError) as error:
+        raise _Refused(f"it is no line of this format ({error})") from None
+    for key, text in raw.items():
+        setattr(value, key, text)
+    return value

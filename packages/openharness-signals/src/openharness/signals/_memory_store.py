@@ -1,0 +1,219 @@
+"""The signal store in memory: the reference for how every other one behaves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from openharness.core.errors import InvalidValueError, RecordingNotFoundError, StoreClosedError
+from openharness.core.interfaces import SignalStore
+from openharness.core.records import Outcome, Recording, RecordingQuery, check_id
+from openharness.core.values import MAX_BYTES
+from openharness.signals import _rules as rules
+from openharness.signals._encoding import EncodedBlob, EncodedSignal, encode_entries
+from openharness.signals._header import Header, Summary, new_header
+from openharness.signals._patterns import name_filter
+from openharness.signals._resolving import Resolver, resolved
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from typing import Self
+
+    from openharness.core.patterns import PatternLike
+    from openharness.core.records import LogEntry, RecordingInfo, Signal
+    from openharness.core.values import JSONValue
+
+__all__ = ("MemorySignalStore",)
+
+
+@attrs.define(eq=False)
+class _Log:
+    """One recording: everything in it is encoded, so that nothing is shared with any caller."""
+
+    header: Header
+    signals: list[EncodedSignal] = attrs.field(factory=list[EncodedSignal])
+    blobs: dict[str, bytes] = attrs.field(factory=dict[str, bytes])
+    checkpoints: dict[str, int] = attrs.field(factory=dict[str, int])
+    providers: set[str] = attrs.field(factory=set[str])
+    outcome: Outcome = "incomplete"
+    duration_ms: int | None = None
+
+    def summary(self) -> Summary:
+        return Summary(
+            outcome=self.outcome,
+            duration_ms=self.duration_ms,
+            signal_count=len(self.signals),
+            blob_count=len(self.blobs),
+            checkpoint_count=len(self.checkpoints),
+            provider_types=tuple(sorted(self.providers)),
+        )
+
+    def info(self) -> RecordingInfo:
+        return self.header.info(self.summary())
+
+
+class MemorySignalStore(SignalStore):
+    """Keeps recordings in memory, encoded as a file would keep them; they are gone with the process.
+
+    Args:
+        max_bytes: How large the JSON text of one payload, of one blob, or of one recording's metadata may be; 16 MiB by
+            default.
+    """
+
+    def __init__(self, *, max_bytes: int = MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._logs: dict[str, _Log] = {}
+        self._published: dict[str, str] = {}
+        self._closed = False
+
+    @classmethod
+    def from_url(cls, url: str) -> Self:
+        """Return a store for ``memory:``, as `openharness.core.open_signal_store` asks for it.
+
+        Raises:
+            InvalidValueError: Something follows the scheme, which could mean nothing.
+        """
+        if url != "memory:":
+            raise InvalidValueError("url", value=url, expected="'memory:' and nothing after it")
+        return cls()
+
+    def __repr__(self) -> str:
+        """Say how many recordings it holds."""
+        return f"MemorySignalStore({len(self._logs)} recordings)"
+
+    async def create_recording(
+        self,
+        *,
+        run_id: str,
+        name: str | None = None,
+        tags: Iterable[str] = (),
+        metadata: Mapping[str, JSONValue] | None = None,
+        resumed_from: str | None = None,
+    ) -> str:
+        """Create an empty recording and return its id. See `SignalStore.create_recording`."""
+        self._check_open()
+        header = new_header(
+            run_id=run_id,
+            name=name,
+            tags=tags,
+            metadata=metadata,
+            resumed_from=resumed_from,
+            max_bytes=self._max_bytes,
+        )
+        self._logs[header.id] = _Log(header)
+        return header.id
+
+    async def append(self, recording_id: str, entries: Sequence[LogEntry]) -> None:
+        """Append entries, all or none. See `SignalStore.append`."""
+        self._check_open()
+        encoded = encode_entries(entries, max_bytes=self._max_bytes)
+        log = self._log(recording_id)
+        position = rules.LogPosition(recording_id, len(log.signals), log.blobs.keys(), log.outcome)
+        new = rules.plan_append(position, encoded, lambda start, stop: log.signals[start:stop], store=repr(self))
+        for entry in new:
+            if isinstance(entry, EncodedBlob):
+                log.blobs[entry.digest] = entry.data
+            else:
+                log.signals.append(entry)
+                if entry.source.provider is not None:
+                    log.providers.add(entry.source.provider)
+
+    async def add_checkpoint(self, recording_id: str, name: str, seq: int) -> None:
+        """Give a name to a position. See `SignalStore.add_checkpoint`."""
+        self._check_open()
+        log = self._log(recording_id)
+        if rules.check_checkpoint(recording_id, log.checkpoints, len(log.signals), name, seq, store=repr(self)):
+            log.checkpoints[name] = seq
+
+    async def finalize(self, recording_id: str, *, outcome: Outcome | str, duration_ms: int | None = None) -> None:
+        """Close the log. See `SignalStore.finalize`."""
+        self._check_open()
+        checked, duration = rules.check_finalize(outcome, duration_ms)
+        log = self._log(recording_id)
+        if rules.needs_finalizing(recording_id, log.summary(), checked, duration, store=repr(self)):
+            log.outcome, log.duration_ms = checked, duration
+
+    async def publish(self, recording_id: str, name: str) -> None:
+        """Make this recording what the fixture name means. See `SignalStore.publish`."""
+        self._check_open()
+        check_id(name, name="name")
+        self._log(recording_id)
+        self._published[name] = recording_id
+
+    async def load_recording(self, recording_id: str) -> Recording | None:
+        """Return a recording with all its signals, or None. See `SignalStore.load_recording`."""
+        self._check_open()
+        log = self._logs.get(check_id(recording_id, name="recording_id"))
+        if log is None:
+            return None
+        resolver = Resolver(log.blobs)
+        return Recording(
+            info=log.info(),
+            signals=[self._resolved(signal, resolver, recording_id) for signal in log.signals],
+            checkpoints=rules.ordered_checkpoints(log.checkpoints),
+        )
+
+    async def iter_signals(
+        self,
+        recording_id: str,
+        *,
+        start: int = 0,
+        stop: int | None = None,
+        patterns: PatternLike | Sequence[PatternLike] = (),
+    ) -> AsyncIterator[Signal]:
+        """Yield signals in order of seq. See `SignalStore.iter_signals`."""
+        self._check_open()
+        rules.check_range(start, stop)
+        wanted = name_filter(patterns)
+        log = self._log(recording_id)
+        resolver = Resolver(log.blobs)
+        # Not more than there are now: a caller that appends while it reads would otherwise never come to an end.
+        end = len(log.signals) if stop is None else min(stop, len(log.signals))
+        for seq in range(start, end):
+            signal = log.signals[seq]
+            if wanted(signal.name):
+                yield self._resolved(signal, resolver, recording_id)
+                self._check_open()
+
+    async def list_recordings(self, query: RecordingQuery | None = None) -> list[RecordingInfo]:
+        """Return the recordings that match, newest first. See `SignalStore.list_recordings`."""
+        self._check_open()
+        return rules.select_recordings((log.info() for log in self._logs.values()), query or RecordingQuery())
+
+    async def find_recording(self, name: str) -> RecordingInfo | None:
+        """Return the recording published under a fixture name, or None. See `SignalStore.find_recording`."""
+        self._check_open()
+        recording_id = self._published.get(check_id(name, name="name"))
+        return None if recording_id is None else self._logs[recording_id].info()
+
+    async def list_fixtures(self) -> list[str]:
+        """Return the fixture names that are published, sorted."""
+        self._check_open()
+        return sorted(self._published)
+
+    async def delete_recording(self, recording_id: str) -> None:
+        """Delete a recording. See `SignalStore.delete_recording`."""
+        self._check_open()
+        self._logs.pop(check_id(recording_id, name="recording_id"), None)
+        for name in [name for name, published in self._published.items() if published == recording_id]:
+            del self._published[name]
+
+    async def close(self) -> None:
+        """Forget all recordings. See `SignalStore.close`."""
+        self._closed = True
+        self._logs.clear()
+        self._published.clear()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreClosedError("the store was closed; make a new one.", store="MemorySignalStore")
+
+    def _log(self, recording_id: str) -> _Log:
+        try:
+            return self._logs[check_id(recording_id, name="recording_id")]
+        except KeyError:
+            raise RecordingNotFoundError(recording_id, store=repr(self)) from None
+
+    def _resolved(self, signal: EncodedSignal, resolver: Resolver, recording_id: str) -> Signal:
+        return resolved(signal, resolver, recording_id=recording_id, store=repr(self))
