@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from openharness.core.errors import ProviderError
 from openharness.core.interfaces import Message, ProviderRequest
+from openharness.core.storage import blob_digest
 from openharness.core.values import JSONObject, JSONValue, copy_json, digest, to_json
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def request_digest(request: JSONObject) -> str:
     for key in ("messages", "tools"):
         items = request.get(key)
         if isinstance(items, list):
-            short[key] = [digest(item) for item in items]
+            short[key] = [blob_digest(item) for item in items]
     return digest(short)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from openharness.core.storage._runs import EncodedRun, decode_run, encode_run, run_order, select_runs
 from openharness.core.storage._signals import (
+    blob_digest,
     decode_signal,
     encode_blob,
     encode_signal,
@@ -18,6 +19,7 @@ from openharness.core.values import checksum
 
 __all__ = (
     "EncodedRun",
+    "blob_digest",
     "checksum",
     "decode_run",
     "decode_signal",

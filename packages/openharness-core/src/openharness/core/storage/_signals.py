@@ -8,6 +8,7 @@ blobs, so that no payload of a user's can be taken for a reference.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import attrs
@@ -24,10 +25,21 @@ if TYPE_CHECKING:
 
     from openharness.core.values import JSONObject, JSONValue
 
-__all__ = ("decode_signal", "encode_blob", "encode_signal", "pool_signal", "references", "resolve_signal")
+__all__ = (
+    "blob_digest",
+    "decode_signal",
+    "encode_blob",
+    "encode_signal",
+    "pool_signal",
+    "references",
+    "resolve_signal",
+)
 
 POOLING_SIGNAL = "provider:start"
 _POOLED = ("messages", "tools")
+_PLAIN_MESSAGE = frozenset({"role", "content"})
+# Characters; so that what is remembered stays below a few megabytes.
+_SHORT = 8_192
 
 
 def encode_signal(signal: Signal, *, max_bytes: int = MAX_BYTES) -> bytes:
@@ -131,8 +143,26 @@ def pool_signal(signal: Signal, known: Callable[[str], bool]) -> tuple[list[Blob
     return list(blobs.values()), attrs.evolve(signal, payload={**payload, "request": request})
 
 
+def blob_digest(item: JSONValue) -> str:
+    """Return the digest that stands for a message or a tool; that of a short message is remembered.
+
+    The same messages come again and again: a system prompt with every request of its agent, a conversation with every
+    turn of it, and each of them once to compare the request and once to write it.
+    """
+    if isinstance(item, dict) and item.keys() == _PLAIN_MESSAGE:
+        role, content = item["role"], item["content"]
+        if isinstance(role, str) and isinstance(content, str) and len(content) < _SHORT:
+            return _message_digest(role, content)
+    return digest(item)
+
+
+@lru_cache(maxsize=1024)
+def _message_digest(role: str, content: str) -> str:
+    return digest({"role": role, "content": content})
+
+
 def _pool(item: JSONValue, known: Callable[[str], bool], blobs: dict[str, Blob]) -> JSONValue:
-    name = digest(item)
+    name = blob_digest(item)
     if name not in blobs and not known(name):
         blobs[name] = Blob(name, item)
     return name
