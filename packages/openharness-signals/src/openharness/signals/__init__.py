@@ -1,9 +1,24 @@
-"""Recordings of runs: signal stores, the player and the causality tree."""
+"""Recordings of runs: signal stores, the player, snapshots and the causality tree.
+
+`MemorySignalStore` and `FileSignalStore` keep what happened; `Player` steps through it and takes `Snapshot`s;
+`causality_tree` shows what caused what.
+"""
 
 from __future__ import annotations
 
+from openharness.signals._causality import CausalityNode, CausalityTree, causality_tree
 from openharness.signals._errors import CorruptLineError
 from openharness.signals._file_store import FileSignalStore
 from openharness.signals._memory_store import MemorySignalStore
+from openharness.signals._player import Player, Snapshot
 
-__all__ = ("CorruptLineError", "FileSignalStore", "MemorySignalStore")
+__all__ = (
+    "CausalityNode",
+    "CausalityTree",
+    "CorruptLineError",
+    "FileSignalStore",
+    "MemorySignalStore",
+    "Player",
+    "Snapshot",
+    "causality_tree",
+)
