@@ -473,19 +473,26 @@ class LimitExceededError(RunError):
     """The run was stopped by one of its limits.
 
     Attributes:
-        limit: The name of the limit: ``"max_activations"`` or ``"max_depth"``.
+        limit: The name of the limit: ``"max_activations"`` or ``"max_depth"``; ``"max_chain"`` and ``"max_chained"``
+            where reducers, or guards that fail, cause one another within one step.
         value: The limit's value.
-        agent: The agent whose activation would have gone beyond it.
+        agent: The agent whose activation would have gone beyond it; None where no activation would.
     """
 
     def __init__(self, *, limit: str, value: int, agent: str | None) -> None:
         self.limit = limit
         self.value = value
         self.agent = agent
-        super().__init__(
-            f"The run reached {limit}={value} when agent {agent!r} was to be activated once more. "
-            "If agents are not triggering each other without end, raise the limit."
-        )
+        if agent is None:
+            super().__init__(
+                f"The run reached {limit}={value} within one step: reducers, or guards that fail, cause one another "
+                "without end. A reducer for '**' also sees the changes it makes itself."
+            )
+        else:
+            super().__init__(
+                f"The run reached {limit}={value} when agent {agent!r} was to be activated once more. "
+                "If agents are not triggering each other without end, raise the limit."
+            )
 
 
 class HarnessTimeoutError(RunError, TimeoutError):

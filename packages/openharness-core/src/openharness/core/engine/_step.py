@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeAlias, TypeVar, cast
 
 import attrs
 
@@ -46,6 +46,12 @@ if TYPE_CHECKING:
 __all__ = ("Effect", "Outcome", "StartCall", "StartTimer", "Stepper")
 
 S = TypeVar("S")
+
+MAX_CHAIN: Final = 100
+"""Changes by reducers and failures of guards that may cause one another in a row within one step."""
+
+MAX_CHAINED: Final = 10_000
+"""How many there may be in one step that were caused by another one."""
 
 _log = logging.getLogger("openharness")
 
@@ -109,12 +115,15 @@ class Stepper(Generic[S]):
         self._fold = journal.fold
         self._view = StateView(plan.schema, journal.fold)
         self._by_name = {agent.name: agent for agent in plan.agents}
-        # Signals that were written and not looked at yet, with the causal depth of what they may activate.
-        self._queue: deque[tuple[Signal, int]] = deque()
+        # Signals that were written and not looked at yet, with the causal depth of what they may activate, and how
+        # many reducers and guards caused one another to lead to them.
+        self._queue: deque[tuple[Signal, int, int]] = deque()
         self._effects: list[Effect] = []
         self._waiting: deque[str] = deque()
         self._running = 0
         self._depth = 0
+        self._chain = 0
+        self._chained = 0
         self._triggers: dict[str, Signal] = {}
         self._input: JSONValue = None
         self.outcome: Outcome | None = None
@@ -135,6 +144,7 @@ class Stepper(Generic[S]):
         """
         self._journal.begin_step(arrival.timestamp)
         self._effects = []
+        self._chain = self._chained = 0
         signal = None
         try:
             signal = self._begin(arrival)
@@ -150,8 +160,9 @@ class Stepper(Generic[S]):
     def _work(self) -> None:
         while True:
             while self._queue:
-                signal, self._depth = self._queue.popleft()
+                signal, self._depth, self._chain = self._queue.popleft()
                 self._process(signal)
+            self._chain = 0
             if not self._fill_slot():
                 break
         fold = self._fold
@@ -278,7 +289,10 @@ class Stepper(Generic[S]):
                 changes = self._view.changes_by(reduced, draft)
             except Exception as error:  # noqa: BLE001 - the user's function may raise anything
                 self._failed("reducer", f"The reducer for {reducer.pattern!r}", error, signal)
-            self._change(changes, signal, agent=signal.source.agent, activation=signal.source.activation)
+            if changes:
+                self._lengthen_chain(signal)
+                self._change(changes, signal, agent=signal.source.agent, activation=signal.source.activation)
+                self._chain -= 1
         if end_when is not None:
             self._check_end(end_when, signal)
         for agent in interested.agents:
@@ -303,7 +317,9 @@ class Stepper(Generic[S]):
                 self._view.verify_unchanged()
             except Exception as error:  # noqa: BLE001 - the user's function may raise anything
                 self._view.forget()
+                self._lengthen_chain(signal)
                 self._agent_failed(agent, None, "guard", error, signal)
+                self._chain -= 1
                 return
             reason = None if wanted else "guard"
         if reason is not None:
@@ -333,10 +349,20 @@ class Stepper(Generic[S]):
             # Whoever waits already goes first; the others are let in at the end of the step.
             self._fill_slot()
 
-    def _limit_reached(self, limit: str, value: int, agent: AgentPlan[S], signal: Signal) -> None:
-        payload: JSONObject = {"limit": limit, "value": value, "agent": agent.name}
-        told = self._write(names.HARNESS_LIMIT, payload, parent=signal, agent=agent.name)
-        raise _RunFailed(RunStatus.FAILED, LimitExceededError(limit=limit, value=value, agent=agent.name), told)
+    def _lengthen_chain(self, signal: Signal) -> None:
+        """Count what happens without any activation, so that reducers and guards cannot cause one another for ever."""
+        self._chain += 1
+        self._chained += self._chain > 1
+        if self._chain > MAX_CHAIN:
+            self._limit_reached("max_chain", MAX_CHAIN, None, signal)
+        if self._chained > MAX_CHAINED:
+            self._limit_reached("max_chained", MAX_CHAINED, None, signal)
+
+    def _limit_reached(self, limit: str, value: int, agent: AgentPlan[S] | None, signal: Signal) -> None:
+        name = None if agent is None else agent.name
+        payload: JSONObject = {"limit": limit, "value": value, "agent": name}
+        told = self._write(names.HARNESS_LIMIT, payload, parent=signal, agent=name)
+        raise _RunFailed(RunStatus.FAILED, LimitExceededError(limit=limit, value=value, agent=name), told)
 
     def _fill_slot(self) -> bool:
         most = self._plan.limits.max_concurrency
@@ -427,7 +453,7 @@ class Stepper(Generic[S]):
             provider=provider,
             activation=activation,
         )
-        self._queue.append((signal, self._depth))
+        self._queue.append((signal, self._depth, self._chain))
         return signal
 
     def _tell(self, activation: OpenActivation, name: str, payload: JSONObject, parent: Signal) -> None:
