@@ -166,6 +166,6 @@ def _pieces(answer: Answer) -> Sequence[Piece]:
         deltas: list[Piece] = [ThinkingDelta(answer.thinking)] if answer.thinking else []
         return [*deltas, *_pieces(answer.content), Completed(answer)]
     if isinstance(answer, Sequence):
-        return answer
-    assert not callable(answer)
+        return answer  # pyright: ignore[reportUnknownVariableType]
+    assert not callable(answer), "functions were called before"
     return [answer]

@@ -142,7 +142,7 @@ def run_queries() -> SearchStrategy[RunQuery]:
         status=st.none() | st.sampled_from(RunStatus) | st.sets(st.sampled_from(RunStatus), max_size=3),
         created_after=st.none() | _TIMES,
         created_before=st.none() | _TIMES,
-        metadata=st.just({}) | st.dictionaries(st.sampled_from(_KEYS), _few_scalars(), max_size=2),
+        metadata=st.just(dict[str, Any]()) | st.dictionaries(st.sampled_from(_KEYS), _few_scalars(), max_size=2),
         id_prefix=st.sampled_from(["", "", "", "a", "A", "a%", "a_", "..", "\xe9"]),
         limit=st.none() | st.integers(0, 5),
         offset=st.integers(0, 3),
@@ -191,19 +191,19 @@ def signals(*, run_id: str = "run-1", seq: int = 0) -> SearchStrategy[Signal]:
 
 def _requesting(run_id: str, seq: int, digests: Sequence[str]) -> SearchStrategy[Signal]:
     """A ``provider:start`` that refers to blobs by digest."""
-    items = st.lists(st.sampled_from(digests), max_size=4)
-    return st.builds(
-        lambda messages, tools: Signal(
+
+    def make(messages: list[str], tools: list[str]) -> Signal:
+        return Signal(
             signal_id(run_id, seq),
             name="provider:start",
             payload={"call": "analyzer#1/0/0", "request": {"messages": messages, "tools": tools, "system": None}},
             timestamp=1_700_000_000_000 + seq * 10,
             seq=seq,
             source=SignalSource("analyzer", "claude"),
-        ),
-        items,
-        items,
-    )
+        )
+
+    items = st.lists(st.sampled_from(digests), max_size=4)
+    return st.builds(make, items, items)
 
 
 @st.composite

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import Callable, Generator
 
 __all__ = ("Moment", "cancel_at", "every_cancellation")
 
@@ -61,8 +62,7 @@ class _Suspensions:
         if not self.point <= self.count <= last:
             return
         if self.moment is Moment.LATE and isinstance(waited, asyncio.Future):
-            future: asyncio.Future[object] = waited
-            future.add_done_callback(lambda _: task.cancel())
+            cast("asyncio.Future[object]", waited).add_done_callback(lambda _: task.cancel())
         else:
             task.cancel()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import pytest
 
@@ -23,7 +23,7 @@ __all__ = ("Contract", "undefined")
 _NEEDED_FIRST = {Ability.MULTI_INSTANCE: Ability.DURABLE, Ability.MULTI_PROCESS: Ability.DURABLE}
 
 
-def undefined(request: pytest.FixtureRequest, name: str, sentence: str) -> Any:  # noqa: ANN401 - never returns
+def undefined(request: pytest.FixtureRequest, name: str, sentence: str) -> Any:
     """Fail because the author's class has not defined a fixture.
 
     Args:
@@ -31,7 +31,7 @@ def undefined(request: pytest.FixtureRequest, name: str, sentence: str) -> Any: 
         name: The fixture's name.
         sentence: What the fixture must return.
     """
-    author = request.cls.__name__ if request.cls is not None else "The test class"
+    author = getattr(cast("Any", request).cls, "__name__", "The test class")
     pytest.fail(f"{author} must define the fixture `{name}`. {sentence}", pytrace=False)
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
 __all__ = ("promptly",)
 
 
 @contextlib.asynccontextmanager
-async def promptly(seconds: float, what: str) -> AsyncIterator[None]:
+async def promptly(seconds: float, what: str) -> AsyncGenerator[None]:
     """Fail when the block takes longer than this.
 
     Args:

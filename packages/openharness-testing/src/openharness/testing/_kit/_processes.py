@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 __all__ = ("finish", "lines", "start")
 
@@ -21,7 +21,7 @@ __all__ = ("finish", "lines", "start")
 @contextlib.asynccontextmanager
 async def start(
     scenario: Callable[..., None], reopen: Callable[[], Any], *arguments: object
-) -> AsyncIterator[asyncio.subprocess.Process]:
+) -> AsyncGenerator[asyncio.subprocess.Process]:
     """Start a process that calls ``scenario(reopen, *arguments)``; it is killed at the end of the block if it still runs.
 
     Args:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from openharness.testing._kit._abilities import Ability
+
 if TYPE_CHECKING:
     import pytest
 
-    from openharness.testing._kit._abilities import Ability
 
 __all__ = ("note_contract",)
 

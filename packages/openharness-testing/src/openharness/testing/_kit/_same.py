@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import cast
+from typing import Any, cast
 
 import attrs
 
@@ -27,8 +27,9 @@ def first_difference(actual: object, expected: object, *, path: str = "value") -
         return _in_dict(cast("dict[object, object]", actual), cast("dict[object, object]", expected), path)
     if isinstance(expected, (list, tuple)):
         return _in_list(cast("list[object]", actual), cast("list[object]", expected), path)
-    if attrs.has(type(expected)):
-        for name in (field.name for field in attrs.fields(type(expected))):
+    kind: type[Any] = type(expected)
+    if attrs.has(kind):
+        for name in (field.name for field in attrs.fields(kind)):
             found = first_difference(getattr(actual, name), getattr(expected, name), path=f"{path}.{name}")
             if found is not None:
                 return found

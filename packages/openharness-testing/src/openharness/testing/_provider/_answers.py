@@ -22,6 +22,8 @@ from openharness.testing._kit._same import assert_same
 from openharness.testing._provider._base import ProviderCase, make_context, output_of
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from openharness.core import Provider, ProviderRequest
 
 __all__ = ("AnswerTests", "DeclarationTests", "FailureTests")
@@ -135,6 +137,12 @@ class AnswerTests(ProviderCase):
         assert output_of(await self.events_of(provider, provider_request)).content == first
 
 
+async def _collect(generator: AsyncGenerator[ProviderEvent, None], events: list[ProviderEvent]) -> None:
+    """Keep what came also when the generator raises."""
+    async for event in generator:
+        events.append(event)  # noqa: PERF401 - a comprehension would lose them
+
+
 class FailureTests(ProviderCase):
     """The events of a request that fails."""
 
@@ -146,9 +154,7 @@ class FailureTests(ProviderCase):
         events: list[ProviderEvent] = []
         generator = failing_provider.run(provider_request, make_context())
         with pytest.raises(ProviderError) as caught:
-            async with self.promptly("a failing request"):
-                async for event in generator:
-                    events.append(event)
+            await self.soon(_collect(generator, events), "a failing request")
         await generator.aclose()
         assert not any(isinstance(event, Completed) for event in events)
         error = caught.value

@@ -92,8 +92,7 @@ class ProviderCase(Contract):
         generator = provider.run(request, make_context(number))
         async with self.promptly("a request"):
             try:
-                async for event in generator:
-                    events.append(event)
+                events += [event async for event in generator]
             finally:
                 await generator.aclose()
         return events

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 import pytest_asyncio
 
-from openharness.core import RunStore
 from openharness.core.values import MAX_BYTES
 from openharness.testing._kit._abilities import Ability
 from openharness.testing._kit._contract import Contract, undefined
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from openharness.core import RunStore
 
 __all__ = ("RunStoreCase",)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from openharness.core import RunQuery
 from openharness.testing._kit._abilities import Ability, requires
@@ -98,7 +98,7 @@ class ConcurrencyTests(RunStoreCase):
                 assert len(listed) == 1
                 for run in (*listed, await store.get_run("a")):
                     assert run is not None
-                    number = run.state[0]
+                    number = cast("list[int]", run.state)[0]
                     assert_same(run, versions[number], what="run")
                     assert number >= latest, "a read went back in time"
                     latest = number

@@ -36,7 +36,7 @@ class IterationTests(RunStoreCase):
             RunQuery(offset=6),
         ):
             assert_same([run async for run in store.iter_runs(query)], await store.list_runs(query), what=str(query))
-        assert_same([run async for run in store.iter_runs()][0], as_stored(runs[-1]), what="run")
+        assert_same(await anext(aiter(store.iter_runs())), as_stored(runs[-1]), what="run")
 
     async def test_iterating_goes_on_over_many_pages(self, store: RunStore) -> None:
         """More runs than any page holds come each once, in order, and offset and limit count over all of them."""

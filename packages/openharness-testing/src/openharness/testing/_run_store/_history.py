@@ -45,12 +45,8 @@ class History:
         if query.order == "newest":
             found.reverse()
         if after is not None:
-            is_later = (
-                (lambda run: _place(run) < _place(after))
-                if query.order == "newest"
-                else (lambda run: _place(run) > _place(after))
-            )
-            found = [run for run in found if is_later(run)]
+            start = _place(after)
+            found = [run for run in found if (_place(run) < start if query.order == "newest" else _place(run) > start)]
         found = found[query.offset :]
         if query.limit is not None:
             found = found[: query.limit]

@@ -38,17 +38,17 @@ async def _whole(store: RunStore, *possible: RunRecord | None) -> RunRecord | No
     return run
 
 
+async def _iterate(store: RunStore) -> list[RunRecord]:
+    return [run async for run in store.iter_runs()]
+
+
 _READS: dict[str, Callable[[RunStore], Awaitable[object]]] = {
     "get": lambda store: store.get_run("a"),
     "list": lambda store: store.list_runs(RunQuery(metadata={"n": 1})),
     "count": lambda store: store.count_runs(),
-    "iter": lambda store: _iterate(store),
+    "iter": _iterate,
     "prune": lambda store: store.prune_runs(keep_last=100, dry_run=True),
 }
-
-
-async def _iterate(store: RunStore) -> list[RunRecord]:
-    return [run async for run in store.iter_runs()]
 
 
 class CancellationTests(RunStoreCase):

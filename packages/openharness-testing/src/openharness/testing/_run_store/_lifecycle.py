@@ -73,10 +73,14 @@ class LifecycleTests(RunStoreCase):
 
     async def test_an_error_inside_async_with_comes_out(self, store: RunStore) -> None:
         """``async with`` closes the store and lets the error through."""
-        with pytest.raises(ZeroDivisionError):
+
+        async def fail() -> None:
             async with store:
                 await store.save_run(make_run())
                 raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await fail()
         with pytest.raises(StoreClosedError):
             await store.get_run("run-1")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from openharness.core import InMemoryRunStore, RunQuery, RunRecord, RunStatus
+from openharness.core import InMemoryRunStore, RunQuery, RunRecord, RunStatus, RunStore
 from openharness.testing._kit._explore import Bridge, explore_sequences
 from openharness.testing._kit._same import assert_same
 from openharness.testing._run_store._base import RunStoreCase
@@ -16,9 +17,8 @@ from openharness.testing._run_store._history import History
 from openharness.testing.strategies import run_queries, run_records
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Coroutine
 
-    from openharness.core import RunStore
 
 __all__ = ("ModelTests",)
 
@@ -37,10 +37,10 @@ class _Machine(RuleBasedStateMachine):
         self._model = History()
         self._run(holder.empty())
 
-    def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whatever the coroutine returns
+    def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         return self._bridge.run(coroutine)
 
-    def _both(self, operation: Callable[[RunStore], Coroutine[Any, Any, Any]]) -> Any:  # noqa: ANN401 - as above
+    def _both(self, operation: Callable[[RunStore], Coroutine[Any, Any, Any]]) -> Any:
         """Apply an operation to the store and to the reference, and return their common answer."""
         answer = self._run(operation(self._holder.store))
         assert_same(

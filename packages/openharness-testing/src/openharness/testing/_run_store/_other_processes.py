@@ -52,9 +52,9 @@ class ProcessTests(RunStoreCase):
         acknowledged = {"first"}
         for attempt, count in enumerate((1, 7, 40)):
             async with _processes.start(save_for_ever, reopen, attempt) as process:
+                seen = 0
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_STARTUP):
-                        seen = 0
                         async for line in _processes.lines(process):
                             acknowledged.add(line)
                             seen += 1

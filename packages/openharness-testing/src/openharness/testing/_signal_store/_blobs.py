@@ -13,7 +13,7 @@ from openharness.testing._signal_store._base import SignalStoreCase
 from openharness.testing._signal_store._samples import as_stored, load, make_blob, make_request, make_signal, record
 
 if TYPE_CHECKING:
-    from openharness.core import JSONObject, SignalStore
+    from openharness.core import JSONObject, JSONValue, LogEntry, SignalStore
 
 __all__ = ("BlobTests",)
 
@@ -24,14 +24,26 @@ class BlobTests(SignalStoreCase):
     async def test_references_are_resolved_when_a_recording_is_loaded(self, store: SignalStore) -> None:
         """Messages and tools come back whole, in order, repeated where they are repeated."""
         one, two, tool = make_blob("one"), make_blob("two"), make_blob("tool")
-        entries = [one, make_request(0, [one]), two, tool, make_request(1, [one, two, one], [tool]), make_signal(2)]
+        entries: list[LogEntry] = [
+            one,
+            make_request(0, [one]),
+            two,
+            tool,
+            make_request(1, [one, two, one], [tool]),
+            make_signal(2),
+        ]
         recording_id = await record(store, *entries)
         assert_same(list((await load(store, recording_id)).signals), as_stored(entries), what="signals")
 
     async def test_references_are_resolved_outside_of_the_range(self, store: SignalStore) -> None:
         """A signal read alone has the messages that were written long before it, and with other signals."""
         blob = make_blob("written first")
-        entries = [blob, make_request(0, [blob]), *(make_signal(seq) for seq in range(1, 5)), make_request(5, [blob])]
+        entries: list[LogEntry] = [
+            blob,
+            make_request(0, [blob]),
+            *(make_signal(seq) for seq in range(1, 5)),
+            make_request(5, [blob]),
+        ]
         recording_id = await record(store, *entries)
         last = [signal async for signal in store.iter_signals(recording_id, start=5)]
         assert_same(last, as_stored(entries)[5:], what="signals")
@@ -51,7 +63,7 @@ class BlobTests(SignalStoreCase):
     async def test_repeating_a_blob_changes_nothing(self, store: SignalStore) -> None:
         """A blob that is there already is left as it is, and the append it comes with may be repeated."""
         blob = make_blob("again")
-        entries = [blob, make_request(0, [blob]), blob]
+        entries: list[LogEntry] = [blob, make_request(0, [blob]), blob]
         recording_id = await record(store, *entries)
         await store.append(recording_id, entries)
         await store.append(recording_id, [blob, make_request(1, [blob])])
@@ -61,7 +73,7 @@ class BlobTests(SignalStoreCase):
     async def test_blobs_belong_to_their_recording(self, store: SignalStore) -> None:
         """Two recordings may hold the same blob; deleting one leaves the other whole."""
         blob = make_blob("shared")
-        entries = [blob, make_request(0, [blob])]
+        entries: list[LogEntry] = [blob, make_request(0, [blob])]
         one, two = await record(store, *entries), await record(store, *entries)
         await store.delete_recording(one)
         assert_same(list((await load(store, two)).signals), as_stored(entries), what="signals")
@@ -69,7 +81,10 @@ class BlobTests(SignalStoreCase):
     async def test_only_requests_refer_to_blobs(self, store: SignalStore) -> None:
         """A payload of any other signal that looks like a reference is left as it is."""
         blob = make_blob("text")
-        payload = {"request": {"messages": [blob.digest], "tools": [blob.digest]}, "messages": [blob.digest]}
+        payload: JSONObject = {
+            "request": {"messages": [blob.digest], "tools": [blob.digest]},
+            "messages": [blob.digest],
+        }
         signals = [
             make_signal(0, name="analysis:complete", payload=payload),
             make_signal(1, name="provider:end", payload=payload),
@@ -84,9 +99,9 @@ class BlobTests(SignalStoreCase):
         message = {"role": "user", "content": "whole"}
         request = make_request(0, [blob, blob])
         mixed = attrs.evolve(request, payload={"request": {"messages": [message, blob.digest], "tools": [], "n": 1.0}})
+        payloads: list[JSONValue] = [None, "text", [], {"request": None}, {"request": {"messages": "text"}}]
         shapes = [
-            make_signal(1 + index, name="provider:start", payload=payload)
-            for index, payload in enumerate([None, "text", [], {"request": None}, {"request": {"messages": "text"}}])
+            make_signal(1 + index, name="provider:start", payload=payload) for index, payload in enumerate(payloads)
         ]
         recording_id = await record(store, blob, mixed, *shapes)
         assert_same(list((await load(store, recording_id)).signals), as_stored([blob, mixed, *shapes]), what="signals")
@@ -96,7 +111,7 @@ class BlobTests(SignalStoreCase):
         text = make_blob("\0 \ud83d \ude00 \u2028")
         numbers: JSONObject = {"z": [1, 1.0, -0.0, True, None, 2**63 - 1], "a": {"": 1e16}}
         blob = Blob(digest(numbers), numbers)
-        entries = [text, blob, make_request(0, [text], [blob])]
+        entries: list[LogEntry] = [text, blob, make_request(0, [text], [blob])]
         recording_id = await record(store, *entries)
         assert_same(list((await load(store, recording_id)).signals), as_stored(entries), what="signals")
 
@@ -113,7 +128,8 @@ class BlobTests(SignalStoreCase):
         blob = make_blob("missing")
         recording_id = await record(store, make_signal(0))
         other = await record(store, blob)
-        for entries in ([make_request(1, [blob])], [make_request(1, [blob]), blob]):
+        appends: list[list[LogEntry]] = [[make_request(1, [blob])], [make_request(1, [blob]), blob]]
+        for entries in appends:
             with pytest.raises((SerializationError, RecordingConflictError)):
                 await store.append(recording_id, entries)
         assert_same(list((await load(store, recording_id)).signals), [make_signal(0)], what="signals")

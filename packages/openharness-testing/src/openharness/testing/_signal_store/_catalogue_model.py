@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from openharness.core import Blob, Checkpoint, RecordingConflictError, RecordingFinalizedError, Signal
+from openharness.core import Blob, Checkpoint, LogEntry, RecordingConflictError, RecordingFinalizedError, Signal
 from openharness.testing._kit._same import first_difference
 from openharness.testing._signal_store._samples import as_stored
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from openharness.core import LogEntry, RecordingQuery
+    from openharness.core import RecordingQuery
 
 __all__ = ("Catalogue", "Log")
 

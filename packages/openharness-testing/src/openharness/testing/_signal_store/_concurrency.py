@@ -23,7 +23,7 @@ from openharness.testing._signal_store._samples import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from openharness.core import SignalStore
+    from openharness.core import LogEntry, SignalStore
 
 __all__ = ("ConcurrencyTests", "InstanceTests")
 
@@ -56,7 +56,10 @@ class ConcurrencyTests(SignalStoreCase):
         async with self.promptly("writing ten recordings at once"):
             made = await asyncio.gather(*(write(number) for number in range(10)))
         for number, recording_id in enumerate(made):
-            entries = [shared, *(make_request(seq, [shared], run_id=f"run-{number}") for seq in range(12))]
+            entries: list[LogEntry] = [
+                shared,
+                *(make_request(seq, [shared], run_id=f"run-{number}") for seq in range(12)),
+            ]
             recording = await load(store, recording_id)
             assert_same(list(recording.signals), as_stored(entries), what="signals")
             assert (recording.info.signal_count, recording.info.duration_ms) == (12, number)

@@ -184,7 +184,7 @@ class CancellationTests(SignalStoreCase):
         for point in range(1, 100):
             fresh = reopen()
             async with self.promptly(f"opening, cancelled at its suspension {point} ({moment.value}),"):
-                was_cancelled = await cancel_at(lambda: fresh.list_recordings(), point=point, moment=moment)  # noqa: B023
+                was_cancelled = await cancel_at(fresh.list_recordings, point=point, moment=moment)
             async with self.promptly(f"the next use after an opening that was cancelled at {point} ({moment.value})"):
                 assert_same(list((await load(fresh, recording_id)).signals), make_signals(2), what="signals")
                 await fresh.append(recording_id, make_signals(2))

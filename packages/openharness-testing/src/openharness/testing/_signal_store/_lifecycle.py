@@ -71,11 +71,15 @@ class LifecycleTests(SignalStoreCase):
 
     async def test_async_with_opens_and_closes(self, store: SignalStore) -> None:
         """``async with`` gives the store itself, and closes it, also when an error comes out."""
-        with pytest.raises(ZeroDivisionError):
+
+        async def fail() -> None:
             async with store as entered:
                 assert entered is store
                 await record(entered, make_signal(0))
                 raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await fail()
         with pytest.raises(StoreClosedError):
             await store.list_recordings()
 

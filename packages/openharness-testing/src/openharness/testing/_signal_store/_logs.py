@@ -34,7 +34,7 @@ from openharness.testing.corpus import REFUSED_IDS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from openharness.core import SignalStore
+    from openharness.core import LogEntry, SignalStore
 
 __all__ = ("AppendTests", "FinalizeTests", "UnknownRecordingTests")
 
@@ -157,7 +157,7 @@ class AppendTests(SignalStoreCase):
     async def test_a_new_instance_goes_on(self, store: SignalStore, reopen: Callable[[], SignalStore]) -> None:
         """After a close, another store on the same data reads the log, and takes what follows and nothing else."""
         blob = make_blob("shared")
-        entries = [make_signal(0), blob, make_request(1, [blob])]
+        entries: list[LogEntry] = [make_signal(0), blob, make_request(1, [blob])]
         recording_id = await record(store, *entries, name="fixture", tags=["a"], metadata={"k": 1})
         await store.add_checkpoint(recording_id, "here", 1)
         before = await load(store, recording_id)
@@ -206,9 +206,9 @@ class FinalizeTests(SignalStoreCase):
         recording_id = await record(store, *make_signals(2))
         await store.finalize(recording_id, outcome="failed", duration_ms=1)
         before = await load(store, recording_id)
-        for entries in ([make_signal(2)], [make_blob("late")], [make_signal(5)]):
+        for entry in (make_signal(2), make_blob("late"), make_signal(5)):
             with pytest.raises(RecordingFinalizedError) as caught:
-                await store.append(recording_id, entries)
+                await store.append(recording_id, [entry])
             assert (caught.value.recording_id, caught.value.outcome) == (recording_id, "failed")
         assert_same(await load(store, recording_id), before, what="recording")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
-from openharness.core import OpenHarnessError, RecordingQuery, RunStatus
+from openharness.core import OpenHarnessError, RecordingQuery, RunStatus, SignalStore
 from openharness.testing._kit._explore import Bridge, explore_sequences
 from openharness.testing._kit._same import assert_same
 from openharness.testing._signal_store._base import SignalStoreCase
@@ -16,9 +17,9 @@ from openharness.testing._signal_store._catalogue_model import Catalogue, Log
 from openharness.testing.strategies import log_entries, recording_queries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Coroutine
 
-    from openharness.core import Signal, SignalStore
+    from openharness.core import Signal
 
 __all__ = ("ModelTests",)
 
@@ -63,7 +64,7 @@ class _Machine(RuleBasedStateMachine):
     def _store(self) -> SignalStore:
         return self._holder.store
 
-    def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whatever the coroutine returns
+    def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         return self._bridge.run(coroutine)
 
     def _change(self, coroutine: Coroutine[Any, Any, Any], expected: type[Exception] | None) -> None:

@@ -93,12 +93,13 @@ def as_stored(entries: Sequence[LogEntry]) -> list[Signal]:
 
 
 def _resolved(signal: Signal, blobs: dict[str, Any]) -> Signal:
-    payload: Any = to_json(signal.payload, path="payload")
-    if signal.name == "provider:start" and isinstance(payload, dict) and isinstance(payload.get("request"), dict):
+    payload = to_json(signal.payload, path="payload")
+    request = payload.get("request") if signal.name == "provider:start" and isinstance(payload, dict) else None
+    if isinstance(request, dict):
         for key in ("messages", "tools"):
-            items = payload["request"].get(key)
+            items = request.get(key)
             if isinstance(items, list):
-                payload["request"][key] = [blobs[item] if isinstance(item, str) else item for item in items]
+                request[key] = [blobs[item] if isinstance(item, str) else item for item in items]
     return attrs.evolve(signal, payload=payload)
 
 
