@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import concurrent.futures
-import os
 import queue
 import threading
 import weakref
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import attrs
 
 from openharness.core import ProviderError
+from openharness.provider_llamacpp._forks import check_process, is_forked, remember_process
 from openharness.provider_llamacpp._server import start_server
 
 if TYPE_CHECKING:
@@ -74,53 +74,44 @@ class Engine:
     def __init__(self, settings: ModelSettings) -> None:
         self._settings = settings
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()
-        self._process: int | None = None
+        # Reentrant, because a provider may be collected, and so stop its engine, while this thread holds the lock.
+        self._lock = threading.RLock()
+        self._started = False
         self._closed = False
-        self._current: list[Job] = []
+        self._current: Job | None = None
         self._stopped: concurrent.futures.Future[None] = concurrent.futures.Future()
 
     def submit(self, job: Job) -> None:
         """Put a job at the end of the queue.
 
         Raises:
-            ProviderError: The engine was stopped, or belongs to the process this one was forked from.
+            ProviderError: The engine was stopped, or a model was loaded before this process was forked.
         """
-        self._check_process()
+        check_process()
         with self._lock:
             if self._closed:
                 raise _closed()
-            if self._process is None:
-                self._process = os.getpid()
-                _running.add(self)
+            if not self._started:
+                remember_process()
                 threading.Thread(target=self._work, name="openharness-llamacpp", daemon=True).start()
+                self._started = True
+                _running.add(self)
             self._jobs.put(job)
 
     def stop(self) -> concurrent.futures.Future[None]:
         """Cancel every job and end the thread. Returns at once, with what is done when the thread has ended."""
-        if self._is_forked():
+        if is_forked():
             # The thread stayed in the other process, and nothing of the model can be given back in this one.
             return _done()
         with self._lock:
             if not self._closed:
                 self._closed = True
-                for job in self._current:
-                    job.cancel()
-                if self._process is None:
+                if self._current is not None:
+                    self._current.cancel()
+                if not self._started:
                     self._stopped.set_result(None)
                 self._jobs.put(None)
         return self._stopped
-
-    def _is_forked(self) -> bool:
-        return self._process is not None and self._process != os.getpid()
-
-    def _check_process(self) -> None:
-        if self._is_forked():
-            raise ProviderError(
-                f"This provider was used in process {self._process} before it was forked, and its model stayed there. "
-                "Make a new provider in this process.",
-                kind="closed",
-            )
 
     def _work(self) -> None:
         # The server lives in this frame alone, so that it ends with the thread, and never in a forked process.
@@ -128,7 +119,7 @@ class Engine:
         while (job := self._jobs.get()) is not None:
             # Under the lock, or a stop at this very moment would miss the job.
             with self._lock:
-                self._current.append(job)
+                self._current = job
                 stopping = self._closed
             try:
                 if stopping:
@@ -140,7 +131,7 @@ class Engine:
                 job.deliver(Ended(error))
             finally:
                 with self._lock:
-                    self._current.clear()
+                    self._current = None
             # A variable that still names the last job would keep its event loop alive while the thread waits.
             del job
         del server
@@ -150,25 +141,14 @@ class Engine:
         if job.body is None:
             job.deliver(Ended())
             return
-        failures: list[Exception] = []
-
-        def take(chunk: bytes) -> bool:
-            # True makes llama.cpp stop. An exception must not come out: nobody would see it.
-            try:
-                return job.cancelled or not job.deliver(chunk)
-            except Exception as error:  # noqa: BLE001
-                failures.append(error)
-                return True
-
         try:
-            server.handle_chat_completions(job.body, take)
+            # What returns True makes llama.cpp stop.
+            server.handle_chat_completions(job.body, lambda part: job.cancelled or not job.deliver(part))
         except (RuntimeError, ValueError) as error:
             raise ProviderError(f"llama.cpp refuses the request: {error}", kind="invalid_request") from error
         finally:
             # The error's traceback keeps this frame, and the frame would keep the model in memory.
             del server
-        if failures:
-            raise failures[0]
         if job.cancelled and self._closed:
             raise _closed()
         job.deliver(Ended())

