@@ -14,7 +14,7 @@ LlamaCppProvider(DEFAULT_MODEL)
 LlamaCppProvider("models/small.gguf", context=8192, threads=2, gpu_layers=0, max_tokens=100, cache_prompt=True)
 LlamaCppProvider(pathlib.Path("small.gguf"), parameters={"chat_template": "{{ messages }}"})
 LlamaCppProvider(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-LlamaCppProvider("small.gguf", 4096)  # type: ignore[misc]  # pyright: ignore[reportCallIssue]
+LlamaCppProvider("small.gguf", 4096)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 LlamaCppProvider(temperature=0.5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 assert_type(LlamaCppProvider.from_url("llamacpp"), LlamaCppProvider)
