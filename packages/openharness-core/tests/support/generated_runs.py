@@ -1,0 +1,302 @@
+"""Random runs: agents, wiring, guards, reducers, failures and delays, all from one seed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from harness_kit import RandomProvider
+
+from openharness.core import (
+    AgentDefinition,
+    Context,
+    Harness,
+    LimitExceededError,
+    ProviderError,
+    RunEndedError,
+    RunResult,
+    Signal,
+    create_harness,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+MOST_SEEN = 30
+LAST = 250
+"""After so many signals nobody is activated any more, so that agents which activate each other come to rest."""
+
+FIELDS = ("f0", "f1", "f2", "f3")
+
+
+@attrs.define
+class State:
+    """A state that remembers the order in which things happened."""
+
+    f0: str = ""
+    f1: str = ""
+    f2: str = ""
+    f3: str = ""
+    total: int = 0
+    ratio: float = 0
+    seen: list[str] = attrs.field(factory=list)
+    by_agent: dict[str, list[int]] = attrs.field(factory=dict)
+
+
+@attrs.define
+class AgentSpec:
+    """What an agent is made of, as plain data that a test can change."""
+
+    name: str
+    activate_on: list[str]
+    emits: list[str]
+    updates: str | None
+    guard: tuple[str, int] | None
+    prompt: tuple[str, int]
+    on_error: str = "continue"
+    retries: int = 0
+    fails: tuple[str, ...] = ()
+    model: str | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+
+
+@attrs.define
+class RunSpec:
+    """What a run is made of, as plain data that a test can change."""
+
+    seed: int
+    agents: list[AgentSpec]
+    reducers: list[tuple[str, str, int]]
+    state: State
+    input: Any
+    end_at: int | None
+    max_concurrency: int | None
+    injections: list[tuple[str, Any]]
+    interactive: bool
+
+
+def make_spec(seed: int, *, most: int = 30) -> RunSpec:
+    """Return the run of a seed: 2 agents or more, that wait for the start, for each other, and for the state."""
+    chance = random.Random(seed)
+    count = chance.randint(2, most)
+    interactive = chance.random() < 0.3
+    injections = (
+        [(f"outside:{chance.randint(0, 2)}", {"n": n}) for n in range(chance.randint(1, 4))] if interactive else []
+    )
+    agents: list[AgentSpec] = []
+    for number in range(count):
+        emitted = [f"out:{number}"] if chance.random() < 0.8 else []
+        if chance.random() < 0.2:
+            emitted.append("shared:news")
+        earlier = [name for agent in agents for name in agent.emits]
+        sources = ["harness:start"]
+        if earlier and chance.random() < 0.7:
+            sources = chance.sample(earlier, min(len(earlier), chance.randint(1, 2)))
+            if chance.random() < 0.1:
+                sources.append("harness:start")
+        if agents and chance.random() < 0.15:
+            sources.append(chance.choice(["shared:*", "agent:error", "state:f0:changed", "text:complete", "outside:*"]))
+        if interactive and chance.random() < 0.3:
+            sources.append(f"outside:{chance.randint(0, 2)}")
+        if not interactive or not injections:
+            sources = [source for source in sources if not source.startswith("outside")] or ["harness:start"]
+        agents.append(
+            AgentSpec(
+                name=f"agent{number}",
+                activate_on=list(dict.fromkeys(sources)),
+                emits=emitted,
+                updates=chance.choice([None, None, *FIELDS]),
+                guard=chance.choice(
+                    [None, ("order", chance.randint(2, 5)), ("state", chance.randint(2, 4)), ("random", 2), ("now", 3)]
+                ),
+                prompt=(chance.choice(["template", "order", "random", "now", "input"]), chance.randint(0, 9)),
+                on_error="continue",
+                retries=chance.choice([0, 0, 1, 2]),
+                fails=tuple(chance.choices(["", "retry", "hard", "prompt", "guard"], weights=[8, 2, 1, 1, 1], k=2)),
+            )
+        )
+    _repair(agents)
+    patterns = [
+        "harness:start",
+        "text:complete",
+        "agent:**",
+        "text:delta",
+        "provider:end",
+        "state:f1:changed",
+        "*:complete",
+    ]
+    reducers = [
+        (pattern, chance.choice(["append", "count", "new", "random"]), chance.randint(1, 9))
+        for pattern in chance.sample(patterns, chance.randint(0, 4))
+    ]
+    return RunSpec(
+        seed=chance.getrandbits(32),
+        agents=agents,
+        reducers=reducers,
+        state=State(f0=chance.choice(["", "é\ud83d", "x"]), total=chance.randint(0, 3)),
+        input=chance.choice([None, 1, "text", {"a": [1, 2.5, None]}]),
+        end_at=chance.choice([None, None, None, chance.randint(5, 60)]),
+        max_concurrency=chance.choice([None, None, 1, 3]),
+        injections=injections,
+        interactive=interactive,
+    )
+
+
+def _repair(agents: list[AgentSpec]) -> None:
+    """Make sure that every pattern can match, and that something begins."""
+    if not any(name.startswith("shared:") for agent in agents for name in agent.emits):
+        for agent in agents:
+            agent.activate_on = [source for source in agent.activate_on if source != "shared:*"] or ["harness:start"]
+    if all("harness:start" not in agent.activate_on for agent in agents):
+        agents[0].activate_on = ["harness:start"]
+
+
+def _guard(spec: AgentSpec) -> Callable[[Context[State]], bool]:
+    guard = _own_guard(spec)
+    return lambda ctx: ctx.signal.seq < LAST and guard(ctx)
+
+
+def _own_guard(spec: AgentSpec) -> Callable[[Context[State]], bool]:
+    if "guard" in spec.fails:
+
+        def failing(ctx: Context[State]) -> bool:
+            if len(ctx.state.seen) % 3 == 1:
+                message = f"guard at {len(ctx.state.seen)}"
+                raise RuntimeError(message)
+            return True
+
+        return failing
+    if spec.guard is None:
+        return lambda ctx: True
+    kind, number = spec.guard
+    guards: dict[str, Callable[[Context[State]], bool]] = {
+        "order": lambda ctx: len(ctx.state.seen) % number != 1,
+        "state": lambda ctx: (ctx.state.total + len(ctx.state.f1)) % number != 0,
+        "random": lambda ctx: ctx.random.random() < 0.7,
+        "now": lambda ctx: ctx.now % number != 0,
+    }
+    return guards[kind]
+
+
+def _prompt(spec: AgentSpec) -> str | Callable[[Context[State]], str]:
+    kind, number = spec.prompt
+    if "prompt" in spec.fails:
+
+        def failing(ctx: Context[State]) -> str:
+            if ctx.state.total % 4 == 3:
+                raise RuntimeError("prompt")
+            return f"p{number} {ctx.state.total}"
+
+        return failing
+    prompts: dict[str, str | Callable[[Context[State]], str]] = {
+        "template": f"{number}: {{{{ state.f0 }}}} {{{{ state.seen|length }}}} {{{{ signal.name }}}} {{{{ now }}}}",
+        "order": lambda ctx: f"{number} {'/'.join(ctx.state.seen[-5:])}",
+        "random": lambda ctx: f"{number} {ctx.random.randint(0, 999)}",
+        "now": lambda ctx: f"{number} {ctx.now}",
+        "input": lambda ctx: f"{number} {ctx.input} {ctx.signal.seq}",
+    }
+    return prompts[kind]
+
+
+def _reducer(kind: str, number: int) -> Any:
+    def append(state: State, signal: Signal) -> None:
+        state.seen.append(f"{signal.name}@{signal.source.agent}")
+        if len(state.seen) > MOST_SEEN:
+            del state.seen[: MOST_SEEN // 2]
+        if signal.source.agent is not None and signal.seq % 3 == 0:
+            state.by_agent[signal.source.agent] = [*state.by_agent.get(signal.source.agent, []), signal.seq][-5:]
+
+    def count(state: State, signal: Signal) -> None:
+        state.total = (state.total * 31 + signal.seq + number) % 1009
+        state.ratio = state.total / 7 if signal.seq % 3 else 1
+
+    def new(state: State, signal: Signal) -> State:
+        return attrs.evolve(state, f3=f"{state.f3[-20:]}{signal.name[:1]}", total=state.total + 1)
+
+    def draw(state: State, signal: Signal, context: Context[State]) -> None:
+        state.total += context.random.randint(0, number) + context.now % 2
+
+    return {"append": append, "count": count, "new": new, "random": draw}[kind]
+
+
+def _failing(spec: RunSpec) -> Callable[[str, int], ProviderError | None]:
+    kinds = {agent.name: agent.fails for agent in spec.agents}
+
+    def failing(agent: str, attempt: int) -> ProviderError | None:
+        if "hard" in kinds.get(agent, ()):
+            return ProviderError("it will not", kind="refused", status=400, data={"agent": agent})
+        if "retry" in kinds.get(agent, ()) and attempt < 2:
+            return ProviderError("later", kind="rate_limit", retryable=True, retry_after=0.0 if attempt else None)
+        return None
+
+    return failing
+
+
+def build(spec: RunSpec) -> tuple[Harness[State], dict[str, Any]]:
+    """Return a harness and the keywords of the run."""
+    harness = create_harness(State)
+    agents: Mapping[str, AgentDefinition[State]] = {
+        agent.name: harness.agent(
+            prompt=_prompt(agent),
+            activate_on=agent.activate_on,
+            emits=agent.emits,
+            updates=agent.updates,
+            when=_guard(agent),
+            on_error="continue" if agent.on_error == "continue" else "fail",
+            retries=agent.retries,
+            retry_delay=0.0005,
+            model=agent.model,
+            temperature=agent.temperature,
+            max_tokens=agent.max_tokens,
+        )
+        for agent in spec.agents
+    }
+    end_at = spec.end_at
+    return harness, {
+        "agents": agents,
+        "state": spec.state,
+        "input": spec.input,
+        "reducers": {pattern: _reducer(kind, number) for pattern, kind, number in spec.reducers},
+        "end_when": None if end_at is None else (lambda ctx: ctx.signal.seq >= end_at),
+        "max_concurrency": spec.max_concurrency,
+        "max_activations": 10_000,
+        "max_depth": 10_000,
+    }
+
+
+async def live(spec: RunSpec, **options: Any) -> RunResult[State]:
+    """Run live, with a provider whose delays and pieces are different every time."""
+    harness, keywords = build(spec)
+    provider = RandomProvider(random.Random(), failing=_failing(spec))
+    keywords |= {"provider": provider, "seed": spec.seed, **options}
+    return await _outcome(harness, spec, keywords, wait=lambda: random.random() * 0.003)
+
+
+async def again(spec: RunSpec, **options: Any) -> RunResult[State]:
+    """Replay, with no provider; signals from outside are given at once."""
+    harness, keywords = build(spec)
+    keywords |= options
+    return await _outcome(harness, spec, keywords, wait=lambda: 0)
+
+
+async def _outcome(
+    harness: Harness[State], spec: RunSpec, keywords: dict[str, Any], *, wait: Callable[[], float]
+) -> RunResult[State]:
+    """Run to the end, whatever that is: a run that a limit stopped has a result as well."""
+    try:
+        if not spec.interactive:
+            return await harness.run_reactive(**keywords)
+        async with harness.start(**keywords) as run:
+            for name, payload in spec.injections:
+                await asyncio.sleep(wait())
+                with contextlib.suppress(RunEndedError):
+                    await run.emit(name, payload)
+            await run.finish()
+            return await run.result()
+    except LimitExceededError as error:
+        result: RunResult[State] = error.result
+        return result
