@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import threading
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -68,7 +69,9 @@ class Folder:
         disk.make_folder(self.private)
         ignore = self.private / ".gitignore"
         if not ignore.exists():
-            disk.create_file(ignore, _IGNORE, temporary=self.private / f".gitignore.{os.getpid()}.tmp", mode=0o666)
+            # Several processes and threads may be the first.
+            temporary = self.private / f".gitignore.{os.getpid()}.{threading.get_ident()}.tmp"
+            disk.create_file(ignore, _IGNORE, temporary=temporary, mode=0o666)
 
     def private_path(self, recording_id: str) -> Path:
         """Return where a recording is as long as it is not published."""

@@ -138,7 +138,7 @@ class LogFiles:
         with self._changing(recording_id), self._opened(recording_id) as (descriptor, tail):
             position = rules.LogPosition(recording_id, tail.signal_count, tail.digests, tail.summary.outcome)
             new = rules.plan_append(position, entries, self._existing(tail), store=self._store)
-            lines = tail.writer.write(new)
+            lines = tail.writer.write_append(new)
             if tail.size + len(lines) > self._max_recording_bytes:
                 raise StoreFullError(
                     f"recording {recording_id!r} would take more than {self._max_recording_bytes:,} bytes. Nothing was "

@@ -17,15 +17,18 @@ _SEAL: Final = b',"crc":"%08x"}'
 _SEAL_LENGTH: Final = 18
 
 
-def seal(members: bytes) -> bytes:
+def seal(members: bytes, *, goes_on: bool = False) -> bytes:
     """Return a whole line.
 
     Args:
         members: The JSON object without its closing brace: ``{"a":1``.
+        goes_on: Whether the line belongs to an append that goes on in the next line; it then says ``"more":true``.
 
     Returns:
         The object with its last member ``crc`` (the CRC-32 of ``members``, eight hexadecimal digits) and a line feed.
     """
+    if goes_on:
+        members += b',"more":true'
     return members + _SEAL % crc32(members) + b"\n"
 
 

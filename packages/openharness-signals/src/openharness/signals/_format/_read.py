@@ -89,6 +89,7 @@ class _Line(msgspec.Struct, gc=False):
     blobs: int = 0
     checkpoints: int = 0
     provider_types: tuple[str, ...] = ()
+    more: bool = False
 
 
 _probe = msgspec.json.Decoder(_Probe).decode
@@ -164,7 +165,8 @@ class LogReader:
     """Reads the lines of one recording, in pieces of any size.
 
     Everything is checked as it is read: each line's checksum, that signals follow one another without a gap, and that
-    the footer counts what is there. What is cut off at the end is no error; it waits in `torn`.
+    the footer counts what is there. What is cut off at the end is no error; it waits in `torn`. Lines of an append of
+    which the end is missing count as cut off, as they were never acknowledged.
 
     Args:
         file: What to call the recording in errors until its header is read.
@@ -174,11 +176,11 @@ class LogReader:
     Attributes:
         header: What the first line says; None until it was read.
         footer: What the last line says; None unless the recording is finalized.
-        signal_count: How many signals were read.
+        signal_count: How many signals were read. Like all that follows, without an append of which the end is missing.
         digests: The digests of the blobs that were read.
         checkpoints: The positions of the checkpoints that were read, by name.
-        size: How many bytes the whole lines take.
-        torn: What was left after the last whole line; set by `finish`.
+        size: How many bytes of the file count: all but what is cut off.
+        torn: What was cut off at the end; set by `finish`.
         lacks_line_end: Whether the last whole line has no line end; set by `finish`.
     """
 
@@ -196,7 +198,12 @@ class LogReader:
         self._store = store
         self._lines = 0
         self._rest = b""
+        self._following = 0
         self._providers: set[str] = set()
+        # What belongs to an append whose last line has not come yet.
+        self._held: list[EncodedEntry] = []
+        self._held_bytes: list[bytes] = []
+        self._held_providers: set[str] = set()
         self._run_id = ""
         self._created_at = 0
 
@@ -220,8 +227,10 @@ class LogReader:
         *lines, self._rest = (self._rest + data).split(b"\n")
         entries: list[EncodedEntry] = []
         for line in lines:
-            self._read(line, entries)
-            self.size += len(line) + 1
+            if self._read(line):
+                self._settle(entries, len(line) + 1)
+            else:
+                self._held_bytes.append(line + b"\n")
         if len(self._rest) > self._limits.max_line:
             self._lines += 1
             raise self._error(_TOO_LONG % self._limits.max_line)
@@ -240,20 +249,37 @@ class LogReader:
             # A file system that lost power may leave zeros where data was to come, but not a single one.
             written = rest
         if is_sealed(written.removesuffix(b"\r")):
-            self._read(written, entries)
-            self.size += len(written)
-            self.lacks_line_end = True
+            if self._read(written):
+                self._settle(entries, len(written))
+                self.lacks_line_end = True
+            else:
+                self._held_bytes.append(written)
         elif is_sealed(written[:-1].removesuffix(b"\r")):
             self._lines += 1
             raise self._error("its line end is damaged")
         else:
-            self.torn = rest
+            self._held_bytes.append(rest)
         if self.header is None:
             self._lines = 1
             raise self._error("the file ends before its header does")
+        self._drop_held()
         return entries
 
-    def _read(self, line: bytes, entries: list[EncodedEntry]) -> None:
+    def _settle(self, entries: list[EncodedEntry], size: int) -> None:
+        """Count an append, now that its last line is there."""
+        entries += self._held
+        self.size += size + sum(map(len, self._held_bytes))
+        self.signal_count = self._following
+        self._providers |= self._held_providers
+        self._held, self._held_bytes, self._held_providers = [], [], set()
+
+    def _drop_held(self) -> None:
+        self.torn = b"".join(self._held_bytes)
+        self.digests.difference_update(entry.digest for entry in self._held if isinstance(entry, EncodedBlob))
+        self._following = self.signal_count
+
+    def _read(self, line: bytes) -> bool:
+        """Read a line; tell whether it is the last of its append."""
         self._lines += 1
         line = line.removesuffix(b"\r")
         if len(line) > self._limits.max_line:
@@ -261,46 +287,52 @@ class LogReader:
         if self.header is None:
             self.header = read_header(line, file=self._name, store=self._store)
             self._name, self._run_id, self._created_at = self.header.id, self.header.run_id, self.header.created_at
-            return
+            return True
         if not is_sealed(line):
             raise self._error(_UNSEALED)
         if self.footer is not None:
             raise self._error("it comes after the footer")
         try:
-            self._take(_decode(line, _line, _Line), entries)
+            return self._take(_decode(line, _line, _Line))
         except (_Refused, SerializationError) as error:
             raise self._error(str(error)) from None
 
-    def _take(self, line: _Line, entries: list[EncodedEntry]) -> None:
+    def _take(self, line: _Line) -> bool:
         if line.payload is not _ABSENT:
-            entries.append(self._signal(line, line.payload))
+            self._held.append(self._signal(line, line.payload))
         elif line.texts is not None:
-            entries.extend(self._deltas(line, line.texts))
+            self._held += self._deltas(line, line.texts)
         elif line.data is not _ABSENT and line.blob is not None:
-            entries.append(self._blob(line.blob, line.data))
+            self._held.append(self._blob(line.blob, line.data))
+        elif self._held or line.more:
+            raise _Refused("an append has only signals and blobs, and the one before it goes on here")
         elif line.checkpoint is not None:
             self._checkpoint(line.checkpoint, line.seq)
         elif line.outcome is not None:
-            footer = _footer(line)
-            if attrs.evolve(footer, outcome="incomplete", duration_ms=None) != self.summary:
-                raise _Refused(f"the footer speaks of other entries ({footer}) than there are ({self.summary})")
-            self.footer = footer
+            self._foot(line)
         else:
             raise _Refused("it is no entry of this format")
+        return not line.more
+
+    def _foot(self, line: _Line) -> None:
+        footer = _footer(line)
+        if attrs.evolve(footer, outcome="incomplete", duration_ms=None) != self.summary:
+            raise _Refused(f"the footer speaks of other entries ({footer}) than there are ({self.summary})")
+        self.footer = footer
 
     def _signal(self, line: _Line, payload: msgspec.Raw) -> EncodedSignal:
-        seq = self.signal_count
+        seq = self._following
         if line.seq != seq or line.name is None or line.time is None:
             raise _Refused(f"the next signal must be {seq} and have a name and a time, this is {line.seq!r}")
         text = bytes(payload)
         if len(text) > self._limits.max_bytes:
             raise _Refused(f"a payload may take at most {self._limits.max_bytes:,} bytes")
-        self.signal_count += 1
+        self._following += 1
         identifier = signal_id(self._run_id, seq) if line.id is None else line.id
         return EncodedSignal(seq, identifier, line.name, self._created_at + line.time, self._source(line), text)
 
     def _deltas(self, line: _Line, texts: list[str]) -> list[EncodedEntry]:
-        first = self.signal_count
+        first = self._following
         name, call, gaps, time = line.name, line.call, line.gaps, line.time
         if line.seq != first or name not in STREAMING or call is None or gaps is None or time is None:
             raise _Refused(
@@ -309,7 +341,7 @@ class LogReader:
         if len(gaps) != len(texts) - 1 or not texts:
             raise _Refused(f"{len(texts)} deltas must have {len(texts) - 1} gaps, got {len(gaps)}")
         source = self._source(line)
-        self.signal_count += len(texts)
+        self._following += len(texts)
         times = accumulate(gaps, initial=self._created_at + time)
         return [
             EncodedSignal(
@@ -321,7 +353,7 @@ class LogReader:
     def _source(self, line: _Line) -> SignalSource:
         provider, parent = line.provider, line.parent
         if provider is not None:
-            self._providers.add(provider)
+            self._held_providers.add(provider)
         if type(parent) is int:
             parent = signal_id(self._run_id, parent)
         return _source(line.agent, provider, cast("str | None", parent), line.activation)

@@ -104,7 +104,16 @@ class LineWriter:
         self._own_ids = f"{header.run_id}/"
 
     def write(self, entries: Iterable[EncodedEntry]) -> bytes:
-        """Return the lines of entries that follow one another in the log."""
+        """Return the lines of entries that follow one another in the log, each line for itself."""
+        return b"".join(map(seal, self._lines(entries)))
+
+    def write_append(self, entries: Iterable[EncodedEntry]) -> bytes:
+        """Return the lines of one append, which count together or, when they are cut off, not at all."""
+        lines = self._lines(entries)
+        return b"".join([*(seal(line, goes_on=True) for line in lines[:-1]), *map(seal, lines[-1:])])
+
+    def _lines(self, entries: Iterable[EncodedEntry]) -> list[bytes]:
+        """The lines of entries, not sealed yet."""
         lines: list[bytes] = []
         deltas = _Deltas()
         for entry in entries:
@@ -117,12 +126,12 @@ class LineWriter:
             if text is not None:
                 deltas.take(cast("EncodedSignal", entry), *text)
             elif isinstance(entry, EncodedBlob):
-                lines.append(seal(b'{"blob":%b,"data":%b' % (_quote(entry.digest), entry.data)))
+                lines.append(b'{"blob":%b,"data":%b' % (_quote(entry.digest), entry.data))
             else:
                 lines.append(self._signal_line(entry))
         if deltas:
             lines.append(self._delta_line(deltas))
-        return b"".join(lines)
+        return lines
 
     def _delta_text(self, entry: EncodedEntry) -> tuple[str, str] | None:
         """The call and the text of a delta that may share a line with others; None for everything else."""
@@ -141,35 +150,29 @@ class LineWriter:
         times = [signal.timestamp for signal in deltas.signals]
         gaps = [later - earlier for earlier, later in pairwise(times)]
         before, parent, after = self._source(first.source)
-        return seal(
-            b'{%b"call":%b,"gaps":%b,"name":%b,%b%b"seq":%d,"texts":%b,"time":%d'
-            % (
-                before,
-                dump_json(deltas.call),
-                _numbers(gaps),
-                _quote(first.name),
-                parent,
-                after,
-                first.seq,
-                dump_json(list(deltas.texts)),
-                first.timestamp - self._created_at,
-            )
+        return b'{%b"call":%b,"gaps":%b,"name":%b,%b%b"seq":%d,"texts":%b,"time":%d' % (
+            before,
+            dump_json(deltas.call),
+            _numbers(gaps),
+            _quote(first.name),
+            parent,
+            after,
+            first.seq,
+            dump_json(list(deltas.texts)),
+            first.timestamp - self._created_at,
         )
 
     def _signal_line(self, signal: EncodedSignal) -> bytes:
         before, parent, after = self._source(signal.source)
-        return seal(
-            b'{%b%b"name":%b,%b"payload":%b,%b"seq":%d,"time":%d'
-            % (
-                before,
-                b"" if self._has_own_id(signal) else b'"id":%b,' % dump_json(signal.id),
-                _quote(signal.name),
-                parent,
-                signal.payload,
-                after,
-                signal.seq,
-                signal.timestamp - self._created_at,
-            )
+        return b'{%b%b"name":%b,%b"payload":%b,%b"seq":%d,"time":%d' % (
+            before,
+            b"" if self._has_own_id(signal) else b'"id":%b,' % dump_json(signal.id),
+            _quote(signal.name),
+            parent,
+            signal.payload,
+            after,
+            signal.seq,
+            signal.timestamp - self._created_at,
         )
 
     def _has_own_id(self, signal: EncodedSignal) -> bool:
