@@ -1,8 +1,14 @@
-"""Lets the tests of this folder import what they share from ``support/``."""
+"""Lets the tests of this folder import what they share from ``support/``, and generate examples without a clock."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
+from hypothesis import settings
+
 sys.path.insert(0, str(Path(__file__).parent / "support"))
+
+# The first example imports what the others find imported, and a busy machine is not a slow program.
+settings.register_profile("openharness", deadline=None)
+settings.load_profile("openharness")
