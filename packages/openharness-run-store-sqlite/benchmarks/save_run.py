@@ -78,7 +78,9 @@ def settings(path: Path) -> Settings:
     return Settings(path=path, durability="full", busy_timeout=30.0, store="bench", abandoned=threading.Event())
 
 
-async def drive(tasks: int, seconds: float, save: Callable[[RunRecord], Awaitable[None]], new: Callable[[], RunRecord]) -> dict[str, float]:
+async def drive(
+    tasks: int, seconds: float, save: Callable[[RunRecord], Awaitable[None]], new: Callable[[], RunRecord]
+) -> dict[str, float]:
     """Let tasks save one run after the other for a while."""
     times: list[float] = []
     end = time.perf_counter() + seconds
@@ -176,7 +178,9 @@ def fsync_price(directory: Path) -> float:
     return statistics.median(times) * 1e6
 
 
-def measure(directory: Path, rounds: int, seconds: float, new: Callable[[], RunRecord]) -> dict[str, list[dict[str, float]]]:
+def measure(
+    directory: Path, rounds: int, seconds: float, new: Callable[[], RunRecord]
+) -> dict[str, list[dict[str, float]]]:
     results: dict[str, list[dict[str, float]]] = {}
 
     def note(name: str, result: dict[str, float]) -> None:
@@ -191,7 +195,10 @@ def measure(directory: Path, rounds: int, seconds: float, new: Callable[[], RunR
             ]
             for tasks in TASKS:
                 jobs += [
-                    (f"commit each {tasks}", lambda path, tasks=tasks: asyncio.run(bench_commit_each(path, tasks, seconds, new))),
+                    (
+                        f"commit each {tasks}",
+                        lambda path, tasks=tasks: asyncio.run(bench_commit_each(path, tasks, seconds, new)),
+                    ),
                     (f"store {tasks}", lambda path, tasks=tasks: asyncio.run(bench_store(path, tasks, seconds, new))),
                 ]
             turn = round_number % len(jobs)
@@ -215,13 +222,18 @@ def report(results: dict[str, list[dict[str, float]]]) -> None:
     print(f"  {'combined limit':18} {combined:>14,.0f} /s")
     for tasks in TASKS:
         store, each = middle[f"store {tasks}"], middle[f"commit each {tasks}"]
-        p50 = [statistics.median(result["p50"] for result in results[f"{name} {tasks}"]) for name in ("store", "commit each")]
+        p50 = [
+            statistics.median(result["p50"] for result in results[f"{name} {tasks}"])
+            for name in ("store", "commit each")
+        ]
         p99 = statistics.median(result["p99"] for result in results[f"store {tasks}"])
         print(
             f"  {tasks:3} tasks: {store / each:6.2f} x commit each (p50 {p50[0] / p50[1]:.2f} x), {store / middle['one transaction']:.2f} x one "
             f"transaction, {store / combined:.2f} x combined limit, p99 / p50 {p99 / p50[0]:.2f}"
         )
-    store_cpu, raw_cpu = (statistics.median(result["cpu"] for result in results[name]) for name in ("store 256", "one transaction"))
+    store_cpu, raw_cpu = (
+        statistics.median(result["cpu"] for result in results[name]) for name in ("store 256", "one transaction")
+    )
     print(f"  CPU a save at 256 tasks: {store_cpu / raw_cpu:.2f} x a row of executemany")
 
 

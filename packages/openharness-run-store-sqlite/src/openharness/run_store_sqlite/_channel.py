@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING, Any, Final, cast
+import threading
+from typing import TYPE_CHECKING, Final, cast
 
 import aiosqlite
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ("Channel",)
 
 _CHUNK: Final = 64
+_PAUSE: Final = 0.005
 
 
 class Channel:
@@ -56,18 +58,22 @@ class Channel:
                 self._connection = await self._connect()
 
     async def _connect(self) -> aiosqlite.Connection:
+        over = threading.Event()
+
         def connector() -> sqlite3.Connection:
-            self._raw = self._opener()
+            try:
+                self._raw = self._opener()
+            finally:
+                over.set()
             return self._raw
 
-        connection = aiosqlite.Connection(connector, _CHUNK)
         try:
-            return await connection
+            return await aiosqlite.Connection(connector, _CHUNK)
         except BaseException:
-            # The thread may have opened the file after nobody waited for it any more.
-            stopped = connection.stop()
-            if stopped is not None:
-                await stopped
+            # It was cancelled, or could not be opened. The thread ends by itself, but not always at once, and what it
+            # has opened by then nobody else closes.
+            while not over.is_set():  # noqa: ASYNC110 - set by a thread that may have no loop to tell
+                await asyncio.sleep(_PAUSE)
             if self._raw is not None:
                 self._raw.close()
                 self._raw = None
@@ -119,7 +125,7 @@ class Channel:
         if self._raw is not None:
             self._raw.interrupt()
 
-    def stop(self) -> asyncio.Future[Any] | None:
+    def stop(self) -> asyncio.Future[object] | None:
         """Close the connection from outside of its event loop, or from none.
 
         The thread finishes what it has, closes the connection and ends by itself.
@@ -128,4 +134,8 @@ class Channel:
             When that has happened, if there is a running loop to wait in.
         """
         connection, self._connection, self._raw = self._connection, None, None
-        return None if connection is None else connection.stop()
+        return None if connection is None else _stop(connection)
+
+
+def _stop(connection: aiosqlite.Connection) -> asyncio.Future[object] | None:
+    return cast("asyncio.Future[object] | None", connection.stop())  # pyright: ignore[reportUnknownMemberType]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Final
+from typing import Final, TypeAlias
 
 from openharness.core import (
     StoreBusyError,
@@ -16,29 +16,79 @@ from openharness.core import (
 
 __all__ = ("concerns_one_row", "is_busy", "store_error")
 
-_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-_CORRUPT: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT})
-_REFUSED: Final = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH})
-# A quota, a limit on the size of files and some full disks are reported as a failed write.
-_FULL: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE})
-_CUT_OFF: Final = frozenset({sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS})
-# The file was replaced or deleted while it was open, which has nothing to do with permissions.
-_MOVED: Final = sqlite3.SQLITE_READONLY_DBMOVED
+_Meaning: TypeAlias = "tuple[type[StoreError], str]"
+
+_BUSY: Final[_Meaning] = (
+    StoreBusyError,
+    (
+        "another process held the lock of the file for longer than busy_timeout. Nothing was written; try again, or give "
+        "a longer busy_timeout."
+    ),
+)
+_FULL: Final[_Meaning] = (
+    StoreFullError,
+    (
+        "nothing more can be written: the disk, a quota or a limit on the size of files is full. What was saved before is "
+        "safe. Free some room and try again."
+    ),
+)
+_READ_ONLY: Final[_Meaning] = (
+    StoreReadOnlyError,
+    (
+        "the file or its folder may only be read, and SQLite needs to write to both (beside the file it keeps -wal and "
+        "-shm). Give write permission, or copy the file to where you have it."
+    ),
+)
+_MOVED: Final[_Meaning] = (StoreOpenError, "the file was moved or deleted while it was open. Make a new store.")
+_REFUSED: Final[_Meaning] = (
+    StoreOpenError,
+    (
+        "the file cannot be opened. Its folder must exist, both must be readable and writable, and the path must not be a "
+        "folder."
+    ),
+)
+_DAMAGED: Final[_Meaning] = (
+    StoreCorruptError,
+    (
+        "the file is damaged, or is no SQLite database. Restore it from a backup; `sqlite3 FILE .recover` saves what can "
+        "be read."
+    ),
+)
+_INCOMPLETE: Final[_Meaning] = (StoreCorruptError, "the file lacks tables or columns that its version has.")
+_UNKNOWN: Final[_Meaning] = (StoreError, "the statement failed and changed nothing.")
+
+_MEANINGS: Final[dict[int, _Meaning]] = {
+    sqlite3.SQLITE_BUSY: _BUSY,
+    sqlite3.SQLITE_LOCKED: _BUSY,
+    sqlite3.SQLITE_FULL: _FULL,
+    # Quotas, limits on the size of files and some full disks are reported as a failed write.
+    sqlite3.SQLITE_IOERR_WRITE: _FULL,
+    sqlite3.SQLITE_READONLY: _READ_ONLY,
+    sqlite3.SQLITE_READONLY_DBMOVED: _MOVED,
+    sqlite3.SQLITE_CANTOPEN: _REFUSED,
+    sqlite3.SQLITE_PERM: _REFUSED,
+    sqlite3.SQLITE_AUTH: _REFUSED,
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
+    sqlite3.SQLITE_FORMAT: _DAMAGED,
+    sqlite3.SQLITE_IOERR_SHORT_READ: _DAMAGED,
+    sqlite3.SQLITE_IOERR_CORRUPTFS: _DAMAGED,
+}
+"""By extended result code, else by primary one."""
+
+_OF_ONE_ROW: Final = frozenset({-1, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH})
 
 
 def is_busy(error: BaseException) -> bool:
     """Tell whether another connection held the lock, so that the same statement may work a moment later."""
-    return isinstance(error, sqlite3.Error) and _primary(_code(error)) in _BUSY
+    return isinstance(error, sqlite3.Error) and _meaning(error) is _BUSY
 
 
 def concerns_one_row(error: BaseException) -> bool:
     """Tell whether a statement over several rows may have failed for one of them, or for their number."""
-    if not isinstance(error, sqlite3.Error):
-        return True
-    code = _code(error)
-    if code in _FULL or _primary(code) in _FULL:
-        return True
-    return _primary(code) in {-1, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH}
+    if isinstance(error, StoreError):
+        return False
+    return _meaning(error) is _FULL or _primary(_code(error)) in _OF_ONE_ROW
 
 
 def store_error(error: BaseException, *, store: str) -> StoreError:
@@ -50,43 +100,19 @@ def store_error(error: BaseException, *, store: str) -> StoreError:
     """
     if isinstance(error, StoreError):
         return error
-    code = _code(error)
-    primary = _primary(code)
+    kind, sentence = _meaning(error)
     said = f"SQLite says: {error}" if isinstance(error, sqlite3.Error) else f"the driver says: {error!r}"
-    if primary in _BUSY:
-        return StoreBusyError(
-            "another process held the lock of the file for longer than busy_timeout. Nothing was written; try again, "
-            f"or give a longer busy_timeout ({said}).",
-            store=store,
-        )
-    if code in _FULL or primary in _FULL:
-        return StoreFullError(
-            "nothing more can be written: the disk, a quota or a limit on the size of files is full. What was saved "
-            f"before is safe. Free some room and try again ({said}).",
-            store=store,
-        )
-    if code == _MOVED:
-        return StoreOpenError(f"the file was moved or deleted while it was open ({said}).", store=store)
-    if primary == sqlite3.SQLITE_READONLY:
-        return StoreReadOnlyError(
-            "the file or its folder may only be read, and SQLite needs to write both (beside the file it keeps "
-            f"-wal and -shm). Give write permission, or copy the file to where you have it ({said}).",
-            store=store,
-        )
-    if primary in _REFUSED:
-        return StoreOpenError(
-            "the file cannot be opened. Its folder must exist, both must be readable and writable, and the path must "
-            f"not be a folder ({said}).",
-            store=store,
-        )
-    if primary in _CORRUPT or code in _CUT_OFF:
-        return StoreCorruptError(
-            f"the file is damaged, or is no SQLite database. Restore it from a backup; `sqlite3 FILE .recover` saves what can be read ({said}).",
-            store=store,
-        )
+    return kind(f"{sentence} ({said})", store=store)
+
+
+def _meaning(error: BaseException) -> tuple[type[StoreError], str]:
+    code = _code(error)
+    if code in _MEANINGS:
+        return _MEANINGS[code]
+    primary = _primary(code)
     if primary == sqlite3.SQLITE_ERROR and "no such" in str(error):
-        return StoreCorruptError(f"the file lacks tables or columns that its version has ({said}).", store=store)
-    return StoreError(f"the statement failed; nothing was written ({said}).", store=store)
+        return _INCOMPLETE
+    return _MEANINGS.get(primary, _UNKNOWN)
 
 
 def _code(error: BaseException) -> int:

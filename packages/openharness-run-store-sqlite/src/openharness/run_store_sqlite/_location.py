@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import urllib.parse
 from pathlib import Path
+from typing import cast
 
 from openharness.core import InvalidValueError
 
@@ -25,11 +26,11 @@ def checked_path(filename: str | os.PathLike[str]) -> Path:
         InvalidValueError: It is empty (SQLite would make a temporary database and lose it), stands for a database in
             memory, is a URI, or is no path at all.
     """
-    given: object = filename
-    if not isinstance(given, (str, os.PathLike)):
-        raise InvalidValueError("filename", value=given, expected="the path of a file, as a string or a Path")
-    path: object = os.fspath(filename)
-    if not isinstance(path, str):
+    try:
+        path = os.fspath(filename)
+    except TypeError:
+        raise InvalidValueError("filename", value=filename, expected="the path of a file, a string or a Path") from None
+    if not isinstance(cast("object", path), str):
         raise InvalidValueError("filename", value=path, expected="the path of a file as text, not bytes")
     if not path.strip():
         raise InvalidValueError("filename", value=path, expected="the path of a file")
@@ -37,7 +38,7 @@ def checked_path(filename: str | os.PathLike[str]) -> Path:
         raise InvalidValueError("filename", value=path, expected=_IN_MEMORY)
     if "\0" in path:
         raise InvalidValueError("filename", value=path, expected="a path without NUL characters")
-    if isinstance(given, str) and path.startswith("file:"):
+    if isinstance(filename, str) and path.startswith("file:"):
         raise InvalidValueError("filename", value=path, expected=_NOT_A_URI)
     # abspath would drop a trailing separator, and with it the difference between a file and a folder.
     if path.endswith(("/", os.sep)):
@@ -64,9 +65,8 @@ def split_url(url: str) -> tuple[str, dict[str, str]]:
     Raises:
         InvalidValueError: It is not of this form, or gives an option twice.
     """
-    given: object = url
-    if not isinstance(given, str):
-        raise InvalidValueError("url", value=given, expected=_URL)
+    if not isinstance(cast("object", url), str):
+        raise InvalidValueError("url", value=url, expected=_URL)
     rest = url.removeprefix("sqlite:")
     path, _, query = rest.partition("?")
     if not path.startswith("///"):

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import random
 import sqlite3
+import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar
 
 import attrs
@@ -19,9 +21,7 @@ from openharness.run_store_sqlite._location import file_uri
 from openharness.run_store_sqlite._schema import MIGRATIONS, found_version, migrate
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable
-    from pathlib import Path
 
 __all__ = ("BUSY_STEP", "MAX_ROWS", "Durability", "Settings", "open_reader", "open_writer")
 
@@ -141,12 +141,9 @@ def _check_sqlite(settings: Settings) -> None:
 
 def _look(settings: Settings) -> int:
     """Return the version of the file before anything that could change it: a refused file stays as it is."""
-    try:
-        connection = _connect(settings, "ro")
-    except sqlite3.OperationalError:
-        if settings.path.exists():
-            raise
+    if not settings.path.exists():
         return 0
+    connection = _connect(settings, "ro")
     try:
         return found_version(connection, supported=len(MIGRATIONS), store=settings.store)
     finally:

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from openharness.core import RunStatus, canonical_json
-from openharness.run_store_sqlite._rows import HEADER
+from openharness.run_store_sqlite._rows import HEADER, Value
 
 if TYPE_CHECKING:
     from openharness.core import RunQuery
-    from openharness.run_store_sqlite._rows import Value
 
 __all__ = ("Statement", "count", "positions", "select", "select_one")
 

@@ -92,14 +92,12 @@ def found_version(connection: sqlite3.Connection, *, supported: int, store: str)
         StoreVersionError: The file is of a newer version.
         StoreCorruptError: It is a SQLite database of something else.
     """
-    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    application_id, version, tables = _identity(connection)
     if application_id == APPLICATION_ID:
         if version > supported:
             raise StoreVersionError(found=version, supported=supported, store=store)
         if version > 0:
-            return int(version)
-    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' LIMIT 5")]
+            return version
     if application_id == 0 and version == 0 and not tables:
         return 0
     raise StoreCorruptError(
@@ -108,6 +106,21 @@ def found_version(connection: sqlite3.Connection, *, supported: int, store: str)
         "It was left as it is; give the store a file of its own.",
         store=store,
     )
+
+
+def _identity(connection: sqlite3.Connection) -> tuple[int, int, list[str]]:
+    """The application_id, the user_version and some of the tables, all of one moment: others may be creating them."""
+    outside = not connection.in_transaction
+    if outside:
+        connection.execute("BEGIN")
+    try:
+        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        found = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' LIMIT 5").fetchall()
+    finally:
+        if outside and connection.in_transaction:
+            connection.execute("ROLLBACK")
+    return application_id, version, [name for (name,) in found]
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[Sequence[str]], *, store: str) -> None:

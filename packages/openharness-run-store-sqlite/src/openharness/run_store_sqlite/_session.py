@@ -9,7 +9,7 @@ import asyncio
 import os
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from openharness.run_store_sqlite._channel import Channel
 from openharness.run_store_sqlite._exit import stop_at_exit
@@ -18,11 +18,15 @@ from openharness.run_store_sqlite._opening import open_reader, open_writer
 from openharness.run_store_sqlite._writer import GroupWriter
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from openharness.run_store_sqlite._opening import Settings
     from openharness.run_store_sqlite._query import Statement
     from openharness.run_store_sqlite._rows import Row
 
 __all__ = ("Session",)
+
+T = TypeVar("T")
 
 
 class Session:
@@ -68,7 +72,7 @@ class Session:
         await asyncio.wait((self._closing,))
         self._closing.result()
 
-    def stop(self) -> list[asyncio.Future[Any]]:
+    def stop(self) -> list[asyncio.Future[object]]:
         """Close both connections without the event loop: their threads finish what they have and end.
 
         Returns:
@@ -83,15 +87,15 @@ class Session:
         """Tell whether the event loop runs on in a thread that the interpreter waits for."""
         return self.loop.is_running() and self._thread.is_alive() and not self._thread.daemon
 
-    def _begin(self, work: Any) -> asyncio.Future[Any]:  # noqa: ANN401 - a coroutine of whatever is awaited
+    def _begin(self, work: Coroutine[None, None, T]) -> asyncio.Future[T]:
         """Do work in a task of its own, and return a future for the caller, who may be cancelled."""
-        done: asyncio.Future[Any] = self.loop.create_future()
+        done: asyncio.Future[T] = self.loop.create_future()
         task = self.loop.create_task(self._report(work, done))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return done
 
-    async def _report(self, work: Any, done: asyncio.Future[Any]) -> None:  # noqa: ANN401
+    async def _report(self, work: Coroutine[None, None, T], done: asyncio.Future[T]) -> None:
         try:
             result = await work
         except BaseException as error:

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
     from openharness.core import Moment
     from openharness.run_store_sqlite._opening import Durability
-    from openharness.run_store_sqlite._query import Statement
-    from openharness.run_store_sqlite._rows import Row
 
 __all__ = ("SqliteRunStore",)
 

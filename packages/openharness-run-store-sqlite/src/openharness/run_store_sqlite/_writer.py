@@ -46,9 +46,7 @@ class _Job:
 
     __slots__ = ("done", "size", "statement", "values")
 
-    def __init__(
-        self, statement: Callable[[int], str], values: Row, size: int, done: asyncio.Future[None]
-    ) -> None:
+    def __init__(self, statement: Callable[[int], str], values: Row, size: int, done: asyncio.Future[None]) -> None:
         self.statement = statement
         self.values = values
         self.size = size
