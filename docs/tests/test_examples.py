@@ -42,7 +42,7 @@ PAGES = [
     ),
 ]
 # They run whole contract suites.
-SLOW = ("write-a-provider.md", "write-a-run-store.md", "write-a-signal-store.md")
+SLOW = ("write-a-provider.md", "write-a-signal-store.md")
 NOT_RUN = ("git clone ", "python -m pip install ", "python3 noxfile.py ")
 PRINTED = "printed by the last example"
 MODULE = "documentation_example"
