@@ -14,6 +14,7 @@ from openharness.core.engine._plan import AgentPlan
 from openharness.core.engine._requests import (
     call_id,
     described,
+    plain_text,
     provider_error,
     request_digest,
     request_json,
@@ -145,17 +146,17 @@ class Stepper(Generic[S]):
         self._journal.begin_step(arrival.timestamp)
         self._effects = []
         self._chain = self._chained = 0
-        signal = None
+        first = len(self._journal.signals)
         try:
-            signal = self._begin(arrival)
-            if signal is not None:
+            if self._begin(arrival) is not None:
                 self._work()
         except _RunFailed as failed:
             self._queue.clear()
             self._waiting.clear()
             self._effects = []
             self._end(failed.status, failed.error, failed.parent)
-        return signal, self._effects
+        written = self._journal.signals
+        return (written[first] if len(written) > first else None), self._effects
 
     def _work(self) -> None:
         while True:
@@ -208,7 +209,7 @@ class Stepper(Generic[S]):
             activation=activation.id,
         )
         if arrival.name == names.PROVIDER_END:
-            self._complete(activation, signal, call.id, "".join(call.thinking))
+            self._complete(activation, signal, call.id, plain_text("".join(call.thinking)))
         elif arrival.name == names.PROVIDER_ERROR:
             self._provider_failed(activation, signal)
         return signal
