@@ -129,7 +129,7 @@ ACCEPTED_VALUES: Final = (
     ),
     AcceptedValue("numbers-as-text", ["1", "01", "1e3", "-0", " 1"]),
     AcceptedValue("digest-as-text", "sha256:" + "0" * 64),
-    AcceptedValue("long-string", "long \xe4\u20ac\U0001f600" * 10_000),
+    AcceptedValue("long-string", "long \xe4\u20ac\U0001f600" * 1_000),
     AcceptedValue("empty-list", []),
     AcceptedValue("empty-dict", {}),
     AcceptedValue("list-of-empties", [[], {}, "", None, [[]], {"": {}}]),

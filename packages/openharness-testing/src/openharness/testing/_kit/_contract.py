@@ -42,6 +42,7 @@ class Contract:
     Attributes:
         abilities: What the back end promises beyond what every one must do.
         patience: Seconds after which an operation counts as hanging.
+        startup: Seconds that another process may take to start, import the packages and do a little work.
         examples: How many random examples each of the property tests tries. The environment variable
             ``OPENHARNESS_CONTRACT_EXAMPLES`` overrides it, and then the examples differ from run to run.
         steps: How many operations a random sequence of them has at most.
@@ -49,6 +50,7 @@ class Contract:
 
     abilities: ClassVar[frozenset[Ability]] = frozenset()
     patience: ClassVar[float] = 10.0
+    startup: ClassVar[float] = 20.0
     examples: ClassVar[int] = 15
     steps: ClassVar[int] = 20
 

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ("ProcessTests",)
 
-_STARTUP = 20.0
-"""Seconds that starting Python, importing the packages and doing a little work may take on a machine under load."""
-
 
 class ProcessTests(RunStoreCase):
     """What a process acknowledged is there for the next one."""
@@ -38,7 +35,7 @@ class ProcessTests(RunStoreCase):
         await store.save_run(make_run("first"))
         await store.close()
         async with _processes.start(leave_open, reopen, way) as process:
-            await _processes.finish(process, seconds=_STARTUP, what="A process that never closed its store")
+            await _processes.finish(process, seconds=self.startup, what="A process that never closed its store")
         async with reopen() as again:
             assert {"first", "left-open"} <= set(await ids(again))
 
@@ -54,7 +51,7 @@ class ProcessTests(RunStoreCase):
             async with _processes.start(save_for_ever, reopen, attempt) as process:
                 seen = 0
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_STARTUP):
+                    async with asyncio.timeout(self.startup):
                         async for line in _processes.lines(process):
                             acknowledged.add(line)
                             seen += 1
@@ -82,7 +79,10 @@ class ProcessTests(RunStoreCase):
             for run_id in mine:
                 await self.soon(store.save_run(make_run(run_id)), "saving while other processes save")
             outputs = await asyncio.gather(
-                *(_processes.finish(process, seconds=2 * _STARTUP, what="A writing process") for process in processes)
+                *(
+                    _processes.finish(process, seconds=2 * self.startup, what="A writing process")
+                    for process in processes
+                )
             )
         acknowledged = {line for output in outputs for line in output.split()}
         assert len(acknowledged) == workers * tasks * turns

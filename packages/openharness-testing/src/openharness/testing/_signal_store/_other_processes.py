@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ("ProcessTests",)
 
-_STARTUP = 20.0
-"""Seconds that starting Python, importing the packages and doing a little work may take on a machine under load."""
-
 
 class ProcessTests(SignalStoreCase):
     """What a process acknowledged is there for the next one."""
@@ -38,7 +35,7 @@ class ProcessTests(SignalStoreCase):
         await record(store)
         await store.close()
         async with _processes.start(leave_open, reopen, way) as process:
-            await _processes.finish(process, seconds=_STARTUP, what="A process that never closed its store")
+            await _processes.finish(process, seconds=self.startup, what="A process that never closed its store")
         async with reopen() as again:
             left = [info for info in await again.list_recordings() if info.run_id == "left-open"]
             assert_same(list((await load(again, left[0].id)).signals), make_signals(3), what="signals")
@@ -54,7 +51,7 @@ class ProcessTests(SignalStoreCase):
             acknowledged = 0
             async with _processes.start(record_for_ever, reopen, recording_id) as process:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_STARTUP):
+                    async with asyncio.timeout(self.startup):
                         async for line in _processes.lines(process):
                             acknowledged = int(line)
                             if acknowledged >= 3 * count:
@@ -80,7 +77,10 @@ class ProcessTests(SignalStoreCase):
             ]
             mine = await record(store, *make_signals(5))
             outputs = await asyncio.gather(
-                *(_processes.finish(process, seconds=2 * _STARTUP, what="A recording process") for process in processes)
+                *(
+                    _processes.finish(process, seconds=2 * self.startup, what="A recording process")
+                    for process in processes
+                )
             )
         made = dict(line.split() for output in outputs for line in output.splitlines())
         assert len(made) == workers * tasks
