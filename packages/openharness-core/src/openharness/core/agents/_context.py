@@ -55,7 +55,7 @@ class Context(Generic[S]):
 
     @property
     def state(self) -> S:
-        """The run's state. To be looked at only: changes are made by reducers and ``updates``."""
+        """The run's state, to be looked at only. Changes are made by reducers and ``updates``."""
         return self._state()
 
     @property

@@ -170,7 +170,7 @@ class RunRecord:
 
     @property
     def cursor(self) -> str:
-        """Where this record stands among all runs, for `RunQuery.cursor`: the page after it begins there."""
+        """Where this record stands among all runs, for `RunQuery.cursor`. The page after it begins there."""
         position = json.dumps([self.created_at, self.id], ensure_ascii=True).encode()
         return base64.urlsafe_b64encode(position).decode()
 
