@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import builtins
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sphinx.addnodes import pending_xref
+from sphinx.domains.python import PyObject
 
 from openharness.core import __version__
 
@@ -53,6 +54,18 @@ _LEAVES = (
 )
 
 
+# Sphinx calls them variables.
+for field in PyObject.doc_field_types:
+    if field.name == "variable":
+        field.label = "Attributes"
+
+
+def show_defaults(*event: Any) -> tuple[str | None, str | None]:
+    """Write ``...`` for a default that is made anew for each object, where attrs shows its own mark."""
+    *_, signature, returns = event
+    return (signature and signature.replace("NOTHING", "...")), returns
+
+
 def leave_builtins_alone(app: Sphinx, doctree: document) -> None:
     """Do not link the ``type`` of a signature to an attribute of that name."""
     del app
@@ -77,5 +90,6 @@ def find_by_public_name(
 
 def setup(app: Sphinx) -> None:
     """Register what is above."""
+    app.connect("autodoc-process-signature", show_defaults)
     app.connect("doctree-read", leave_builtins_alone)
     app.connect("missing-reference", find_by_public_name)
