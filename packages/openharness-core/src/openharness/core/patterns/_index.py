@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import attrs
 
-from openharness.core.patterns._pattern import Pattern, match_segment
+from openharness.core.patterns._pattern import MAX_LENGTH, Pattern, match_segment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ("PatternIndex",)
 
@@ -14,6 +17,7 @@ T = TypeVar("T")
 
 _MEMO_SIZE: Final = 4096
 _SCAN_BELOW: Final = 16
+_FORGET_ONE_BY_ONE_BELOW: Final = 256
 
 
 @attrs.define(eq=False)
@@ -30,83 +34,101 @@ class PatternIndex(Generic[T]):
     """Maps patterns to values, and a name to the values of all patterns that match it, in the order they were added.
 
     The answer for a name is kept, so that asking again is one dictionary look-up; a change drops only the answers it
-    touches, and at most 4,096 answers are kept.
+    touches, and at most 4,096 answers are kept. Not for use by several threads at once.
     """
 
     def __init__(self) -> None:
         self._order = 0
-        self._patterns: dict[int, tuple[Pattern, T]] = {}
+        self._entries: dict[int, tuple[tuple[Pattern, ...], T]] = {}
         self._exact: dict[str, dict[int, T]] = {}
         self._root: _Node[T] = _Node()
         self._globs = 0
-        self._regexes: dict[int, tuple[Pattern, T]] = {}
+        self._regexes: dict[int, tuple[tuple[Pattern, ...], T]] = {}
         self._memo: dict[str, tuple[T, ...]] = {}
 
     def __len__(self) -> int:
-        """The number of patterns."""
-        return len(self._patterns)
+        """The number of values."""
+        return len(self._entries)
 
-    def add(self, pattern: Pattern, value: T) -> int:
-        """Add a pattern and return the key that removes it."""
+    def add(self, patterns: Pattern | Iterable[Pattern], value: T) -> int:
+        """Add a value under one pattern or several, and return the key that removes it.
+
+        A name that several of them match finds the value once.
+        """
+        several = (patterns,) if isinstance(patterns, Pattern) else tuple(dict.fromkeys(patterns))
         self._order += 1
         key = self._order
-        self._patterns[key] = (pattern, value)
-        if pattern.is_literal:
-            self._exact.setdefault(pattern.text, {})[key] = value
-        elif isinstance(pattern.source, str):
-            self._globs += 1
-            self._leaf(pattern.source).entries[key] = value
-        else:
-            self._regexes[key] = (pattern, value)
-        self._forget(pattern)
+        self._entries[key] = (several, value)
+        regexes: list[Pattern] = []
+        for pattern in several:
+            if pattern.is_literal:
+                self._exact.setdefault(pattern.text, {})[key] = value
+            elif isinstance(pattern.source, str):
+                self._globs += 1
+                self._leaf(pattern.source).entries[key] = value
+            else:
+                regexes.append(pattern)
+        if regexes:
+            self._regexes[key] = (tuple(regexes), value)
+        self._forget(several)
         return key
 
     def remove(self, key: int) -> None:
-        """Remove a pattern; a key that was removed before is no error."""
-        pattern, _ = self._patterns.pop(key, (None, None))
-        if pattern is None:
+        """Remove a value with all its patterns; a key that was removed before is no error."""
+        if key not in self._entries:
             return
-        if pattern.is_literal:
-            entries = self._exact[pattern.text]
-            del entries[key]
-            if not entries:
-                del self._exact[pattern.text]
-        elif isinstance(pattern.source, str):
-            self._globs -= 1
-            self._prune(pattern.source.split(":"), key)
-        else:
-            del self._regexes[key]
-        self._forget(pattern)
+        several, _ = self._entries.pop(key)
+        for pattern in several:
+            if pattern.is_literal:
+                entries = self._exact[pattern.text]
+                del entries[key]
+                if not entries:
+                    del self._exact[pattern.text]
+            elif isinstance(pattern.source, str):
+                self._globs -= 1
+                self._prune(pattern.source.split(":"), key)
+        self._regexes.pop(key, None)
+        self._forget(several)
 
     def lookup(self, name: str) -> tuple[T, ...]:
         """Return the values whose patterns match the name, in the order in which they were added."""
         try:
             return self._memo[name]
         except KeyError:
-            found = self._search(name)
-            if len(self._memo) >= _MEMO_SIZE:
-                # Names with ids in them never come back; dropping the oldest keeps the answers that do.
-                del self._memo[next(iter(self._memo))]
-            self._memo[name] = found
-            return found
+            return self._remember(name)
+
+    def _remember(self, name: str) -> tuple[T, ...]:
+        if len(name) > MAX_LENGTH:
+            return ()  # It is no name, and must not fill the memory either.
+        found = self._search(name)
+        if len(self._memo) >= _MEMO_SIZE:
+            # Names with ids in them never come back; a name that does is found again the next time.
+            del self._memo[next(iter(self._memo))]
+        self._memo[name] = found
+        return found
 
     def _search(self, name: str) -> tuple[T, ...]:
-        if len(self._patterns) < _SCAN_BELOW:
-            return tuple(value for pattern, value in self._patterns.values() if pattern.matches(name))
+        if len(self._entries) < _SCAN_BELOW:
+            return tuple(value for several, value in self._entries.values() if _any_matches(several, name))
         found = dict(self._exact.get(name, {}))
         if self._globs:
             _collect(self._root, name.split(":"), found)
-        for key, (pattern, value) in self._regexes.items():
-            if pattern.matches(name):
+        for key, (several, value) in self._regexes.items():
+            if _any_matches(several, name):
                 found[key] = value
         return tuple(found[key] for key in sorted(found))
 
-    def _forget(self, pattern: Pattern) -> None:
-        if pattern.is_literal:
-            self._memo.pop(pattern.text, None)
-        else:
-            for name in [name for name in self._memo if pattern.matches(name)]:
-                del self._memo[name]
+    def _forget(self, several: tuple[Pattern, ...]) -> None:
+        """Drop the answers that the patterns touch; where finding them is dearer than finding them anew, drop all."""
+        if len(self._memo) > _FORGET_ONE_BY_ONE_BELOW and not all(pattern.is_literal for pattern in several):
+            self._memo.clear()
+            return
+        for pattern in several:
+            if pattern.is_literal:
+                self._memo.pop(pattern.text, None)
+            else:
+                for name in [name for name in self._memo if pattern.matches(name)]:
+                    del self._memo[name]
 
     def _leaf(self, source: str) -> _Node[T]:
         node = self._root
@@ -126,6 +148,10 @@ class PatternIndex(Generic[T]):
                 parent.deep = None
             else:
                 (parent.globs if "*" in segment else parent.children).pop(segment)
+
+
+def _any_matches(several: tuple[Pattern, ...], name: str) -> bool:
+    return several[0].matches(name) if len(several) == 1 else any(pattern.matches(name) for pattern in several)
 
 
 def _child(node: _Node[T], segment: str) -> _Node[T]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 import attrs
 
@@ -16,14 +16,14 @@ PatternLike: TypeAlias = "str | re.Pattern[str]"
 """What may be given as a pattern: text with ``*`` and ``**``, or a compiled regular expression."""
 
 MAX_LENGTH: Final = 256
-_CONTROL = re.compile("[\x00-\x20\x7f-\x9f]")
+_FORBIDDEN = re.compile("[\\s\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def check_name(name: object) -> str:
     """Return ``name`` if it can be the name of a signal.
 
-    A name has segments joined by colons. No segment is empty or holds white space, control characters or ``*``; a name
-    has at most 256 characters.
+    A name has segments joined by colons. No segment is empty or holds white space, control characters, surrogates
+    or ``*``; a name has at most 256 characters.
 
     Raises:
         PatternError: When it is not.
@@ -38,11 +38,11 @@ def _check(text: object) -> str:
         raise PatternError(text, reason="it must be a string or a compiled regular expression")
     if not 0 < len(text) <= MAX_LENGTH:
         raise PatternError(text, reason=f"it must have 1 to {MAX_LENGTH} characters")
-    if _CONTROL.search(text):
-        raise PatternError(text, reason="white space and control characters are not allowed")
+    if _FORBIDDEN.search(text):
+        raise PatternError(text, reason="white space, control characters and surrogates are not allowed")
     if "" in text.split(":"):
         raise PatternError(text, reason="a segment between colons is empty")
-    return text
+    return str.__str__(text)
 
 
 @attrs.frozen
@@ -60,7 +60,7 @@ class Pattern:
 
     source: PatternLike
     is_literal: bool
-    _segments: tuple[str, ...] = attrs.field(repr=False)
+    _segments: tuple[str, ...] = attrs.field(alias="segments", repr=False)
 
     @property
     def text(self) -> str:
@@ -68,7 +68,9 @@ class Pattern:
         return self.source if isinstance(self.source, str) else self.source.pattern
 
     def matches(self, name: str) -> bool:
-        """Tell whether the pattern matches the whole name."""
+        """Tell whether the pattern matches the whole name. What is longer than a name may be matches nothing."""
+        if len(name) > MAX_LENGTH:
+            return False
         if self.is_literal:
             return name == self.source
         if isinstance(self.source, str):
@@ -76,21 +78,28 @@ class Pattern:
         return self.source.fullmatch(name) is not None
 
 
-@lru_cache(maxsize=4096)
 def compile_pattern(pattern: PatternLike) -> Pattern:
     """Return a pattern in its compiled form.
 
     Raises:
         PatternError: It is not well formed: an empty segment, white space, more than 256 characters, or ``**`` that is
-            not a whole segment.
+            not a whole segment; or a regular expression over bytes.
     """
-    if isinstance(pattern, re.Pattern):
-        return Pattern(pattern, is_literal=False, segments=())
-    segments = tuple(_check(pattern).split(":"))
+    if not isinstance(cast("object", pattern), re.Pattern):
+        return _compile_text(_check(pattern))
+    expression = cast("re.Pattern[str]", pattern)
+    if not isinstance(cast("object", expression.pattern), str):
+        raise PatternError(pattern, reason="a regular expression must be over str, not bytes")
+    return Pattern(expression, is_literal=False, segments=())
+
+
+@lru_cache(maxsize=4096)
+def _compile_text(text: str) -> Pattern:
+    segments = tuple(text.split(":"))
     for segment in segments:
         if "**" in segment and segment != "**":
-            raise PatternError(pattern, reason="'**' must be a whole segment, as in 'tool:**'")
-    return Pattern(pattern, is_literal="*" not in pattern, segments=segments)
+            raise PatternError(text, reason="'**' must be a whole segment, as in 'tool:**'")
+    return Pattern(text, is_literal="*" not in text, segments=segments)
 
 
 def _match_segments(pattern: tuple[str, ...], name: list[str]) -> bool:
