@@ -54,6 +54,8 @@ _LEAVES = (
 )
 
 
+_COLON = "\N{RATIO}"
+
 # Sphinx calls them variables.
 for field in PyObject.doc_field_types:
     if field.name == "variable":
@@ -64,6 +66,19 @@ def show_defaults(*event: Any) -> tuple[str | None, str | None]:
     """Write ``...`` for a default that is made anew for each object, where attrs shows its own mark."""
     *_, signature, returns = event
     return (signature and signature.replace("NOTHING", "...")), returns
+
+
+def hide_colon(app: Sphinx, kind: str, name: str, thing: object, options: object, lines: list[str]) -> None:  # noqa: PLR0917
+    """Keep the first sentence of an attribute whole: napoleon takes what stands before a colon for its type."""
+    del app, name, thing, options
+    if kind in {"attribute", "data", "property"} and lines:
+        lines[0] = lines[0].replace(":", _COLON)
+
+
+def show_colon(app: Sphinx, kind: str, name: str, thing: object, options: object, lines: list[str]) -> None:  # noqa: PLR0917
+    """Put the colon back."""
+    del app, kind, name, thing, options
+    lines[:] = [line.replace(_COLON, ":") for line in lines]
 
 
 def leave_builtins_alone(app: Sphinx, doctree: document) -> None:
@@ -91,5 +106,7 @@ def find_by_public_name(
 def setup(app: Sphinx) -> None:
     """Register what is above."""
     app.connect("autodoc-process-signature", show_defaults)
+    app.connect("autodoc-process-docstring", hide_colon, priority=100)
+    app.connect("autodoc-process-docstring", show_colon, priority=900)
     app.connect("doctree-read", leave_builtins_alone)
     app.connect("missing-reference", find_by_public_name)
