@@ -1,7 +1,7 @@
 """Recordings of runs: signal stores, the player, snapshots and the causality tree.
 
-`MemorySignalStore` and `FileSignalStore` keep what happened; `Player` steps through it and takes `Snapshot`s;
-`causality_tree` shows what caused what.
+`MemorySignalStore` and `FileSignalStore` keep what happened; `Player` steps through it, and a `Snapshot` holds
+all that is known at one signal; `causality_tree` shows what caused what.
 """
 
 from __future__ import annotations
