@@ -73,7 +73,7 @@ def run_console(example: Example) -> None:
         if command.startswith(NOT_RUN):
             continue
         words = shlex.split(command)
-        environment = dict(os.environ)
+        environment = {**os.environ, "PYTHONUTF8": "1"}
         while "=" in words[0]:
             name, _, value = words.pop(0).partition("=")
             environment[name] = value
