@@ -41,7 +41,9 @@ def main(pyprojects: list[str]) -> None:
         for name, value in plugins.items()
         if group.startswith("openharness.")
     }
-    found = [point for point in importlib.metadata.entry_points() if point.group.startswith("openharness.")]
+    # Not importlib.metadata.entry_points(), which without arguments is a dictionary of groups before Python 3.12.
+    points = (point for distribution in importlib.metadata.distributions() for point in distribution.entry_points)
+    found = [point for point in points if point.group.startswith("openharness.")]
     require("plugins", sorted((point.group, point.name) for point in found), sorted(promised))
     for point in found:
         require(f"{point.group}:{point.name}", point.value, promised[point.group, point.name])
