@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, cast, overload
 
 from openharness.core.agents import AgentDefinition, define_agent
 from openharness.core.errors import DefinitionError
+from openharness.core.harness._backends import Defaults
 from openharness.core.harness._handle import RunStream, StartedRun
 from openharness.core.harness._options import Mode, RunOptions, Settings
-from openharness.core.harness._runner import Defaults, Runner
+from openharness.core.harness._runner import Runner
 from openharness.core.harness._subscriptions import BUFFER, StreamBuffer, subscription
 from openharness.core.state import StateSchema
 

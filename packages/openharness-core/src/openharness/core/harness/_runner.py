@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
-
-import attrs
 
 from openharness.core.engine import (
     Arrival,
@@ -36,17 +32,16 @@ from openharness.core.errors import (
     FixtureNotFoundError,
     HarnessTimeoutError,
     InvalidValueError,
-    OpenHarnessError,
     RecorderError,
     RecordingEndedError,
     RecordingNotFoundError,
     RunError,
     RunSaveError,
 )
-from openharness.core.harness._options import Mode, Settings, read_mode
+from openharness.core.harness._backends import Backends, Defaults, needed
+from openharness.core.harness._options import Settings, read_mode
 from openharness.core.harness._result import RunMetrics, RunResult
 from openharness.core.harness._subscriptions import RunListeners
-from openharness.core.interfaces import Provider, RunStore, SignalStore
 from openharness.core.log import _names as names
 from openharness.core.records import RunRecord, RunStatus, new_id, now_ms
 
@@ -55,27 +50,18 @@ if TYPE_CHECKING:
 
     from openharness.core.agents import AgentDefinition
     from openharness.core.harness._subscriptions import StreamBuffer, Subscription
+    from openharness.core.interfaces import Provider, RunStore, SignalStore
     from openharness.core.records import Signal
     from openharness.core.state import StateSchema
     from openharness.core.values import JSONObject, JSONValue
 
-__all__ = ("Defaults", "Runner")
+__all__ = ("Runner",)
 
 S = TypeVar("S")
 
 _PATIENCE: Final = 0.8
 
 _log = logging.getLogger("openharness")
-
-
-@attrs.frozen(kw_only=True)
-class Defaults:
-    """What a harness gives to runs that do not say otherwise."""
-
-    provider: Provider | str | None = None
-    mode: Mode | None = None
-    store: SignalStore | str | None = None
-    run_store: RunStore | str | None = None
 
 
 class Runner(Generic[S]):
@@ -103,7 +89,7 @@ class Runner(Generic[S]):
         self._defaults = defaults
         self._settings = settings
         self._interactive = interactive
-        self._resources = AsyncExitStack()
+        self._backends = Backends(settings, defaults)
         self.run_id = settings.run_id or new_id("run")
         self.queue = ArrivalQueue()
         self.transcript: Transcript | None = None
@@ -115,7 +101,7 @@ class Runner(Generic[S]):
     async def run(self) -> RunResult[S]:
         """Run to the end and return the result; raises as `Harness.run_reactive` does."""
         try:
-            async with self._resources:
+            async with self._backends:
                 return await self._run()
         finally:
             self.decided.set()
@@ -123,21 +109,21 @@ class Runner(Generic[S]):
     async def _run(self) -> RunResult[S]:
         settings = self._settings
         mode = read_mode(settings.mode, self._defaults.mode)
-        store = await self._signal_store()
+        store = await self._backends.signal_store()
         if settings.recording is not None:
-            return await self._replay(_needed(store, "recording"), settings.recording)
+            return await self._replay(needed(store, "recording"), settings.recording)
         if mode in ("replay", "auto"):
             if settings.fixture is None:
                 raise InvalidValueError("fixture", value=None, expected=f"given with mode={mode!r}")
-            found = await _needed(store, f"mode={mode!r}").find_recording(settings.fixture)
+            found = await needed(store, f"mode={mode!r}").find_recording(settings.fixture)
             if found is not None:
-                return await self._replay(_needed(store, "mode"), found.id)
+                return await self._replay(needed(store, "mode"), found.id)
             if mode == "replay":
-                existing = await _needed(store, "mode").list_fixtures()
+                existing = await needed(store, "mode").list_fixtures()
                 raise FixtureNotFoundError(settings.fixture, existing=existing)
             mode = "record"
         if mode == "record":
-            _needed(store, "mode='record'")
+            needed(store, "mode='record'")
             if settings.fixture is None:
                 raise InvalidValueError("fixture", value=None, expected="given with mode='record'")
         return await self._live(store, settings.fixture if mode == "record" else None)
@@ -182,9 +168,7 @@ class Runner(Generic[S]):
             self._listeners.release()
             await self._listeners.close(settings.shutdown_timeout)
         result = self._result(journal, outcome, replayed=True)
-        failure: RunError | None = None
-        if settings.run_store is not None:
-            failure = await self._save_end(await self._run_store_given(settings.run_store), journal, outcome)
+        failure = await self._save_end(await self._backends.run_store_of_replay(), journal, outcome)
         return self._finish(outcome, result, failure)
 
     # Running.
@@ -192,11 +176,11 @@ class Runner(Generic[S]):
     async def _live(self, store: SignalStore | None, fixture: str | None) -> RunResult[S]:
         settings = self._settings
         state, fields = self._initial_state(None)
-        await self._open_provider()
+        self._provider = await self._backends.provider()
         plan = self._plan(fields, replay=False)
         seed = random.SystemRandom().getrandbits(63) if settings.seed is None else settings.seed
         start = self._start(state, plan, seed=seed)
-        run_store = await self._run_store()
+        run_store = await self._backends.run_store()
         # First of all things in the queue, so that a run which is cancelled at once still has a beginning.
         self.queue.put(Arrival(name=names.HARNESS_START, payload=start.payload(), timestamp=now_ms()))
         self.decided.set()
@@ -421,45 +405,6 @@ class Runner(Generic[S]):
         if self.transcript is None and signal.name != names.SUBSCRIBER_ERROR:
             payload: JSONObject = {"signal": signal.id, "message": described(error)}
             self.queue.put(Arrival(name=names.SUBSCRIBER_ERROR, payload=payload, timestamp=now_ms()))
-
-    # Where the back ends come from.
-
-    async def _signal_store(self) -> SignalStore | None:
-        given = self._settings.store or self._defaults.store or os.environ.get("OPENHARNESS_SIGNAL_STORE")
-        if not isinstance(given, str):
-            return given or None
-        from openharness.core.plugins import open_signal_store
-
-        return await self._resources.enter_async_context(open_signal_store(given))
-
-    async def _run_store(self) -> RunStore | None:
-        given = self._settings.run_store or self._defaults.run_store or os.environ.get("OPENHARNESS_RUN_STORE")
-        return None if not given else await self._run_store_given(given)
-
-    async def _run_store_given(self, given: RunStore | str) -> RunStore:
-        if not isinstance(given, str):
-            return given
-        from openharness.core.plugins import open_run_store
-
-        return await self._resources.enter_async_context(open_run_store(given))
-
-    async def _open_provider(self) -> None:
-        given = self._settings.provider or self._defaults.provider or os.environ.get("OPENHARNESS_PROVIDER")
-        if isinstance(given, str) and given:
-            from openharness.core.plugins import open_provider
-
-            self._provider = await self._resources.enter_async_context(open_provider(given))
-        elif isinstance(given, Provider):
-            self._provider = given
-
-
-def _needed(store: SignalStore | None, what: str) -> SignalStore:
-    if store is None:
-        raise OpenHarnessError(
-            f"{what} needs a signal store: give store=, for example FileSignalStore('tests/fixtures') of "
-            "openharness-signals, or set OPENHARNESS_SIGNAL_STORE."
-        )
-    return store
 
 
 async def _close(signals: AsyncIterator[Signal]) -> None:

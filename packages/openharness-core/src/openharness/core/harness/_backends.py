@@ -1,0 +1,102 @@
+"""The stores and the provider of a run: given to it, to its harness, or by the environment."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AsyncExitStack
+from typing import Self, TypeVar
+
+import attrs
+
+from openharness.core.errors import OpenHarnessError
+from openharness.core.harness._options import Mode, Settings
+from openharness.core.interfaces import Provider, RunStore, SignalStore
+
+__all__ = ("Backends", "Defaults", "needed")
+
+T = TypeVar("T", Provider, RunStore, SignalStore)
+
+
+@attrs.frozen(kw_only=True)
+class Defaults:
+    """What a harness gives to runs that do not say otherwise."""
+
+    provider: Provider | str | None = None
+    mode: Mode | None = None
+    store: SignalStore | str | None = None
+    run_store: RunStore | str | None = None
+
+
+class Backends:
+    """Finds the back ends of one run. What it opens from a URL or a name it closes at the end; what it was given, never.
+
+    Args:
+        settings: The options of the run.
+        defaults: Those of its harness.
+    """
+
+    def __init__(self, settings: Settings, defaults: Defaults) -> None:
+        self._settings = settings
+        self._defaults = defaults
+        self._opened = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Close what was opened."""
+        await self._opened.aclose()
+
+    async def signal_store(self) -> SignalStore | None:
+        """Return the signal store, or None where there is none."""
+        given = _first(self._settings.store, self._defaults.store, os.environ.get("OPENHARNESS_SIGNAL_STORE"))
+        if isinstance(given, str):
+            from openharness.core.plugins import open_signal_store
+
+            return await self._opened.enter_async_context(open_signal_store(given))
+        return given
+
+    async def run_store(self) -> RunStore | None:
+        """Return the run store, or None where there is none."""
+        given = _first(self._settings.run_store, self._defaults.run_store, os.environ.get("OPENHARNESS_RUN_STORE"))
+        return await self._open_run_store(given)
+
+    async def run_store_of_replay(self) -> RunStore | None:
+        """Return the run store that this very run was given: replays are kept nowhere else."""
+        return await self._open_run_store(self._settings.run_store)
+
+    async def provider(self) -> Provider | None:
+        """Return the provider for agents without one of their own, or None where there is none."""
+        given = _first(self._settings.provider, self._defaults.provider, os.environ.get("OPENHARNESS_PROVIDER"))
+        if isinstance(given, str):
+            from openharness.core.plugins import open_provider
+
+            return await self._opened.enter_async_context(open_provider(given))
+        return given
+
+    async def _open_run_store(self, given: RunStore | str | None) -> RunStore | None:
+        if isinstance(given, str):
+            from openharness.core.plugins import open_run_store
+
+            return await self._opened.enter_async_context(open_run_store(given))
+        return given
+
+
+def _first(*given: T | str | None) -> T | str | None:
+    """What was given first; an empty text is nothing, as an empty environment variable is."""
+    return next((one for one in given if one is not None and one != ""), None)
+
+
+def needed(store: SignalStore | None, what: str) -> SignalStore:
+    """Return the store.
+
+    Raises:
+        OpenHarnessError: There is none, and ``what`` cannot do without.
+    """
+    if store is None:
+        raise OpenHarnessError(
+            f"{what} needs a signal store: give store=, for example FileSignalStore('tests/fixtures') of "
+            "openharness-signals, or set OPENHARNESS_SIGNAL_STORE."
+        )
+    return store
