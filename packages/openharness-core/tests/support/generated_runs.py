@@ -12,6 +12,7 @@ from harness_kit import RandomProvider
 
 from openharness.core import (
     AgentDefinition,
+    AgentError,
     Context,
     Harness,
     LimitExceededError,
@@ -79,11 +80,14 @@ class RunSpec:
     interactive: bool
 
 
-def make_spec(seed: int, *, most: int = 30) -> RunSpec:
-    """Return the run of a seed: 2 agents or more, that wait for the start, for each other, and for the state."""
+def make_spec(seed: int, *, most: int = 30, repeatable: bool = False) -> RunSpec:
+    """Return the run of a seed: 2 agents or more, that wait for the start, for each other, and for the state.
+
+    A repeatable one depends on no clock, so that with a steady provider two live runs of it have the same signals.
+    """
     chance = random.Random(seed)
     count = chance.randint(2, most)
-    interactive = chance.random() < 0.3
+    interactive = chance.random() < 0.3 and not repeatable
     injections = (
         [(f"outside:{chance.randint(0, 2)}", {"n": n}) for n in range(chance.randint(1, 4))] if interactive else []
     )
@@ -133,6 +137,11 @@ def make_spec(seed: int, *, most: int = 30) -> RunSpec:
         (pattern, chance.choice(["append", "count", "new", "random"]), chance.randint(1, 9))
         for pattern in chance.sample(patterns, chance.randint(0, 4))
     ]
+    if repeatable:
+        for agent in agents:
+            agent.retries = 0
+            agent.guard = ("order", 3) if agent.guard is not None and agent.guard[0] == "now" else agent.guard
+            agent.prompt = ("order", agent.prompt[1]) if agent.prompt[0] in ("now", "template") else agent.prompt
     return RunSpec(
         seed=chance.getrandbits(32),
         agents=agents,
@@ -218,7 +227,7 @@ def _reducer(kind: str, number: int) -> Any:
         return attrs.evolve(state, f3=f"{state.f3[-20:]}{signal.name[:1]}", total=state.total + 1)
 
     def draw(state: State, signal: Signal, context: Context[State]) -> None:
-        state.total += context.random.randint(0, number) + context.now % 2
+        state.total += context.random.randint(0, number)
 
     return {"append": append, "count": count, "new": new, "random": draw}[kind]
 
@@ -269,7 +278,7 @@ def build(spec: RunSpec) -> tuple[Harness[State], dict[str, Any]]:
 
 
 async def live(spec: RunSpec, **options: Any) -> RunResult[State]:
-    """Run live, with a provider whose delays and pieces are different every time."""
+    """Run live; if not told otherwise, with a provider whose delays and pieces are different every time."""
     harness, keywords = build(spec)
     provider = RandomProvider(random.Random(), failing=_failing(spec))
     keywords |= {"provider": provider, "seed": spec.seed, **options}
@@ -286,7 +295,7 @@ async def again(spec: RunSpec, **options: Any) -> RunResult[State]:
 async def _outcome(
     harness: Harness[State], spec: RunSpec, keywords: dict[str, Any], *, wait: Callable[[], float]
 ) -> RunResult[State]:
-    """Run to the end, whatever that is: a run that a limit stopped has a result as well."""
+    """Run to the end, whatever that is: a run that failed has a result as well."""
     try:
         if not spec.interactive:
             return await harness.run_reactive(**keywords)
@@ -297,6 +306,6 @@ async def _outcome(
                     await run.emit(name, payload)
             await run.finish()
             return await run.result()
-    except LimitExceededError as error:
+    except (AgentError, LimitExceededError) as error:
         result: RunResult[State] = error.result
         return result
