@@ -13,6 +13,7 @@ import pkgutil
 import re
 import sys
 import tomllib
+from typing import Any
 
 
 def main(pyprojects: list[str]) -> None:
@@ -34,13 +35,7 @@ def main(pyprojects: list[str]) -> None:
         file = importlib.import_module(f"openharness.{leaf}").__file__
         require(f"openharness.{leaf} comes from the environment", sys.prefix in str(file), True)
 
-    promised = {
-        (group, name): value
-        for project in projects
-        for group, plugins in project.get("entry-points", {}).items()
-        for name, value in plugins.items()
-        if group.startswith("openharness.")
-    }
+    promised = {point: value for project in projects for point, value in plugins_of(project).items()}
     # Not importlib.metadata.entry_points(), which without arguments is a dictionary of groups before Python 3.12.
     points = (point for distribution in importlib.metadata.distributions() for point in distribution.entry_points)
     found = [point for point in points if point.group.startswith("openharness.")]
@@ -48,7 +43,23 @@ def main(pyprojects: list[str]) -> None:
     for point in found:
         require(f"{point.group}:{point.name}", point.value, promised[point.group, point.name])
         point.load()
+
+    # Last, what users ask. Imported here, so that whatever is wrong above is said first.
+    from openharness.core.plugins import installed_plugins
+
+    ours = sorted((project["name"], name) for project in projects for _, name in plugins_of(project))
+    require("installed_plugins()", sorted((plugin.distribution, plugin.name) for plugin in installed_plugins()), ours)
     print(f"installed: {', '.join(wanted)}; plugins: {', '.join(sorted(point.name for point in found))}")
+
+
+def plugins_of(project: dict[str, Any]) -> dict[tuple[str, str], str]:
+    """Return the plugins that a package's metadata promises: what they are, by group and name."""
+    return {
+        (group, name): value
+        for group, plugins in project.get("entry-points", {}).items()
+        for name, value in plugins.items()
+        if group.startswith("openharness.")
+    }
 
 
 def our_distributions() -> list[str]:
