@@ -124,7 +124,8 @@ def _applied(value: JSONValue, path: Sequence[str | int], change: Change) -> JSO
         else:
             raise _unfit(change, value)
         return copy
-    if isinstance(value, list) and isinstance(step, int) and 0 <= step < len(value) and change.operation != "remove":
+    inside = rest or change.operation != "remove"
+    if inside and isinstance(value, list) and isinstance(step, int) and 0 <= step < len(value):
         return [*value[:step], _applied(value[step], rest, change), *value[step + 1 :]]
     raise _unfit(change, value)
 
