@@ -246,7 +246,7 @@ def first_difference(one: Sequence[Signal], other: Sequence[Signal]) -> int | No
 
 async def run_steadily(spec: RunSpec, **options: Any) -> Sequence[Signal]:
     """The signals of a live run that would be the same again."""
-    return (await live(spec, provider=SteadyProvider(spec), **options)).signals
+    return (await live(spec, **{"provider": SteadyProvider(spec), **options})).signals
 
 
 async def check(number: int) -> str:
@@ -261,7 +261,7 @@ async def check(number: int) -> str:
         mutant = copy.deepcopy(spec)
         mutate(mutant, chance)
         try:
-            different = await run_steadily(mutant)
+            different = await run_steadily(mutant, provider=SteadyProvider(spec))
         except (DefinitionError, IndexError):
             mutate = chance.choice(MUTATORS)
             continue
