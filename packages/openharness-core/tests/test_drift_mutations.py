@@ -189,8 +189,7 @@ def change_max_concurrency(spec: RunSpec, chance: random.Random) -> None:
 
 def change_what_fails(spec: RunSpec, chance: random.Random) -> None:
     """A guard or prompt that fails now, or does not any more."""
-    agent = _agent(spec, chance)
-    agent.fails = () if agent.fails else (chance.choice(["prompt", "guard"]),)
+    _agent(spec, chance).fails = (chance.choice(["prompt", "guard"]),)
 
 
 def change_on_error(spec: RunSpec, chance: random.Random) -> None:
