@@ -182,9 +182,8 @@ def combinations(session: nox.Session, name: str) -> None:
     contracts = [str(path) for one in chosen for path in sorted(folder_of(one).glob("tests/test_contract*.py"))]
     if not contracts:
         session.error(f"None of {', '.join(chosen)} has a tests/test_contract*.py.")
-    session.run(
-        "pytest", f"--rootdir={ROOT}", f"--config-file={ROOT / 'pyproject.toml'}", "-p", "no:cacheprovider", *contracts
-    )
+    options = [f"--rootdir={ROOT}", f"--config-file={ROOT / 'pyproject.toml'}", "-p", "no:cacheprovider"]
+    session.run("pytest", *options, *fast(session.posargs), *contracts)
 
 
 @nox.session
@@ -308,8 +307,8 @@ def ci(session: nox.Session) -> None:
         [f"tests-{first}"],
         *([f"tests-{version}", "--", "--fast"] for version in others),
         ["docs"],
-        [f"combinations-{first}(core)"],
-        [f"combinations-{first}(all)"],
+        [f"combinations-{first}(core)", "--", "--fast"],
+        [f"combinations-{first}(all)", "--", "--fast"],
         ["demo"],
     ]
     session.log(
