@@ -223,7 +223,7 @@ class Provider(abc.ABC):
     """
 
     type: ClassVar[str]
-    """A short name for the kind of provider: ``"claude"``. It stands in every signal the provider causes."""
+    """A short name for the kind of provider, such as ``"claude"``. It stands in every signal the provider causes."""
 
     display_name: str = ""
     """What to call it for people; `type` where it is empty."""

@@ -69,7 +69,8 @@ class SignalStore(abc.ABC):
             RecordingNotFoundError: There is no such recording.
             RecordingFinalizedError: It was finalized.
             RecordingConflictError: A seq is there already with other content, or would leave a gap.
-            SerializationError: A payload cannot be stored, or is larger than the store's limit.
+            SerializationError: A payload cannot be stored, is larger than the store's limit, or refers to a blob that is
+                neither there nor comes before it.
         """
 
     @abc.abstractmethod
