@@ -86,6 +86,7 @@ class RunOptions(TypedDict, Generic[S], total=False):
 
 
 NOTHING: Final = object()
+_SEED_BITS: Final = 64
 
 
 def _id(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -100,6 +101,12 @@ def _seconds(instance: object, attribute: attrs.Attribute[Any], value: Any) -> N
         return
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
         raise InvalidValueError(attribute.name, value=value, expected="seconds as a number from 0 on")
+
+
+def _seed(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    del instance
+    if value is not None and (type(value) is not int or value.bit_length() >= _SEED_BITS):
+        raise InvalidValueError(attribute.name, value=value, expected="an integer of at most 64 bits")
 
 
 def _tags(value: str | Iterable[str]) -> tuple[str, ...]:
@@ -136,7 +143,7 @@ class Settings:
     max_depth: int = Limits().max_depth
     max_concurrency: int | None = None
     shutdown_timeout: float = attrs.field(default=SHUTDOWN_TIMEOUT, validator=_seconds)
-    seed: int | None = None
+    seed: int | None = attrs.field(default=None, validator=_seed)
 
     @property
     def limits(self) -> Limits:

@@ -313,7 +313,9 @@ class Runner(Generic[S]):
         """Return the initial state that was given (None in a replay without one), and the fields it has."""
         given = self._settings.state
         if given is None and first is not None:
-            return None, list(cast("dict[str, Any]", first.payload)["state"])
+            recorded: JSONObject = cast("dict[str, Any]", first.payload)["state"]
+            self._schema.load(recorded)
+            return None, list(recorded)
         if given is None:
             try:
                 given = self._schema.kind()
