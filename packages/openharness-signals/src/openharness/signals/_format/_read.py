@@ -400,7 +400,7 @@ def _footer(line: _Line) -> Summary:
 def _decode(line: bytes, decode: Any, kind: type[Any]) -> Any:
     try:
         return decode(line)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _decode_slowly(line, kind)
 
 
