@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 import attrs
 
 from openharness.core.engine import Arrival, DriftReport
-from openharness.core.errors import DefinitionError, ReplayDriftError, RunEndedError, RunError
+from openharness.core.errors import DefinitionError, OpenHarnessError, ReplayDriftError, RunEndedError, RunError
 from openharness.core.log import RESERVED_PREFIXES
 from openharness.core.log import _names as names
 from openharness.core.patterns import check_name
@@ -163,6 +163,8 @@ class StartedRun(Generic[S]):
 
     async def __aenter__(self) -> RunHandle[S]:
         """Begin the run."""
+        if self._task is not None:
+            raise OpenHarnessError("This run was begun before; call start() again to begin another one.")
         self._task = asyncio.get_running_loop().create_task(self._runner.run(), name="openharness started run")
         self._handle = RunHandle(self._runner, self._task)
         return self._handle

@@ -104,6 +104,8 @@ class Runner(Generic[S]):
             async with self._backends:
                 return await self._run()
         finally:
+            # Also for a run that never began: nobody waits for what will not come.
+            self.queue.close()
             self.decided.set()
 
     async def _run(self) -> RunResult[S]:
