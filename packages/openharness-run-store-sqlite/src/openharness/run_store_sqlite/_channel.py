@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
 import threading
 from typing import TYPE_CHECKING, Final, cast
 
@@ -18,7 +19,6 @@ from openharness.core import StoreClosedError
 from openharness.run_store_sqlite._failures import is_busy
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Sequence
 
     from openharness.run_store_sqlite._rows import Row, Value
@@ -27,6 +27,41 @@ __all__ = ("Channel",)
 
 _CHUNK: Final = 64
 _PAUSE: Final = 0.005
+
+
+class _Opening:
+    """Calls the opener on the thread of the connection, and keeps what came of it.
+
+    An opener that fails does not tell the driver, which would end the thread without waiting for it; the driver gets
+    an empty database, to be closed as any other.
+    """
+
+    def __init__(self, opener: Callable[[], sqlite3.Connection]) -> None:
+        self._opener = opener
+        self._thread: threading.Thread | None = None
+        self._begun = threading.Event()
+        self.connection: sqlite3.Connection | None = None
+        self.error: Exception | None = None
+
+    def __call__(self) -> sqlite3.Connection:
+        self._thread = threading.current_thread()
+        self._begun.set()
+        try:
+            self.connection = self._opener()
+        except Exception as error:  # noqa: BLE001 - it is raised where the opening is awaited
+            self.error = error
+            self.connection = sqlite3.connect(":memory:", check_same_thread=False)
+        return self.connection
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread of the connection has yet to end."""
+        return not self._begun.is_set() or (self._thread is not None and self._thread.is_alive())
+
+    def close(self) -> None:
+        """Close what was opened."""
+        if self.connection is not None:
+            self.connection.close()
 
 
 class Channel:
@@ -45,6 +80,11 @@ class Channel:
         self._opening = asyncio.Lock()
         self._hurried = False
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection, and with it a thread."""
+        return self._connection is not None
+
     async def open(self) -> None:
         """Open the connection if it is not open; if that fails, the next call tries again.
 
@@ -58,26 +98,22 @@ class Channel:
                 self._connection = await self._connect()
 
     async def _connect(self) -> aiosqlite.Connection:
-        over = threading.Event()
-
-        def connector() -> sqlite3.Connection:
-            try:
-                self._raw = self._opener()
-            finally:
-                over.set()
-            return self._raw
-
+        opening = _Opening(self._opener)
+        connection = aiosqlite.Connection(opening, _CHUNK)
         try:
-            return await aiosqlite.Connection(connector, _CHUNK)
-        except BaseException:
-            # It was cancelled, or could not be opened. The thread ends by itself, but not always at once, and what it
-            # has opened by then nobody else closes.
-            while not over.is_set():  # noqa: ASYNC110 - set by a thread that may have no loop to tell
+            await connection
+        except asyncio.CancelledError:
+            # The loop is being shut down. The thread ends by itself, but not always at once, and nobody else waits for
+            # it, or closes what it has opened meanwhile.
+            while opening.is_running:  # noqa: ASYNC110 - a thread has no loop to set an event in
                 await asyncio.sleep(_PAUSE)
-            if self._raw is not None:
-                self._raw.close()
-                self._raw = None
+            opening.close()
             raise
+        if opening.error is not None:
+            await connection.close()
+            raise opening.error
+        self._raw = opening.connection
+        return connection
 
     async def run(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
         """Run one statement to its end and return its rows. Never call it from a task that is not our own.

@@ -13,7 +13,7 @@ import time
 import weakref
 from typing import Final, Protocol
 
-__all__ = ("Stoppable", "stop_at_exit")
+__all__ = ("Stoppable", "stop_at_exit", "stop_now")
 
 _PAUSE: Final = 0.02
 
@@ -43,6 +43,18 @@ def stop_at_exit(stoppable: Stoppable) -> None:
         if _watching_process != os.getpid():
             _watching_process = os.getpid()
             threading.Thread(target=_watch, name="openharness: stop stores at exit", daemon=True).start()
+
+
+def stop_now(stoppable: Stoppable) -> None:
+    """Stop it on a thread of its own.
+
+    Stopped inside of an event loop, its threads would report to that loop, which may be gone by then.
+    """
+    if threading.main_thread().is_alive():
+        threading.Thread(target=stoppable.stop, name="openharness: stop a store", daemon=True).start()
+    else:
+        # The interpreter is ending: no thread can be started any more, and no event loop of this thread runs.
+        stoppable.stop()
 
 
 def _watch() -> None:

@@ -141,6 +141,8 @@ def _check_sqlite(settings: Settings) -> None:
 
 def _look(settings: Settings) -> int:
     """Return the version of the file before anything that could change it: a refused file stays as it is."""
+    if settings.path.is_dir():
+        raise StoreOpenError("the path is that of a folder; give it the name of a file.", store=settings.store)
     if not settings.path.exists():
         return 0
     connection = _connect(settings, "ro")

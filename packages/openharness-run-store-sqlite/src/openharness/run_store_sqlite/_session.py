@@ -48,6 +48,11 @@ class Session:
         self.writer = GroupWriter(self._writing, store=settings.store)
         stop_at_exit(self)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is anything to close."""
+        return self._writing.is_open or self._reading.is_open
+
     async def open(self) -> None:
         """Open the file, creating it where needed.
 

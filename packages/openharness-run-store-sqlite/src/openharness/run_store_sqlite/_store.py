@@ -24,6 +24,7 @@ from openharness.core.records import check_id, time_ms
 from openharness.core.storage import run_order
 from openharness.core.values import MAX_BYTES
 from openharness.run_store_sqlite import _query
+from openharness.run_store_sqlite._exit import stop_now
 from openharness.run_store_sqlite._location import checked_path, split_url
 from openharness.run_store_sqlite._opening import MAX_ROWS, Settings
 from openharness.run_store_sqlite._rows import run_from_row, run_to_row
@@ -239,16 +240,15 @@ class SqliteRunStore(RunStore):
 
     def __del__(self) -> None:
         session = self._session
-        if session is None or session.process != os.getpid():
+        if session is None or session.process != os.getpid() or not session.is_open:
             return
-        session.stop()
-        if not self._closed:
-            warnings.warn(
-                f"{self!r} was never closed. Use `async with SqliteRunStore(...) as store:`, or `await store.close()`.",
-                ResourceWarning,
-                source=self,
-                stacklevel=2,
-            )
+        stop_now(session)
+        warnings.warn(
+            f"{self!r} was never closed. Use `async with SqliteRunStore(...) as store:`, or `await store.close()`.",
+            ResourceWarning,
+            source=self,
+            stacklevel=2,
+        )
 
     def _current(self) -> Session:
         """Return the session of the running loop, beginning one at the first use."""
@@ -269,7 +269,7 @@ class SqliteRunStore(RunStore):
                 raise StoreClosedError(
                     "the store is in use by another event loop; make one store for each loop.", store=self._name
                 )
-            session.stop()
+            stop_now(session)
         self._session = session = Session(
             Settings(
                 path=self._path,

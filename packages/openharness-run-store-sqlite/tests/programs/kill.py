@@ -1,0 +1,118 @@
+"""Kill a process that saves, again and again, and look for what it acknowledged.
+
+    python kill.py FILE CYCLES WRITERS [ack-first]
+
+Each cycle forks a child that saves from several tasks and writes the id of each run into a pipe once its save has
+returned. The child is killed after a random time. Then every acknowledged run must be there, every run that is there
+must be whole, and SQLite must find the file sound. ``ack-first`` is the control: a writer that acknowledges what it has
+only queued, which this must catch.
+
+Prints one line: cycles, acknowledged, lost, damaged, unacknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import sqlite3
+import sys
+import time
+from pathlib import Path
+
+from openharness.core import RunRecord
+from openharness.run_store_sqlite import SqliteRunStore
+from openharness.run_store_sqlite._query import select
+from openharness.run_store_sqlite._rows import run_from_row
+from openharness.run_store_sqlite._writer import GroupWriter
+
+
+def say(word: object) -> None:
+    """Write a line that the test reads."""
+    sys.stdout.write(f"{word}\n")
+    sys.stdout.flush()
+
+
+def record(run_id: str) -> RunRecord:
+    """The run with this id; everything in it follows from the id."""
+    return RunRecord(run_id, created_at=len(run_id), state={"text": run_id * 40}, metadata={"id": run_id, "n": 1})
+
+
+def acknowledge_first() -> None:
+    """Plant the bug: say "saved" before it is."""
+    honest = GroupWriter.save
+
+    def save(self: GroupWriter, row: tuple[object, ...]) -> asyncio.Future[None]:
+        honest(self, row)  # type: ignore[arg-type]
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+    GroupWriter.save = save  # type: ignore[method-assign,assignment]
+
+
+def work(path: Path, cycle: int, writers: int, pipe: int) -> None:
+    """Save for ever."""
+
+    async def write(store: SqliteRunStore, task: int) -> None:
+        number = 0
+        while True:
+            run_id = f"c{cycle}-{task}-{number}"
+            await store.save_run(record(run_id))
+            os.write(pipe, f"{run_id}\n".encode())
+            number += 1
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        store = SqliteRunStore(path)
+        await asyncio.gather(*(write(store, task) for task in range(writers)))
+
+    asyncio.run(main())
+
+
+def main(path: Path, cycles: int, writers: int) -> None:
+    """Run the cycles and print what came of them."""
+    acknowledged: set[str] = set()
+    for cycle in range(cycles):
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            try:
+                work(path, cycle, writers, writing)
+            finally:
+                os._exit(1)
+        os.close(writing)
+        with os.fdopen(reading) as lines:
+            first = lines.readline()
+            time.sleep(random.uniform(0, 0.03))
+            os.kill(child, signal.SIGKILL)
+            acknowledged.update(line.strip() for line in (first, *lines) if line.endswith("\n"))
+        os.waitpid(child, 0)
+
+    connection = sqlite3.connect(path)
+    sound = connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    connection.text_factory = bytes
+    from openharness.core import RunQuery
+
+    statement = select(RunQuery())
+    found: set[str] = set()
+    damaged = 0 if sound else 1
+    for row in connection.execute(statement.sql, statement.parameters):
+        run = run_from_row(row, store="kill")
+        found.add(run.id)
+        damaged += run != record(run.id)
+    indexed = connection.execute("SELECT count(*) FROM run_metadata").fetchone()[0]
+    damaged += indexed != 2 * len(found)
+    connection.close()
+    lost = len(acknowledged - found)
+    say(
+        f"cycles={cycles} acknowledged={len(acknowledged)} lost={lost} damaged={damaged} more={len(found - acknowledged)}"
+    )
+
+
+if __name__ == "__main__":
+    if sys.argv[4:] == ["ack-first"]:
+        acknowledge_first()
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

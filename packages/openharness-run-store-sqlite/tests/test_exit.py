@@ -1,0 +1,102 @@
+"""Stores that nobody closed: the process ends all the same, and says so to whoever asks."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+import warnings
+from pathlib import Path
+
+import pytest
+
+from openharness.core import RunRecord
+from openharness.run_store_sqlite import SqliteRunStore
+
+PROGRAM = Path(__file__).parent / "programs" / "never_close.py"
+LIMIT = 2.0
+WAYS = (
+    "local",
+    "kept_globally",
+    "in_a_cycle",
+    "exception",
+    "pending",
+    "opening",
+    "locked",
+    "loop_closed",
+    "daemon_thread",
+    "working_thread",
+    pytest.param("forked", marks=pytest.mark.skipif(not hasattr(os, "fork"), reason="fork is POSIX")),
+)
+# The thread that reports to a loop that is gone can only say so; that is the driver's, and tells what happened.
+SAYS_SO = {"loop_closed"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+def test_the_interpreter_ends(tmp_path: Path, way: str) -> None:
+    """A process that never closes its store ends within two seconds, with its saves in the file."""
+    path = tmp_path / "runs.db"
+    with subprocess.Popen(  # noqa: S603 - our own program
+        [sys.executable, "-W", "ignore::DeprecationWarning", PROGRAM, path, way],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        # Whatever hangs before its last act is ended too.
+        alarm = threading.Timer(30, process.kill)
+        alarm.start()
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line == "done\n":
+                break
+        alarm.cancel()
+        try:
+            _, errors = process.communicate(timeout=LIMIT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            pytest.fail(f"still running {LIMIT} s after the end of the program")
+    assert process.returncode == 0, errors
+    assert "Traceback" not in errors or way in SAYS_SO, errors
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    found = {run_id for (run_id,) in connection.execute("SELECT id FROM runs")}
+    connection.close()
+    if way != "opening":
+        assert "first" in found
+    if way == "forked":
+        assert {"again", "child"} <= found
+
+
+async def test_a_store_that_is_dropped_unclosed_warns_with_the_remedy(tmp_path: Path) -> None:
+    """Dropping an open store is a ResourceWarning that names the store and says how to close one."""
+    store = SqliteRunStore(tmp_path / "runs.db")
+    await store.save_run(RunRecord("a", created_at=1, state=None))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        del store
+        gc.collect()
+    # The thread of the dropped connections ends by itself.
+    await asyncio.sleep(0.05)
+    messages = [str(warning.message) for warning in caught if warning.category is ResourceWarning]
+    assert len(messages) == 1
+    assert "runs.db" in messages[0]
+    assert "async with" in messages[0]
+
+
+async def test_a_store_that_was_only_made_or_is_closed_does_not_warn(tmp_path: Path) -> None:
+    """Only an open file is worth a warning."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        unused = SqliteRunStore(tmp_path / "unused.db")
+        closed = SqliteRunStore(tmp_path / "closed.db")
+        async with closed:
+            await closed.count_runs()
+        del unused, closed
+        gc.collect()
+    assert not caught
+    assert not (tmp_path / "unused.db").exists()

@@ -1,0 +1,44 @@
+"""Processes that are killed while they save."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(__file__).parent / "programs" / "kill.py"
+LONG = os.environ.get("OPENHARNESS_LONG") == "1"
+CYCLES = 500 if LONG else 20
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900 if LONG else 60),
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="kill -9 and fork are POSIX"),
+]
+
+
+def kill(path: Path, cycles: int, writers: int, *words: str) -> dict[str, int]:
+    """Run the program and return its figures."""
+    done = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, PROGRAM, path, str(cycles), str(writers), *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return {name: int(number) for name, number in re.findall(r"(\w+)=(\d+)", done.stdout)}
+
+
+@pytest.mark.parametrize("writers", [1, 16])
+def test_no_acknowledged_save_is_lost(tmp_path: Path, writers: int) -> None:
+    """After kill -9 at any moment, every save that returned is there, and every run that is there is whole."""
+    figures = kill(tmp_path / "runs.db", CYCLES, writers)
+    assert figures["acknowledged"] >= CYCLES
+    assert (figures["lost"], figures["damaged"]) == (0, 0)
+
+
+def test_the_check_notices_a_store_that_acknowledges_too_early(tmp_path: Path) -> None:
+    """The same check fails when a save returns before its commit: without that it would prove nothing."""
+    figures = kill(tmp_path / "runs.db", 20, 16, "ack-first")
+    assert figures["lost"] > 0
