@@ -446,8 +446,9 @@ async def test_a_stream_raises_what_the_run_raised_after_its_last_signal() -> No
     seen: list[str] = []
 
     async def read() -> None:
+        nonlocal seen
         async for signal in HARNESS.stream(**options(agents={"b": BEGINNER}, provider=Broken())):
-            seen.append(signal.name)
+            seen += [signal.name]
 
     with pytest.raises(AgentError, match="no answer"):
         await read()

@@ -75,6 +75,8 @@ def subscription(
 ) -> Subscription:
     """Check the options of a subscription and return it."""
     sources = [pattern] if isinstance(pattern, str) or not isinstance(pattern, Sequence) else list(pattern)
+    if not callable(function):
+        raise InvalidValueError("function", value=function, expected="a function of a signal")
     if type(buffer) is not int or buffer < 1:
         raise InvalidValueError("buffer", value=buffer, expected="an integer from 1 on")
     if policy not in ("block", "drop", "disconnect"):
