@@ -20,6 +20,7 @@ from openharness.testing.strategies import log_entries, texts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from openharness.core import LogEntry
     from openharness.core.interfaces import SignalStore
@@ -107,6 +108,11 @@ def logs(draw: st.DrawFn) -> list[LogEntry]:
         for entry in entries
         if not isinstance(entry, Blob) or not (entry.digest in seen or seen.add(entry.digest))
     ]
+
+
+def names_in(folder: Path, pattern: str = "*") -> list[str]:
+    """The names of what is in a folder, sorted; of nothing, where there is no such folder."""
+    return sorted(path.name for path in folder.glob(pattern))
 
 
 async def fill(store: SignalStore, entries: Sequence[LogEntry], **about: Any) -> str:
