@@ -120,7 +120,8 @@ def namespace(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     before = set(sys.modules)
     yield vars(module)
     for name in set(sys.modules) - before:
-        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
+        file = str(getattr(sys.modules[name], "__file__", ""))
+        if file.startswith((str(tmp_path), str(ROOT / "docs"))):
             del sys.modules[name]
     # Objects that the examples left behind complain here, not in another test.
     vars(module).clear()
@@ -141,6 +142,7 @@ def test_page(page: pathlib.Path, namespace: dict[str, object]) -> None:
     """Every example of a page runs and prints what the page says."""
     document = Document.parse(str(page), *PARSERS)
     document.namespace = namespace
+    namespace["__file__"] = str(page)
     for example in document.examples():
         try:
             example.evaluate()
