@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from openharness.core.bus import SignalBus
 from openharness.core.errors import InvalidValueError, PatternError
 from openharness.core.records import Signal
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
 
 
 def signal(name: str) -> Signal:
@@ -160,9 +164,22 @@ async def coroutine(one: Signal) -> None:
     """Do nothing."""
 
 
-@pytest.mark.parametrize("handler", [coroutine, AsyncCall(), None, "print"])
+def generator(one: Signal) -> Iterator[Signal]:
+    """Run only when it is iterated over."""
+    yield one
+
+
+async def stream(one: Signal) -> AsyncIterator[Signal]:
+    """Run only when it is iterated over."""
+    yield one
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [coroutine, generator, stream, functools.partial(coroutine), AsyncCall(), AsyncCall().__call__, None, "print"],
+)
 def test_what_cannot_handle_is_refused(handler: Any) -> None:
-    """A coroutine would never run, and what cannot be called would fail at every signal: both are refused at once."""
+    """What does not run when it is called, and what cannot be called at all, is refused at once."""
     with pytest.raises(InvalidValueError, match="handler"):
         SignalBus().subscribe("a", handler)
 

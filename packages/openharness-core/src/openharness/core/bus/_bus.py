@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import logging
 import re
@@ -41,7 +42,7 @@ class SignalBus:
     def __init__(self, *, on_error: ErrorHandler | None = None) -> None:
         self._on_error = on_error or _log
         self._index: PatternIndex[SignalHandler] = PatternIndex()
-        self._lookup = self._index.lookup
+        self._answers = self._index.answers
 
     def __len__(self) -> int:
         """The number of subscriptions."""
@@ -52,20 +53,21 @@ class SignalBus:
 
         Args:
             patterns: One pattern or several; a signal that several of them match is delivered once.
-            handler: A function that is not ``async``. The same one may subscribe more than once.
+            handler: A function that is neither ``async`` nor a generator. The same one may subscribe more than once.
 
         Returns:
             The subscription, by which it ends.
 
         Raises:
             PatternError: A pattern is not well formed.
-            InvalidValueError: There is no pattern, or the handler is not a function, or an ``async`` one.
+            InvalidValueError: There is no pattern, or the handler is not a function, or one that would not
+                run when it is called.
         """
-        if not callable(cast("object", handler)) or _is_async(handler):
-            raise InvalidValueError("handler", value=handler, expected="a function that is not async")
-        several = (
-            (patterns,) if isinstance(patterns, (str, re.Pattern)) else tuple(patterns)
-        )
+        if not callable(cast("object", handler)) or not _runs(handler):
+            raise InvalidValueError(
+                "handler", value=handler, expected="a function that is neither async nor a generator"
+            )
+        several = (patterns,) if isinstance(patterns, (str, re.Pattern)) else tuple(patterns)
         if not several:
             raise InvalidValueError("patterns", value=patterns, expected="one pattern or several")
         compiled = tuple(compile_pattern(pattern) for pattern in several)
@@ -78,7 +80,7 @@ class SignalBus:
         goes meanwhile gets, or still gets, this signal as it was when it began. Exceptions of handlers are reported
         and do not come out of here; what is no ``Exception`` (``KeyboardInterrupt``, ``CancelledError``) does.
         """
-        for handler in self._lookup(signal.name):
+        for handler in self._answers[signal.name]:
             try:
                 handler(signal)
             except Exception as error:  # noqa: BLE001 - whatever a handler raises, the next one has its turn
@@ -98,6 +100,8 @@ class Subscription:
         patterns: The patterns it was made with.
         handler: The function that is called.
     """
+
+    __slots__ = ("_index", "_key", "handler", "patterns")
 
     def __init__(
         self,
@@ -137,9 +141,18 @@ class Subscription:
         self.cancel()
 
 
-def _is_async(handler: Callable[..., object]) -> bool:
-    call = getattr(handler, "__call__", handler)  # noqa: B004 - an object's own method, not whether there is one
-    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(call)
+_NEVER_RUNS: Final = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+
+
+def _runs(handler: Callable[..., object]) -> bool:
+    """Whether calling a function runs it: a coroutine or a generator would only be made."""
+    call: object = handler
+    while isinstance(call, functools.partial):
+        call = call.func
+    if not hasattr(call, "__code__"):
+        call = getattr(call, "__call__", None)  # noqa: B004 - an object's own method, not whether there is one
+    code = getattr(call, "__code__", None)
+    return code is None or not code.co_flags & _NEVER_RUNS
 
 
 def _log(error: Exception, signal: Signal, handler: SignalHandler) -> None:

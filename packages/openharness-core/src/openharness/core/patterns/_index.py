@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import attrs
@@ -9,7 +10,7 @@ import attrs
 from openharness.core.patterns._pattern import MAX_LENGTH, Pattern, match_segment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
 __all__ = ("PatternIndex",)
 
@@ -17,7 +18,7 @@ T = TypeVar("T")
 
 _MEMO_SIZE: Final = 4096
 _SCAN_BELOW: Final = 16
-_FORGET_ONE_BY_ONE_BELOW: Final = 256
+_AMEND_AT_MOST: Final = 256
 
 
 @attrs.define(eq=False)
@@ -30,10 +31,20 @@ class _Node(Generic[T]):
     entries: dict[int, T] = attrs.field(factory=dict[int, T])
 
 
+class _Answers(dict[str, tuple[T, ...]]):
+    """The answers that are kept, and the others when they are asked for."""
+
+    def __init__(self, answer: Callable[[str], tuple[T, ...]]) -> None:
+        self._answer = answer
+
+    def __missing__(self, name: str) -> tuple[T, ...]:
+        return self._answer(name)
+
+
 class PatternIndex(Generic[T]):
     """Maps patterns to values, and a name to the values of all patterns that match it, in the order they were added.
 
-    The answer for a name is kept, so that asking again is one dictionary look-up; a change drops only the answers it
+    The answer for a name is kept, so that asking again is one dictionary look-up; a change amends the answers it
     touches, and at most 4,096 answers are kept. Not for use by several threads at once.
     """
 
@@ -44,7 +55,13 @@ class PatternIndex(Generic[T]):
         self._root: _Node[T] = _Node()
         self._globs = 0
         self._regexes: dict[int, tuple[tuple[Pattern, ...], T]] = {}
-        self._memo: dict[str, tuple[T, ...]] = {}
+        self._memo: _Answers[T] = _Answers(self._answer)
+        self._memo_keys: dict[str, list[int]] = {}
+
+    @property
+    def answers(self) -> Mapping[str, tuple[T, ...]]:
+        """`lookup` as a mapping, which always stays the same object: ``answers[name]`` saves a call."""
+        return self._memo
 
     def __len__(self) -> int:
         """The number of values."""
@@ -55,7 +72,9 @@ class PatternIndex(Generic[T]):
 
         A name that several of them match finds the value once.
         """
-        several = (patterns,) if isinstance(patterns, Pattern) else tuple(dict.fromkeys(patterns))
+        several = (patterns,) if isinstance(patterns, Pattern) else tuple(patterns)
+        if len(several) > 1:
+            several = tuple(dict.fromkeys(several))
         self._order += 1
         key = self._order
         self._entries[key] = (several, value)
@@ -70,7 +89,9 @@ class PatternIndex(Generic[T]):
                 regexes.append(pattern)
         if regexes:
             self._regexes[key] = (tuple(regexes), value)
-        self._forget(several)
+        for name in self._touched(several):
+            self._memo[name] += (value,)
+            self._memo_keys[name].append(key)
         return key
 
     def remove(self, key: int) -> None:
@@ -88,47 +109,52 @@ class PatternIndex(Generic[T]):
                 self._globs -= 1
                 self._prune(pattern.source.split(":"), key)
         self._regexes.pop(key, None)
-        self._forget(several)
+        for name in self._touched(several):
+            keys, values = self._memo_keys[name], self._memo[name]
+            place = bisect_left(keys, key)
+            del keys[place]
+            self._memo[name] = values[:place] + values[place + 1 :]
 
     def lookup(self, name: str) -> tuple[T, ...]:
         """Return the values whose patterns match the name, in the order in which they were added."""
-        try:
-            return self._memo[name]
-        except KeyError:
-            return self._remember(name)
+        return self._memo[name]
 
-    def _remember(self, name: str) -> tuple[T, ...]:
+    def _answer(self, name: str) -> tuple[T, ...]:
         if len(name) > MAX_LENGTH:
             return ()  # It is no name, and must not fill the memory either.
-        found = self._search(name)
         if len(self._memo) >= _MEMO_SIZE:
-            # Names with ids in them never come back; a name that does is found again the next time.
-            del self._memo[next(iter(self._memo))]
-        self._memo[name] = found
-        return found
+            # Names with ids in them never come back, those that do are soon found again; and dropping one at a time
+            # would have to look for the oldest past all that were dropped before.
+            self._clear()
+        found = self._search(name)
+        keys = sorted(found)
+        self._memo_keys[name] = keys
+        self._memo[name] = values = tuple(map(found.__getitem__, keys))
+        return values
 
-    def _search(self, name: str) -> tuple[T, ...]:
+    def _search(self, name: str) -> dict[int, T]:
         if len(self._entries) < _SCAN_BELOW:
-            return tuple(value for several, value in self._entries.values() if _any_matches(several, name))
-        found = dict(self._exact.get(name, {}))
+            return {key: value for key, (several, value) in self._entries.items() if _any_matches(several, name)}
+        found = dict(self._exact[name]) if name in self._exact else {}
         if self._globs:
             _collect(self._root, name.split(":"), found)
-        for key, (several, value) in self._regexes.items():
-            if _any_matches(several, name):
-                found[key] = value
-        return tuple(found[key] for key in sorted(found))
+        if self._regexes:
+            found.update((key, value) for key, (several, value) in self._regexes.items() if _any_matches(several, name))
+        return found
 
-    def _forget(self, several: tuple[Pattern, ...]) -> None:
-        """Drop the answers that the patterns touch; where finding them is dearer than finding them anew, drop all."""
-        if len(self._memo) > _FORGET_ONE_BY_ONE_BELOW and not all(pattern.is_literal for pattern in several):
-            self._memo.clear()
-            return
-        for pattern in several:
-            if pattern.is_literal:
-                self._memo.pop(pattern.text, None)
-            else:
-                for name in [name for name in self._memo if pattern.matches(name)]:
-                    del self._memo[name]
+    def _touched(self, several: tuple[Pattern, ...]) -> list[str]:
+        """The names whose answers the patterns touch; where finding them is dearer than answering anew, none are kept."""
+        if all(pattern.is_literal for pattern in several):
+            return [pattern.text for pattern in several if pattern.text in self._memo]
+        if len(self._memo) > _AMEND_AT_MOST:
+            self._clear()
+        if len(several) == 1:
+            return several[0].among(self._memo)
+        return [name for name in self._memo if _any_matches(several, name)]
+
+    def _clear(self) -> None:
+        self._memo.clear()
+        self._memo_keys.clear()
 
     def _leaf(self, source: str) -> _Node[T]:
         node = self._root
@@ -163,32 +189,33 @@ def _child(node: _Node[T], segment: str) -> _Node[T]:
 
 
 def _collect(root: _Node[T], segments: list[str], found: dict[int, T]) -> None:
-    """Walk the trie a segment at a time with the set of nodes reached, so that no pattern makes it go back."""
-    reached = _with_deep({id(root): (root, False)})
+    """Walk the trie a segment at a time with the nodes reached, so that no pattern makes it go back."""
+    reached = [root]
+    # A `**` that was reached stays so, whatever comes: it matches no segment as well as many.
+    deep: list[_Node[T]] = []
+    _deepen(root, deep)
     for segment in segments:
-        following: dict[int, tuple[_Node[T], bool]] = {}
-        for node, is_deep in reached.values():
-            if is_deep:
-                following[id(node)] = (node, True)
+        following: list[_Node[T]] = []
+        for node in reached + deep:
             child = node.children.get(segment)
             if child is not None:
-                following.setdefault(id(child), (child, False))
-            for glob, target in node.globs.items():
-                if match_segment(glob, segment):
-                    following.setdefault(id(target), (target, False))
-        reached = _with_deep(following)
-        if not reached:
-            return
-    for node, _ in reached.values():
-        found.update(node.entries)
+                following.append(child)
+            if node.globs:
+                following += [
+                    target for glob, target in node.globs.items() if glob == "*" or match_segment(glob, segment)
+                ]
+        for node in following:
+            if node.deep is not None:
+                _deepen(node, deep)
+        reached = following
+    for node in reached + deep:
+        if node.entries:
+            found.update(node.entries)
 
 
-def _with_deep(reached: dict[int, tuple[_Node[T], bool]]) -> dict[int, tuple[_Node[T], bool]]:
-    """Add the ``**`` nodes below the reached ones: they match no segment as well as many."""
-    todo = [node for node, _ in reached.values()]
-    while todo:
-        deep = todo.pop().deep
-        if deep is not None and id(deep) not in reached:
-            reached[id(deep)] = (deep, True)
-            todo.append(deep)
-    return reached
+def _deepen(node: _Node[T], deep: list[_Node[T]]) -> None:
+    """Add the ``**`` nodes below a node, unless they are there."""
+    below = node.deep
+    while below is not None and below not in deep:
+        deep.append(below)
+        below = below.deep

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final, TypeAlias, cast
 
@@ -16,6 +17,10 @@ PatternLike: TypeAlias = "str | re.Pattern[str]"
 """What may be given as a pattern: text with ``*`` and ``**``, or a compiled regular expression."""
 
 MAX_LENGTH: Final = 256
+
+# With as many wildcards, a regular expression takes at most the square of a name's length; each one more is a power more.
+_EXPRESSION_DEEP: Final = 1
+_EXPRESSION_WILDCARDS: Final = 2
 _FORBIDDEN = re.compile("[\\s\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -61,6 +66,7 @@ class Pattern:
     source: PatternLike
     is_literal: bool
     _segments: tuple[str, ...] = attrs.field(alias="segments", repr=False)
+    _fullmatch: Callable[[str], object] | None = attrs.field(alias="fullmatch", default=None, repr=False, eq=False)
 
     @property
     def text(self) -> str:
@@ -73,9 +79,13 @@ class Pattern:
             return False
         if self.is_literal:
             return name == self.source
-        if isinstance(self.source, str):
-            return _match_segments(self._segments, name.split(":"))
-        return self.source.fullmatch(name) is not None
+        if self._fullmatch is not None:
+            return self._fullmatch(name) is not None
+        return _match_segments(self._segments, name.split(":"))
+
+    def among(self, names: Iterable[str]) -> list[str]:
+        """Return those of the names that the pattern matches, in their order; none is longer than a name may be."""
+        return list(filter(self._fullmatch or self.matches, names))
 
 
 def compile_pattern(pattern: PatternLike) -> Pattern:
@@ -90,7 +100,7 @@ def compile_pattern(pattern: PatternLike) -> Pattern:
     expression = cast("re.Pattern[str]", pattern)
     if not isinstance(cast("object", expression.pattern), str):
         raise PatternError(pattern, reason="a regular expression must be over str, not bytes")
-    return Pattern(expression, is_literal=False, segments=())
+    return Pattern(expression, is_literal=False, segments=(), fullmatch=expression.fullmatch)
 
 
 @lru_cache(maxsize=4096)
@@ -99,7 +109,34 @@ def _compile_text(text: str) -> Pattern:
     for segment in segments:
         if "**" in segment and segment != "**":
             raise PatternError(text, reason="'**' must be a whole segment, as in 'tool:**'")
-    return Pattern(text, is_literal="*" not in text, segments=segments)
+    deep = segments.count("**")
+    wildcards = text.count("*") - 2 * deep
+    expression = None
+    if deep + wildcards > 0 and deep <= _EXPRESSION_DEEP and wildcards <= _EXPRESSION_WILDCARDS:
+        expression = re.compile(_expression(segments), re.DOTALL)
+    return Pattern(
+        text,
+        is_literal="*" not in text,
+        segments=segments,
+        fullmatch=None if expression is None else expression.fullmatch,
+    )
+
+
+def _expression(segments: tuple[str, ...]) -> str:
+    """The pattern as a regular expression, which is several times as fast, and safe with a few wildcards only."""
+    parts: list[str] = []
+    for position, segment in enumerate(segments):
+        joined = position > 0 and segments[position - 1] != "**"
+        if segment != "**":
+            parts += [":" if joined else "", "[^:]*".join(map(re.escape, segment.split("*")))]
+        elif len(segments) == 1:
+            parts.append(".*")
+        elif position == len(segments) - 1:
+            parts.append("(?::[^:]*)*")
+        else:
+            # It takes the colon that follows it along, so that there is one less when it stands for nothing.
+            parts += [":" if joined else "", "(?:[^:]*:)*"]
+    return "".join(parts)
 
 
 def _match_segments(pattern: tuple[str, ...], name: list[str]) -> bool:
