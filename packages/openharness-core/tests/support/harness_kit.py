@@ -29,7 +29,7 @@ from openharness.core import (
     StoreError,
     TextDelta,
 )
-from openharness.core.errors import RecordingFinalizedError
+from openharness.core.errors import CorruptRecordError, RecordingFinalizedError
 from openharness.core.memory import InMemoryRunStore
 from openharness.core.storage import decode_signal, encode_signal, resolve_signal
 
@@ -132,7 +132,10 @@ class KeepingStore(SignalStore):
     def signals(self, recording_id: str) -> list[Signal]:
         """The signals of a recording, read from its text."""
         kept = self._kept(recording_id)
-        return [resolve_signal(decode_signal(line), kept.blobs) for line in kept.lines]
+        try:
+            return [resolve_signal(decode_signal(line), kept.blobs) for line in kept.lines]
+        except KeyError as error:
+            raise CorruptRecordError(recording_id, reason=f"the blob {error} is missing") from None
 
     async def iter_signals(
         self, recording_id: str, *, start: int = 0, stop: int | None = None, patterns: Any = ()
