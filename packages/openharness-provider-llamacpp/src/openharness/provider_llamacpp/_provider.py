@@ -34,8 +34,8 @@ class LlamaCppProvider(Provider):
     release of xllamacpp, a request at temperature 0, or with a seed, always gets the same answer.
 
     Loading a model stops every thread of the process for a moment, because xllamacpp holds the interpreter's lock
-    while it reads the vocabulary (0.2 s for the default model; it does not grow with the weights). `load` lets you
-    choose the moment.
+    while it reads the vocabulary: 0.2 s for the default model on an idle machine. It does not grow with the weights, and
+    `load` lets you choose the moment.
 
     It need not be closed: a provider that is forgotten gives its memory back, and none keeps the interpreter from
     ending. Its errors are `ProviderError` with one of these kinds: ``"model_not_found"``, ``"model_load"``,
