@@ -49,6 +49,7 @@ _LEAVES = (
     "openharness.core.log",
     "openharness.core.values",
     "openharness.core.patterns",
+    "openharness.core.plugins",
     "openharness.signals",
     "openharness.testing",
 )
