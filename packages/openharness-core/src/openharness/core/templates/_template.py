@@ -84,11 +84,9 @@ class Template:
         """
         if self.compiled is None:
             return self.source
-        from jinja2 import TemplateError as JinjaError
-
         try:
             return cast("str", self.compiled.render(values))
-        except (JinjaError, TypeError, ValueError, ArithmeticError) as error:
+        except Exception as error:  # filters raise whatever they like
             raise TemplateError(self.source, reason=f"cannot be filled: {error}") from error
 
 
@@ -118,6 +116,9 @@ def compile_template(source: str, *, fields: Collection[str] | None = None) -> T
         return Template(source, compiled=environment.from_string(source))
     except TemplateSyntaxError as error:
         raise TemplateError(source, reason=f"is not well formed: {error}") from error
+    except (RecursionError, MemoryError, SyntaxError) as error:
+        # Python's own compiler has the last word, and it does not like thousands of parentheses.
+        raise TemplateError(source, reason="is nested too deeply") from error
 
 
 def _check(source: str, tree: Any, fields: Collection[str] | None) -> None:
@@ -127,6 +128,8 @@ def _check(source: str, tree: Any, fields: Collection[str] | None) -> None:
     for node in tree.find_all(nodes.Node):
         if isinstance(node, nodes.Call):
             raise TemplateError(source, reason="calls a function; templates only insert values, use a prompt function")
+        if isinstance(node, nodes.Pow):
+            raise TemplateError(source, reason="computes a power, which can take for ever; use a prompt function")
         if not isinstance(node, allowed):
             kind = type(node).__name__.lower()
             raise TemplateError(source, reason=f"has a statement ({kind}); templates only insert values")

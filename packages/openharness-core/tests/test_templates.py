@@ -1,0 +1,169 @@
+"""Prompt templates: values are inserted once, as they are, and nothing of a template can run code."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openharness.core import TemplateError, UnknownNameError
+from openharness.core.templates import compile_template
+
+VALUES: dict[str, Any] = {
+    "state": {
+        "text": "a {{ state.secret }} {% raw %} <b>",
+        "secret": "s3cret",
+        "list": ["x", {"y": 2}],
+        "flag": True,
+        "nothing": None,
+        "number": 1.0,
+        "items": {"keys": "kept"},
+        "__class__": "a key like any other",
+        "odd key": "odd",
+        "empty": "",
+    },
+    "signal": {"id": "r/1", "name": "a:b", "payload": {"n": [1, 2]}},
+    "input": "in",
+    "now": 1700000000000,
+    "agent": "me",
+}
+
+
+@pytest.mark.parametrize(
+    "source, text",
+    [
+        ("plain", "plain"),
+        ("", ""),
+        ("ends with a newline\n", "ends with a newline\n"),
+        ("{{ input }}\n", "in\n"),
+        ("{{ state.text }}", VALUES["state"]["text"]),
+        ("{{ state.list }}", '["x", {"y": 2}]'),
+        ("{{ state.list[1].y }} {{ state.list[-1]['y'] }} {{ state['odd key'] }}", "2 2 odd"),
+        ("{{ state.flag }} {{ state.nothing }} {{ state.number }}", "true null 1.0"),
+        ("{{ signal.name }} {{ signal.payload.n }} {{ now }} {{ agent }}", "a:b [1, 2] 1700000000000 me"),
+        ("{{ state.items.keys }}", "kept"),
+        ("{{ state['__class__'] }} {{ state.__class__ }}", "a key like any other a key like any other"),
+        ("{{ state.secret|upper }} {{ state.list|length }}", "S3CRET 2"),
+        ("{{ 'yes' if state.flag else 'no' }}", "yes"),
+        ("{{ state.gone|default('none') }} {{ state.gone is defined }}", "none false"),
+        ("{{ state.number + 1 }} {{ state.secret[1:3] }}", "2.0 3c"),
+        ("{{ '{{ state.secret }}' }}", "{{ state.secret }}"),
+        ("{# a comment #}x", "x"),
+        ("a } b { c }} d", "a } b { c }} d"),
+        ("{{ state.list|tojson }}", '["x", {"y": 2}]'),
+        ("{{ [state.number, 'a'] }} {{ {'a': state.flag} }}", '[1.0, "a"] {"a": true}'),
+        ("{{ state.empty }}|{{ ['a', 'b']|join(', ') }}", "|a, b"),
+    ],
+)
+def test_templates_insert_values(source: str, text: str) -> None:
+    """Text is inserted as it is, everything else as JSON; keys are looked up, Python's attributes do not exist."""
+    assert compile_template(source).render(VALUES) == text
+
+
+@given(st.text() | st.lists(st.sampled_from(["{{", "}}", "{%", "%}", "{#", "#}", "state", ".x", " "])).map("".join))
+def test_a_value_is_inserted_once_and_never_expanded(value: str) -> None:
+    """Whatever text a value holds, also half a template or a whole one, it stands in the prompt as it is."""
+    template = compile_template("<{{ state.x }}|{{ input }}>")
+    assert template.render({"state": {"x": value}, "input": value}) == f"<{value}|{value}>"
+
+
+HOSTILE = [
+    "{{ state.text.upper() }}",
+    "{{ ''.__class__.__mro__ }}",
+    "{{ state.__init__.__globals__ }}",
+    "{{ state.text.__class__ }}",
+    "{{ (1).__class__ }}",
+    "{{ state.list.append }}",
+    "{{ state.list.__len__ }}",
+    "{{ state.gone }}",
+    "{{ state.list[9] }}",
+    "{{ state.list['x'] }}",
+    "{{ state.number.real }}",
+    "{{ signal.payload.n.gone }}",
+    "{{ gone }}",
+    "{{ self }}",
+    "{{ range(9) }}",
+    "{{ range }}",
+    "{{ lipsum }}",
+    "{{ cycler.__init__ }}",
+    "{{ config }}",
+    "{{ state|attr('__class__') }}",
+    "{{ state.list|map('upper')|list }}",
+    "{{ state|pprint }}",
+    "{{ state.text|safe }}",
+    "{{ state.list|select('x') }}",
+    "{{ state.text|format }}{{ 1/0 }}",
+    "{{ 9**9**9 }}",
+    "{{ state.text|truncate(1) }}",
+    "{{ state.list|sort }}",
+    "{{ state.text|round }}",
+    "{{ state.text|nosuchfilter }}",
+    "{{ state.text is nosuchtest }}",
+    "{{ state.text + 1 }}",
+    "{% for x in state.list %}{{ x }}{% endfor %}",
+    "{% set x = 1 %}",
+    "{% if 1 %}{% endif %}",
+    "{% macro m() %}{% endmacro %}",
+    "{% import 'os' as os %}",
+    "{% include '/etc/passwd' %}",
+    "{% raw %}{% endraw %}{% block b %}{% endblock %}",
+    "{% filter upper %}x{% endfilter %}",
+    "{% call x() %}{% endcall %}",
+    "{{ x for x in state }}",
+    "{{",
+    "{{ }}",
+    "{{ state. }}",
+    "{% ",
+    "{# ",
+    "{{ 'unclosed }}",
+    "{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}",
+    "{{ " + "-" * 5000 + "1 }}",
+]
+
+
+@pytest.mark.parametrize("source", HOSTILE, ids=lambda source: source[:40])
+def test_what_is_no_plain_insertion_is_refused_by_name(source: str) -> None:
+    """Calls, statements, attributes, unknown names and filters, and what cannot be computed are TemplateError."""
+    with pytest.raises(TemplateError) as caught:
+        compile_template(source).render(VALUES)
+    assert caught.value.template == source
+    assert caught.value.reason in str(caught.value)
+
+
+@given(st.text(alphabet="{}%# state.list|upper()[]'\"*-+/0123<>=~:,_", max_size=40))
+def test_whatever_a_template_holds_the_error_is_ours(source: str) -> None:
+    """Any text is a template that renders, or TemplateError."""
+    try:
+        text = compile_template(f"{{{{ {source} }}}}").render(VALUES)
+    except TemplateError:
+        return
+    assert isinstance(text, str)
+
+
+def test_an_unknown_field_is_refused_when_the_template_is_compiled() -> None:
+    """Where the fields of the state are known, a wrong one is found at once, with the nearest name."""
+    for source in ("{{ state.titel }}", "{{ state['titel'] }}", "{{ state.titel.x|upper }}"):
+        with pytest.raises(UnknownNameError, match="Did you mean 'title'"):
+            compile_template(source, fields=["title", "text"])
+    compile_template("{{ state.title }} {{ signal.payload.titel }} {{ state }} {{ input.titel }}", fields=["title"])
+    compile_template("{{ state[input] }}", fields=["title"])
+
+
+def test_templates_compare_by_their_text() -> None:
+    """Two templates of the same text are equal, and show it."""
+    assert compile_template("{{ input }}") == compile_template("{{ input }}")
+    assert "{{ input }}" in repr(compile_template("{{ input }}"))
+
+
+def test_the_template_engine_is_imported_with_the_first_template() -> None:
+    """A program without templates does not pay for the template engine."""
+    program = (
+        "import sys, openharness.core as core; h = core.create_harness(); "
+        "h.agent(prompt='plain', activate_on='harness:start'); assert 'jinja2' not in sys.modules; "
+        "h.agent(prompt='{{ input }}', activate_on='harness:start'); assert 'jinja2' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
