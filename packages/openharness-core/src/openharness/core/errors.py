@@ -51,7 +51,7 @@ import reprlib
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
 __all__ = (
     "AgentError",
@@ -224,7 +224,7 @@ class UnknownNameError(DefinitionError):
     """
 
     def __init__(self, kind: str, *, name: str, known: Sequence[str], where: str) -> None:
-        import difflib  # noqa: PLC0415 - needed for one hint, in one error
+        import difflib
 
         self.kind = kind
         self.name = name
@@ -406,7 +406,7 @@ class ReplayDriftError(ReplayError):
         report: The first difference, as a `DriftReport`.
     """
 
-    def __init__(self, report: Any) -> None:  # noqa: ANN401 - the report's class lives above this module
+    def __init__(self, report: Any) -> None:
         self.report = report
         super().__init__(str(report))
 
@@ -554,17 +554,27 @@ class PluginError(OpenHarnessError):
 
     Attributes:
         group: The entry-point group that was searched.
-        name: The name that was asked for, or None.
-        installed: The plugins that are installed: name to distribution.
+        name: The name that was asked for.
+        installed: The plugins of this kind that are installed, as pairs of name and distribution, sorted.
+        command: What installs what is missing, as far as it is known; None where nothing does.
     """
 
     def __init__(
-        self, message: str, *, group: str, name: str | None = None, installed: Mapping[str, str] | None = None
+        self,
+        message: str,
+        *,
+        group: str,
+        name: str,
+        installed: Iterable[tuple[str, str]] = (),
+        command: str | None = None,
     ) -> None:
         self.group = group
         self.name = name
-        self.installed = dict(installed or {})
-        super().__init__(message)
+        self.installed = tuple(sorted(installed))
+        self.command = command
+        listed = ", ".join(f"{one!r} ({distribution})" for one, distribution in self.installed) or "none"
+        hint = f" Install it with: {command}" if command else ""
+        super().__init__(f"{message} Installed in {group}: {listed}.{hint}")
 
 
 class NoPluginsError(PluginError):
@@ -572,16 +582,24 @@ class NoPluginsError(PluginError):
 
 
 class UnknownPluginError(PluginError):
-    """No installed plugin has this name."""
+    """Plugins of this kind are installed, but none has this name."""
 
 
 class AmbiguousPluginError(PluginError):
-    """Two installed distributions offer a plugin of the same name."""
+    """Two installed distributions offer a plugin of the same name; uninstall one of them."""
 
 
 class PluginLoadError(PluginError):
-    """The plugin is installed but cannot be imported."""
+    """The plugin is installed, but cannot be imported, or is not what its entry point says."""
 
 
 class NamespaceShadowedError(PluginError):
-    """A regular package or module named ``openharness`` hides the namespace the packages share."""
+    """A regular package or module named ``openharness`` hides the namespace the packages share.
+
+    Attributes:
+        file: The file that hides it.
+    """
+
+    def __init__(self, message: str, *, file: str, group: str, name: str, installed: Iterable[tuple[str, str]]) -> None:
+        self.file = file
+        super().__init__(message, group=group, name=name, installed=installed)
