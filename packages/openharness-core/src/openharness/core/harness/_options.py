@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from openharness.core.agents import AgentDefinition, Context, Reducer
-    from openharness.core.patterns import PatternLike
 
 __all__ = ("Mode", "RunOptions", "Settings", "read_mode")
 
@@ -72,7 +71,7 @@ class RunOptions(TypedDict, Generic[S], total=False):
     recording: str | None
     store: SignalStore | str | None
     run_store: RunStore | str | None
-    reducers: Mapping[PatternLike, Reducer] | Mapping[str, Reducer] | None
+    reducers: Mapping[Any, Reducer] | None
     end_when: Callable[[Context[S]], bool] | None
     run_id: str | None
     tags: Iterable[str]
