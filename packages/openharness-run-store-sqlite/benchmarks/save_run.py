@@ -25,6 +25,7 @@ import sqlite3
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,8 +74,7 @@ def make_run(state: dict[str, Any], keys: int) -> RunRecord:
 
 
 def settings(path: Path) -> Settings:
-    import threading
-
+    """What `open_writer` needs."""
     return Settings(path=path, durability="full", busy_timeout=30.0, store="bench", abandoned=threading.Event())
 
 
@@ -103,12 +103,14 @@ async def drive(
 
 
 async def bench_store(path: Path, tasks: int, seconds: float, new: Callable[[], RunRecord]) -> dict[str, float]:
+    """`SqliteRunStore.save_run` as users call it."""
     async with SqliteRunStore(path) as store:
         await store.save_run(new())
         return await drive(tasks, seconds, store.save_run, new)
 
 
 async def bench_commit_each(path: Path, tasks: int, seconds: float, new: Callable[[], RunRecord]) -> dict[str, float]:
+    """Bare aiosqlite: one upsert and one commit a save, one after the other."""
     open_writer(settings(path)).close()
     connection = await aiosqlite.connect(path)
     await connection.execute("PRAGMA synchronous = FULL")
@@ -129,6 +131,7 @@ async def bench_commit_each(path: Path, tasks: int, seconds: float, new: Callabl
 
 
 async def bench_no_database(_: Path, tasks: int, seconds: float, new: Callable[[], RunRecord]) -> dict[str, float]:
+    """Tasks that encode, queue and are woken, and nothing else."""
     waiting: list[tuple[bytes, asyncio.Future[None]]] = []
     loop = asyncio.get_running_loop()
 
@@ -149,6 +152,7 @@ async def bench_no_database(_: Path, tasks: int, seconds: float, new: Callable[[
 
 
 def bench_raw(path: Path, rows_each: int, seconds: float, new: Callable[[], RunRecord]) -> dict[str, float]:
+    """One sqlite3 connection, ready-made rows, and so many of them in each transaction."""
     connection = open_writer(settings(path))
     statement = _save_statement(1)
     count = 4096
@@ -181,6 +185,7 @@ def fsync_price(directory: Path) -> float:
 def measure(
     directory: Path, rounds: int, seconds: float, new: Callable[[], RunRecord]
 ) -> dict[str, list[dict[str, float]]]:
+    """Run everything in turn, beginning each round with another one."""
     results: dict[str, list[dict[str, float]]] = {}
 
     def note(name: str, result: dict[str, float]) -> None:
@@ -208,10 +213,12 @@ def measure(
 
 
 def shown(values: list[float]) -> str:
+    """The median with the lowest and the highest."""
     return f"{statistics.median(values):,.0f} ({min(values):,.0f}-{max(values):,.0f})"
 
 
 def report(results: dict[str, list[dict[str, float]]]) -> None:
+    """Print the rates and the ratios."""
     middle = {name: statistics.median(result["rate"] for result in found) for name, found in results.items()}
     for name, found in results.items():
         rates = [result["rate"] for result in found]
@@ -238,6 +245,7 @@ def report(results: dict[str, list[dict[str, float]]]) -> None:
 
 
 def main() -> None:
+    """Measure in each directory."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.5)

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from openharness.run_store_sqlite import _opening
+from openharness.run_store_sqlite._channel import Channel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from openharness.run_store_sqlite._rows import Row, Value
 
 
 @pytest.fixture
@@ -35,15 +37,14 @@ def sql(path: Path) -> Callable[..., list[Any]]:
 
 
 @pytest.fixture
-def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the list that every statement of every connection is added to when it begins."""
-    seen: list[str] = []
-    honest = _opening._connect
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Return the list that every statement of every connection is added to, with the number of its values."""
+    seen: list[tuple[str, int]] = []
+    honest = Channel.run
 
-    def connect(settings: _opening.Settings, mode: str) -> sqlite3.Connection:
-        connection = honest(settings, mode)
-        connection.set_trace_callback(seen.append)
-        return connection
+    async def run(self: Channel, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
+        seen.append((sql, len(parameters)))
+        return await honest(self, sql, parameters)
 
-    monkeypatch.setattr(_opening, "_connect", connect)
+    monkeypatch.setattr(Channel, "run", run)
     return seen

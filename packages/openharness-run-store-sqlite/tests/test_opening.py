@@ -1,5 +1,7 @@
 """Opening: the arguments, what is created, what is brought forward, and what is refused and left alone."""
 
+# ruff: noqa: ASYNC240 - what a test does to the file between two uses of the store holds nobody up
+
 from __future__ import annotations
 
 import asyncio
@@ -20,10 +22,11 @@ from openharness.core import (
     StoreVersionError,
 )
 from openharness.run_store_sqlite import SqliteRunStore, _opening, _schema
-from openharness.run_store_sqlite._channel import Channel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from openharness.run_store_sqlite._channel import Channel
 
 RUN = RunRecord("a", created_at=1, completed_at=2, state={"text": "hello"}, metadata={"tenant": "acme"})
 
@@ -46,8 +49,7 @@ def test_what_is_no_file_is_refused(filename: Any) -> None:
         SqliteRunStore(filename)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
+@pytest.mark.parametrize("name,value",
     [
         ("durability", "fast"), ("durability", None),
         ("busy_timeout", -1), ("busy_timeout", float("nan")), ("busy_timeout", float("inf")),
@@ -136,7 +138,7 @@ async def test_the_file_says_what_it_is(path: Path, sql: Callable[..., list[Any]
     ]
 
 
-@pytest.mark.parametrize(("durability", "synchronous"), [("full", 2), ("process", 1)])
+@pytest.mark.parametrize("durability,synchronous", [("full", 2), ("process", 1)])
 async def test_the_durability_is_in_force(path: Path, durability: Any, synchronous: int) -> None:
     """The connection that writes is asked, not told: write-ahead log, FULL or NORMAL, foreign keys, no open transaction."""
     async with SqliteRunStore(path, durability=durability) as store:
@@ -226,7 +228,9 @@ async def test_a_migration_that_fails_changes_nothing(
     """A step that fails takes the steps before it back, and the store works again with the old code."""
     await save(path)
     with monkeypatch.context() as patch:
-        patch.setattr(_opening, "MIGRATIONS", (*_schema.MIGRATIONS, ("ALTER TABLE runs ADD COLUMN note TEXT",), (broken,)))
+        patch.setattr(
+            _opening, "MIGRATIONS", (*_schema.MIGRATIONS, ("ALTER TABLE runs ADD COLUMN note TEXT",), (broken,))
+        )
         with pytest.raises(Exception, match="SQLite says"):
             await SqliteRunStore(path).count_runs()
     assert sql("PRAGMA user_version") == [(1,)]
@@ -374,5 +378,3 @@ async def test_what_may_only_be_read_says_so(tmp_path: Path, what: str) -> None:
         folder.chmod(0o777)
     assert process.returncode == 0, errors.decode()
     assert output.decode().count("read only:") == 2
-
-

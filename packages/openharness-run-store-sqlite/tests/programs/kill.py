@@ -21,7 +21,7 @@ import sys
 import time
 from pathlib import Path
 
-from openharness.core import RunRecord
+from openharness.core import RunQuery, RunRecord
 from openharness.run_store_sqlite import SqliteRunStore
 from openharness.run_store_sqlite._query import select
 from openharness.run_store_sqlite._rows import run_from_row
@@ -49,6 +49,12 @@ def acknowledge_first() -> None:
         done.set_result(None)
         return done
 
+    async def create(path: str) -> None:
+        async with SqliteRunStore(path):
+            pass
+
+    # The children of the control are killed before they have done anything at all.
+    asyncio.run(create(sys.argv[1]))
     GroupWriter.save = save  # type: ignore[method-assign,assignment]
 
 
@@ -94,8 +100,6 @@ def main(path: Path, cycles: int, writers: int) -> None:
     connection = sqlite3.connect(path)
     sound = connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     connection.text_factory = bytes
-    from openharness.core import RunQuery
-
     statement = select(RunQuery())
     found: set[str] = set()
     damaged = 0 if sound else 1

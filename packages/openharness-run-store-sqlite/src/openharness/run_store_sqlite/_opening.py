@@ -194,6 +194,8 @@ def _patiently(attempt: Callable[[], T], settings: Settings) -> T:
         try:
             return attempt()
         except sqlite3.Error as error:
-            over = time.monotonic() >= deadline or settings.abandoned.wait(random.uniform(0.001, 0.03))  # noqa: S311
-            if over or not is_busy(error):
+            if not is_busy(error) or time.monotonic() >= deadline:
+                raise store_error(error, store=settings.store) from error
+            # Not in step with the others that wait.
+            if settings.abandoned.wait(random.uniform(0.001, 0.03)):  # noqa: S311 - no secret
                 raise store_error(error, store=settings.store) from error
