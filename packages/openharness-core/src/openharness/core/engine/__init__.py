@@ -10,7 +10,7 @@ from openharness.core.engine._arrivals import Arrival, ArrivalQueue
 from openharness.core.engine._calls import Calls
 from openharness.core.engine._drift import Difference, DriftReport
 from openharness.core.engine._journal import Journal
-from openharness.core.engine._loop import Listeners, StartOfRun, run_live, run_replay
+from openharness.core.engine._loop import Listeners, StartOfRun, catch_up, run_live, run_replay
 from openharness.core.engine._plan import AgentPlan, Limits, RunPlan, make_plan
 from openharness.core.engine._recorder import NoRecorder, Recorder, StoreRecorder
 from openharness.core.engine._requests import described
@@ -37,6 +37,7 @@ __all__ = (
     "Stepper",
     "StoreRecorder",
     "Transcript",
+    "catch_up",
     "described",
     "make_plan",
     "run_live",

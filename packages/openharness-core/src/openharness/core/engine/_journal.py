@@ -8,7 +8,7 @@ from openharness.core.log import RunFold
 from openharness.core.records import Signal, SignalSource, signal_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 __all__ = ("Journal",)
 
@@ -21,6 +21,7 @@ class Journal:
         fold: What the log written so far means.
         signals: The whole log.
         now: The time of the present step in milliseconds since the epoch.
+        check: Compares a signal with the recorded one and returns that; None where nothing is recorded.
     """
 
     def __init__(self, run_id: str, *, check: Callable[[Signal], Signal] | None = None) -> None:
@@ -28,7 +29,7 @@ class Journal:
         self.fold = RunFold()
         self.signals: list[Signal] = []
         self.now = 0
-        self._check = check
+        self.check = check
         self._drained = 0
 
     def begin_step(self, timestamp: int) -> None:
@@ -59,11 +60,27 @@ class Journal:
             seq=seq,
             source=SignalSource(agent, provider, parent, activation),
         )
-        if self._check is not None:
-            signal = self._check(signal)
+        if self.check is not None:
+            signal = self.check(signal)
         self.signals.append(signal)
         self.fold.apply(signal)
         return signal
+
+    def signal(self, id_: str | None) -> Signal:
+        """Return a signal of this log by its id."""
+        return self.signals[int(str(id_).rpartition("/")[2])]
+
+    def adopt(self, signals: Iterable[Signal]) -> None:
+        """Take over a log that another run, or another process, has written; it is durable already."""
+        for signal in signals:
+            self.signals.append(signal)
+            self.fold.apply(signal)
+            self.now = signal.timestamp
+        self._drained = len(self.signals)
+
+    def mark_durable(self, count: int) -> None:
+        """Say that so many signals of the log are durable already."""
+        self._drained = count
 
     def drain(self) -> list[Signal]:
         """Return the signals written since the last call."""

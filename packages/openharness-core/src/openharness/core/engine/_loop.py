@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from openharness.core.engine._transcript import Transcript
     from openharness.core.records import Signal
 
-__all__ = ("Listeners", "StartOfRun", "run_live", "run_replay")
+__all__ = ("Listeners", "StartOfRun", "catch_up", "run_live", "run_replay")
 
 _BREATHE_EVERY: Final = 256
 
@@ -74,9 +74,12 @@ async def run_live(
 ) -> Outcome:
     """Run with real providers, from the arrivals in the queue on, until the run ends.
 
+    What the journal holds and is not durable yet is written first.
+
     Raises:
         RecorderError: The signal store failed; nothing that was not durable has had an effect.
     """
+    await _write(recorder, journal.drain())
     while stepper.outcome is None:
         arrivals = await queue.take()
         try:
@@ -137,11 +140,41 @@ async def run_replay(
         ReplayDriftError: The run does something else than was recorded.
         RecordingEndedError: The recording ends before the run does.
     """
+    await _repeat(stepper, journal, transcript, start, listeners)
+    if stepper.outcome is None:
+        raise RecordingEndedError(recording_id, seq=transcript.count, state=journal.fold.state)
+    transcript.check_is_over()
+    return stepper.outcome
+
+
+async def catch_up(
+    *, stepper: Stepper[Any], journal: Journal, transcript: Transcript, start: StartOfRun, listeners: Listeners
+) -> None:
+    """Run again up to where a recording ends, so that the run can go on from there.
+
+    Signals that the last step should have caused, and that are not in the recording, are caused now: the journal holds
+    them as not durable yet. The run has ended after this if they end it.
+
+    Raises:
+        ReplayDriftError: The run does something else than was recorded.
+    """
+    await _repeat(stepper, journal, transcript, start, listeners)
+    journal.mark_durable(transcript.count)
+
+
+async def _repeat(
+    stepper: Stepper[Any], journal: Journal, transcript: Transcript, start: StartOfRun, listeners: Listeners
+) -> None:
+    """Take recorded arrivals until the run or the recording ends."""
     taken = 0
     while stepper.outcome is None:
+        if not taken and transcript.folded:
+            journal.adopt(await transcript.read_folded())
+            stepper.adopt()
+            await listeners.deliver(journal.signals)
         arrival = await transcript.next_arrival()
         if arrival is None:
-            raise RecordingEndedError(recording_id, seq=transcript.count, state=journal.fold.state)
+            return
         if arrival.name == names.HARNESS_START and not taken and isinstance(arrival.payload, dict):
             arrival = attrs.evolve(arrival, payload=start.payload(arrival.payload))
         try:
@@ -155,5 +188,3 @@ async def run_replay(
         taken += 1
         if taken % _BREATHE_EVERY == 0:
             await asyncio.sleep(0)
-    transcript.check_is_over()
-    return stepper.outcome

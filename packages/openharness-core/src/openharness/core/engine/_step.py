@@ -28,6 +28,7 @@ from openharness.core.errors import (
     RunCancelledError,
     RunError,
     SerializationError,
+    UnknownNameError,
 )
 from openharness.core.log import _names as names
 from openharness.core.log import state_changed
@@ -185,6 +186,10 @@ class Stepper(Generic[S]):
         signal = self._write(arrival.name, arrival.payload, parent=None)
         if arrival.name == names.HARNESS_START:
             self._input = copy_json(self._fold.input)
+        if arrival.name == names.HARNESS_RESUMED:
+            self._restart(signal)
+        if arrival.name == names.HARNESS_FORKED:
+            self._fork(signal)
         if arrival.name == names.HARNESS_TIMEOUT:
             timeout = cast("dict[str, Any]", arrival.payload)["timeout"]
             raise _RunFailed(RunStatus.TIMED_OUT, HarnessTimeoutError(timeout=timeout), signal)
@@ -265,6 +270,61 @@ class Stepper(Generic[S]):
         )
         self._send(activation, cast("JSONObject", activation.request), activation.attempt + 1, signal)
         return signal
+
+    # Going on with a log that was begun elsewhere.
+
+    def adopt(self) -> None:
+        """Take up the work where the journal's log, which this stepper has not made, left it.
+
+        Raises:
+            UnknownNameError: An agent is at work that this run does not have.
+        """
+        self._input = copy_json(self._fold.input)
+        for activation in self._fold.activations.values():
+            if activation.agent not in self._by_name:
+                known = list(self._by_name)
+                raise UnknownNameError("agent", name=activation.agent, known=known, where="The recording")
+            trigger = self._journal.signal(activation.trigger)
+            self._triggers[activation.id] = attrs.evolve(trigger, payload=copy_json(trigger.payload))
+            if activation.request is None:
+                self._waiting.append(activation.id)
+            else:
+                self._running += 1
+
+    def _restart(self, resumed: Signal) -> None:
+        """Send the requests again that nobody waits for any more; their answers begin anew."""
+        for activation in list(self._fold.activations.values()):
+            if activation.waits_for_retry:
+                agent = self._by_name[activation.agent]
+                following = call_id(activation.id, turn=0, attempt=activation.attempt + 1)
+                delay = agent.definition.retry_delay * 2**activation.attempt
+                self._effects.append(StartTimer(call=following, delay=delay))
+        for call in list(self._fold.calls.values()):
+            activation = self._fold.activations[call.activation]
+            self._write(
+                names.PROVIDER_RESTART,
+                {"call": call.id},
+                parent=resumed,
+                agent=activation.agent,
+                provider=activation.provider,
+                activation=activation.id,
+            )
+            self._effects.append(
+                StartCall(
+                    call=call.id,
+                    attempt=activation.attempt,
+                    activation=activation.id,
+                    agent=self._by_name[activation.agent],
+                    request=cast("JSONObject", activation.request),
+                )
+            )
+
+    def _fork(self, forked: Signal) -> None:
+        """Change the state as the fork was asked to, and let every activation ask again."""
+        self._running = 0
+        self._waiting = deque(self._fold.activations)
+        for field, value in cast("dict[str, JSONValue]", forked.payload["state"]).items():
+            self._change(self._view.changes_of_field(field, value), forked, agent=None, activation=None)
 
     # What a signal means to reducers, end_when and agents.
 

@@ -28,15 +28,17 @@ class Transcript:
     Args:
         recording_id: The recording, for reports.
         signals: Its signals in order; only one step of them is held at a time.
+        continues: Whether the run goes on where the recording ends, also in the middle of a step.
 
     Attributes:
         count: How many signals were compared.
         injected: The signals that were injected into the run, as far as it was read.
     """
 
-    def __init__(self, recording_id: str, signals: AsyncIterator[Signal]) -> None:
+    def __init__(self, recording_id: str, signals: AsyncIterator[Signal], *, continues: bool = False) -> None:
         self._recording_id = recording_id
         self._signals = signals
+        self._continues = continues
         self._expected: deque[Signal] = deque()
         self._ahead: Signal | None = None
         self._begun = False
@@ -78,6 +80,29 @@ class Transcript:
             self._inspect(self._ahead)
         return self._ahead
 
+    @property
+    def folded(self) -> int:
+        """How many signals at the beginning were taken over from another run, and are not run again."""
+        payload: Any = None if self._ahead is None else self._ahead.payload
+        folded = payload.get("folded", 0) if isinstance(payload, dict) and not self.count else 0
+        return folded if type(folded) is int else 0
+
+    async def read_folded(self) -> list[Signal]:
+        """Return the signals that are not run again, and go on behind them."""
+        taken: list[Signal] = []
+        folded = self.folded
+        signal = self._ahead
+        while signal is not None and len(taken) < folded:
+            taken.append(signal)
+            signal = await anext(self._signals, None)
+        self._ahead = signal
+        if signal is not None:
+            if not is_arrival(signal):
+                raise self._damaged(signal, "what was taken over from another run must end with a whole step")
+            self._inspect(signal)
+        self.count = len(taken)
+        return taken
+
     async def next_arrival(self) -> Arrival | None:
         """Return the next recorded arrival, or None where the recording ends.
 
@@ -114,6 +139,8 @@ class Transcript:
             RecordingEndedError: The recording has no more signals.
         """
         recorded = self._expected.popleft() if self._expected else None
+        if recorded is None and self._ahead is None and self._continues:
+            return actual
         if recorded is None and self._ahead is None:
             # A recording that is whole ends with what ends the run; this one was cut in the middle of a step.
             raise RecordingEndedError(self._recording_id, seq=self.count, state=None)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from openharness.core.harness._handle import RunHandle, RunStream, StartedRun
 from openharness.core.harness._harness import Harness, create_harness
-from openharness.core.harness._options import Mode, RunOptions
+from openharness.core.harness._options import CommonOptions, ForkOptions, Mode, ResumeOptions, RunOptions
 from openharness.core.harness._result import AgentMetrics, RunMetrics, RunResult
 from openharness.core.harness._subscriptions import BufferPolicy, Subscriber, Subscription
 
 __all__ = (
     "AgentMetrics",
     "BufferPolicy",
+    "CommonOptions",
+    "ForkOptions",
     "Harness",
     "Mode",
+    "ResumeOptions",
     "RunHandle",
     "RunMetrics",
     "RunOptions",

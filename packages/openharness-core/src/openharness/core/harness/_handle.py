@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 import attrs
 
 from openharness.core.engine import Arrival, DriftReport
-from openharness.core.errors import DefinitionError, OpenHarnessError, ReplayDriftError, RunEndedError, RunError
-from openharness.core.log import RESERVED_PREFIXES
+from openharness.core.errors import OpenHarnessError, ReplayDriftError, RunEndedError, RunError
+from openharness.core.harness._injection import check_injected
 from openharness.core.log import _names as names
-from openharness.core.patterns import check_name
 from openharness.core.records import now_ms
 from openharness.core.values import copy_json, dump_json, to_json
 
@@ -60,9 +59,7 @@ class RunHandle(Generic[S]):
             RunEndedError: The run has ended.
             ReplayDriftError: The recording has another signal in its place, or none.
         """
-        if check_name(name).split(":")[0] in RESERVED_PREFIXES:
-            reserved = ", ".join(sorted(RESERVED_PREFIXES))
-            raise DefinitionError(f"{name!r} cannot be emitted: the first segments {reserved} belong to the harness.")
+        check_injected(name)
         value = to_json(payload, path="payload")
         position, self._emitted = self._emitted, self._emitted + 1
         if await self._is_replay():

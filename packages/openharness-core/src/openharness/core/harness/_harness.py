@@ -8,7 +8,7 @@ from openharness.core.agents import AgentDefinition, define_agent
 from openharness.core.errors import DefinitionError
 from openharness.core.harness._backends import Defaults
 from openharness.core.harness._handle import RunStream, StartedRun
-from openharness.core.harness._options import Mode, RunOptions, Settings
+from openharness.core.harness._options import ForkOptions, Mode, ResumeOptions, RunOptions, Settings
 from openharness.core.harness._runner import Runner
 from openharness.core.harness._subscriptions import BUFFER, StreamBuffer, subscription
 from openharness.core.state import StateSchema
@@ -214,6 +214,50 @@ class Harness(Generic[S]):
         """
         buffer = StreamBuffer()
         return RunStream(self._runner(Settings(**options), stream=buffer), buffer)
+
+    async def resume(self, recording_id: str, **options: Unpack[ResumeOptions[S]]) -> RunResult[S]:
+        """Go on with a run that crashed, was cancelled, timed out or failed, and return its result.
+
+        What was recorded is run again without calling anybody, up to where the recording ends or to before what ended
+        the run; then the run goes on with real providers. Calls that had ended are not made again; calls in flight
+        begin anew (``provider:restart``). A recording that was never finalized is written further; any other one
+        stays as it is, and the run goes on in a new one (`RecordingInfo.resumed_from`).
+
+        Args:
+            recording_id: The recording of the run.
+            **options: See `ResumeOptions`.
+
+        Raises:
+            InvalidValueError: The run has completed, or the recording is empty.
+            RecordingConflictError: Somebody else goes on with this recording (as the cause of a `RecorderError`);
+                no provider was called.
+            ReplayDriftError: The code no longer does what was recorded; ``rebuild="fold"`` accepts that.
+            FixtureNotFoundError: There is no such recording.
+
+        Everything else as in `run_reactive`.
+        """
+        return await self._runner(Settings(**options)).resume(recording_id)
+
+    async def fork(self, recording_id: str, **options: Unpack[ForkOptions[S]]) -> RunResult[S]:
+        """Begin a new run that shares the beginning of a recorded one, with other agents or another state.
+
+        The beginning is taken over without running anything of it again. Activations that were at work at that point
+        ask again, with the prompts and the providers they have now.
+
+        Args:
+            recording_id: The recording of the run to fork.
+            **options: See `ForkOptions`.
+
+        Returns:
+            The result of the new run; its record names the old one as `RunRecord.parent_run_id`.
+
+        Raises:
+            FixtureNotFoundError: There is no such recording.
+            UnknownNameError: An agent is at work at that point that the fork does not have.
+
+        Everything else as in `run_reactive`.
+        """
+        return await self._runner(Settings(**options)).fork(recording_id)
 
     def subscribe(
         self,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from openharness.core.agents import AgentDefinition, Context, Reducer
 
-__all__ = ("Mode", "RunOptions", "Settings", "read_mode")
+__all__ = ("CommonOptions", "ForkOptions", "Mode", "ResumeOptions", "RunOptions", "Settings", "read_mode")
 
 S = TypeVar("S")
 
@@ -30,20 +30,14 @@ MODES: Final = ("live", "record", "replay", "auto")
 SHUTDOWN_TIMEOUT: Final = 5.0
 
 
-class RunOptions(TypedDict, Generic[S], total=False):
-    """The keywords of `Harness.run_reactive`, `Harness.stream` and `Harness.start`.
+class CommonOptions(TypedDict, Generic[S], total=False):
+    """The keywords that all runs take, however they begin.
 
     Attributes:
         agents: The agents: a mapping from names, or a sequence of agents that were named when defined. They are asked
             in this order.
-        state: The initial state. Copied into the run, never shared. May be left out in a replay, which then takes the
-            recorded one, and for state types that need no arguments.
-        input: Any JSON value: recorded, ``ctx.input`` and ``{{ input }}``.
         provider: What answers requests of agents without a provider of their own: a `Provider`, or the name of an
             installed one (``"claude"``).
-        mode: See `Mode`. By default that of the harness, else ``OPENHARNESS_MODE``, else ``"live"``.
-        fixture: The name that the recording is published under, and that a replay looks for.
-        recording: Replay the recording with this id, whatever its name; implies ``mode="replay"``.
         store: Where signals are recorded and found: a `SignalStore` or a URL (``"file:tests/fixtures"``). A ``live``
             run with a store is recorded too, under no fixture name.
         run_store: Where the run's record is kept: a `RunStore` or a URL (``"sqlite:///runs.db"``). A replay is kept
@@ -51,7 +45,6 @@ class RunOptions(TypedDict, Generic[S], total=False):
         reducers: Functions by the pattern of the signals they take. Each is called with the state, the signal, and (if
             it requires a third argument) the context; it changes the state in place or returns a new one.
         end_when: A function of the context. Once it is true no agent is activated any more; running ones finish.
-        run_id: The run's id; made if not given.
         tags: Words to find the recording by.
         metadata: JSON values to find the run by; kept with the recording as well.
         timeout: Seconds the run may take.
@@ -59,21 +52,14 @@ class RunOptions(TypedDict, Generic[S], total=False):
         max_depth: Activations that may cause one another in a row; 100 by default.
         max_concurrency: Activations that may run at once; any number by default.
         shutdown_timeout: Seconds a run that is to stop has for it; 5 by default.
-        seed: The seed of ``ctx.random``; chosen by chance if not given.
     """
 
     agents: Required[Mapping[str, AgentDefinition[S]] | Sequence[AgentDefinition[S]]]
-    state: S | None
-    input: Any
     provider: Provider | str | None
-    mode: Mode | None
-    fixture: str | None
-    recording: str | None
     store: SignalStore | str | None
     run_store: RunStore | str | None
     reducers: Mapping[Any, Reducer] | None
     end_when: Callable[[Context[S]], bool] | None
-    run_id: str | None
     tags: Iterable[str]
     metadata: Mapping[str, Any] | None
     timeout: float | None
@@ -81,7 +67,56 @@ class RunOptions(TypedDict, Generic[S], total=False):
     max_depth: int
     max_concurrency: int | None
     shutdown_timeout: float
+
+
+class RunOptions(CommonOptions[S], Generic[S], total=False):
+    """The keywords of `Harness.run_reactive`, `Harness.stream` and `Harness.start`: those of `CommonOptions`, and these.
+
+    Attributes:
+        state: The initial state. Copied into the run, never shared. May be left out in a replay, which then takes the
+            recorded one, and for state types that need no arguments.
+        input: Any JSON value: recorded, ``ctx.input`` and ``{{ input }}``.
+        mode: See `Mode`. By default that of the harness, else ``OPENHARNESS_MODE``, else ``"live"``.
+        fixture: The name that the recording is published under, and that a replay looks for.
+        recording: Replay the recording with this id, whatever its name; implies ``mode="replay"``.
+        run_id: The run's id; made if not given.
+        seed: The seed of ``ctx.random``; chosen by chance if not given.
+    """
+
+    state: S | None
+    input: Any
+    mode: Mode | None
+    fixture: str | None
+    recording: str | None
+    run_id: str | None
     seed: int | None
+
+
+class ResumeOptions(CommonOptions[S], Generic[S], total=False):
+    """The keywords of `Harness.resume`: those of `CommonOptions`, and these.
+
+    Attributes:
+        rebuild: ``"replay"`` (default) runs the recorded part again and compares it, so the code must be the same.
+            ``"fold"`` takes it as it is and accepts changed code; the run then goes on in a recording of its own.
+        signals: Signals to inject once the run goes on, as pairs of name and payload.
+    """
+
+    rebuild: Literal["replay", "fold"]
+    signals: Iterable[tuple[str, Any]]
+
+
+class ForkOptions(CommonOptions[S], Generic[S], total=False):
+    """The keywords of `Harness.fork`: those of `CommonOptions`, and these.
+
+    Attributes:
+        at: The seq of a signal; the fork begins after the step it belongs to. The last one by default.
+        state: What to change of the state at that point: fields and their new values, or a whole state.
+        run_id: The new run's id; made if not given.
+    """
+
+    at: int | None
+    state: Mapping[str, Any] | S | None
+    run_id: str | None
 
 
 NOTHING: Final = object()
@@ -108,6 +143,12 @@ def _seed(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None
         raise InvalidValueError(attribute.name, value=value, expected="an integer of at most 64 bits")
 
 
+def _rebuild(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    del instance
+    if value not in ("replay", "fold"):
+        raise InvalidValueError(attribute.name, value=value, expected="'replay' or 'fold'")
+
+
 def _tags(value: str | Iterable[str]) -> tuple[str, ...]:
     tags = (value,) if isinstance(value, str) else tuple(value)
     for tag in tags:
@@ -121,7 +162,7 @@ def _metadata(value: Mapping[str, Any] | None) -> JSONObject | None:
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """The options of one run, checked; the attributes are those of `RunOptions`."""
+    """The options of one run, checked; the attributes are those of the option types above."""
 
     agents: Any
     state: Any = None
@@ -143,6 +184,9 @@ class Settings:
     max_concurrency: int | None = None
     shutdown_timeout: float = attrs.field(default=SHUTDOWN_TIMEOUT, validator=_seconds)
     seed: int | None = attrs.field(default=None, validator=_seed)
+    rebuild: Literal["replay", "fold"] = attrs.field(default="replay", validator=_rebuild)
+    signals: tuple[tuple[str, Any], ...] = attrs.field(default=(), converter=tuple)
+    at: int | None = None
 
     @property
     def limits(self) -> Limits:

@@ -1,56 +1,52 @@
-"""One run from its options to its result: its stores, its mode, its beginning and its end."""
+"""One run from its options on: which stores, which mode, and where it begins."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import random
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from openharness.core.engine import (
     Arrival,
     ArrivalQueue,
-    Calls,
     Journal,
-    NoRecorder,
-    NotStoppedError,
-    Outcome,
-    Recorder,
     RunPlan,
     StartOfRun,
     Stepper,
-    StoreRecorder,
     Transcript,
+    catch_up,
     described,
     make_plan,
-    run_live,
     run_replay,
-    supervise,
 )
 from openharness.core.errors import (
     DefinitionError,
     FixtureNotFoundError,
-    HarnessTimeoutError,
     InvalidValueError,
-    RecorderError,
     RecordingEndedError,
     RecordingNotFoundError,
-    RunError,
-    RunSaveError,
+    UnknownNameError,
 )
 from openharness.core.harness._backends import Backends, Defaults, needed
+from openharness.core.harness._continuation import Resumption, find_fork, find_resumption, folded
+from openharness.core.harness._ending import end_run, make_record, make_result, save_end
+from openharness.core.harness._injection import check_injected
+from openharness.core.harness._live import Beginning, LiveRun
 from openharness.core.harness._options import Settings, read_mode
-from openharness.core.harness._result import RunMetrics, RunResult
 from openharness.core.harness._subscriptions import RunListeners
 from openharness.core.log import _names as names
-from openharness.core.records import RunRecord, RunStatus, new_id, now_ms
+from openharness.core.records import new_id, now_ms
+from openharness.core.values import to_json
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from openharness.core.agents import AgentDefinition
+    from openharness.core.harness._result import RunResult
     from openharness.core.harness._subscriptions import StreamBuffer, Subscription
-    from openharness.core.interfaces import Provider, RunStore, SignalStore
+    from openharness.core.interfaces import Provider, SignalStore
     from openharness.core.records import Signal
     from openharness.core.state import StateSchema
     from openharness.core.values import JSONObject, JSONValue
@@ -58,8 +54,6 @@ if TYPE_CHECKING:
 __all__ = ("Runner",)
 
 S = TypeVar("S")
-
-_PATIENCE: Final = 0.8
 
 _log = logging.getLogger("openharness")
 
@@ -169,9 +163,11 @@ class Runner(Generic[S]):
             await _close(signals)
             self._listeners.release()
             await self._listeners.close(settings.shutdown_timeout)
-        result = self._result(journal, outcome, replayed=True)
-        failure = await self._save_end(await self._backends.run_store_of_replay(), journal, outcome)
-        return self._finish(outcome, result, failure)
+        identity = {"run_id": self.run_id, "recording_id": recording_id}
+        result = make_result(self._schema, journal, outcome, **identity, replayed=True)
+        record = make_record(journal, outcome, **identity, metadata=settings.metadata)
+        failure = await save_end(await self._backends.run_store_of_replay(), record)
+        return end_run(outcome, result, failure)
 
     # Running.
 
@@ -182,132 +178,147 @@ class Runner(Generic[S]):
         plan = self._plan(fields, replay=False)
         seed = random.SystemRandom().getrandbits(63) if settings.seed is None else settings.seed
         start = self._start(state, plan, seed=seed)
-        run_store = await self._backends.run_store()
-        # First of all things in the queue, so that a run which is cancelled at once still has a beginning.
-        self.queue.put(Arrival(name=names.HARNESS_START, payload=start.payload(), timestamp=now_ms()))
-        self.decided.set()
-        loop = asyncio.get_running_loop()
-        stopped: asyncio.Future[None] = loop.create_future()
-
-        def stop(name: str, payload: JSONValue) -> None:
-            self.queue.put(Arrival(name=name, payload=payload, timestamp=now_ms()))
-            self._listeners.release()
-            if not stopped.done():
-                stopped.set_result(None)
-
-        timer = None
-        if settings.timeout is not None:
-            limit: JSONObject = {"timeout": settings.timeout}
-            timer = loop.call_later(settings.timeout, lambda: stop(names.HARNESS_TIMEOUT, limit))
-        try:
-            return await supervise(
-                self._body(plan, store, run_store, fixture),
-                stopped=stopped,
-                on_cancel=lambda: stop(names.HARNESS_CANCELLED, None),
-                shutdown_timeout=settings.shutdown_timeout,
-            )
-        except RunError:
-            raise
-        except NotStoppedError as error:
-            failure = HarnessTimeoutError(timeout=settings.timeout)
-            failure.run_id, failure.recording_id = self.run_id, self.recording_id
-            failure.add_note(f"Besides, {error}: a store, a provider or a subscriber did not answer.")
-            raise failure from error
-        finally:
-            if timer is not None:
-                timer.cancel()
-            if not stopped.done():
-                stopped.cancel()
-            self.queue.close()
-
-    async def _body(
-        self, plan: RunPlan[S], store: SignalStore | None, run_store: RunStore | None, fixture: str | None
-    ) -> RunResult[S]:
-        settings = self._settings
         journal = Journal(self.run_id)
-        if store is not None:
-            try:
-                self.recording_id = await store.create_recording(
-                    run_id=self.run_id, name=fixture, tags=settings.tags, metadata=settings.metadata
-                )
-            except Exception as error:
-                raise RecorderError(f"The signal store could not begin a recording: {error}") from error
-        if run_store is not None:
-            await self._save_beginning(run_store, store)
-        recorder = (
-            NoRecorder() if store is None or self.recording_id is None else StoreRecorder(store, self.recording_id)
-        )
-        calls = Calls(self.run_id, self.queue, now_ms)
-        # What waits for strangers' code leaves a part of the time to the stores.
-        patience = _PATIENCE * settings.shutdown_timeout
-        try:
-            try:
-                outcome = await run_live(
-                    stepper=Stepper(plan, journal),
-                    journal=journal,
-                    queue=self.queue,
-                    calls=calls,
-                    recorder=recorder,
-                    listeners=self._listeners,
-                )
-            except RecorderError as error:
-                outcome = Outcome(RunStatus.FAILED, error)
-            finally:
-                self.queue.close()
-                calls.cancel()
-            # First of all the stores: a provider that does not stop must not cost the end of the recording.
-            result = self._result(journal, outcome, replayed=False)
-            failure = await self._finalize(recorder, store, fixture, outcome, result.metrics.duration_ms)
-            failure = await self._save_end(run_store, journal, outcome) or failure
-        finally:
-            await calls.stop(patience)
-        await self._listeners.close(patience)
-        return self._finish(outcome, result, failure)
-
-    async def _finalize(
-        self, recorder: Recorder, store: SignalStore | None, fixture: str | None, outcome: Outcome, duration_ms: int
-    ) -> RunError | None:
-        try:
-            await recorder.finalize(outcome.status, duration_ms)
-            if fixture is not None and store is not None and outcome.status is RunStatus.COMPLETED:
-                await store.publish(cast("str", self.recording_id), fixture)
-        except Exception as error:  # noqa: BLE001 - whatever the store raises, the run record is still to be saved
-            failure = RecorderError(
-                f"The run ended as {outcome.status}, but its recording could not be closed: {error}"
+        # First of all things in the queue, so that a run which is cancelled at once still has a beginning.
+        self._put(names.HARNESS_START, start.payload())
+        return await self._drive(
+            Beginning(
+                schema=self._schema,
+                stepper=Stepper(plan, journal),
+                journal=journal,
+                state=state or {},
+                metadata=settings.metadata,
+                store=store,
+                run_store=await self._backends.run_store(),
+                fixture=fixture,
+                name=fixture,
             )
-            failure.__cause__ = error
-            return failure
-        return None
-
-    async def _save_end(self, run_store: RunStore | None, journal: Journal, outcome: Outcome) -> RunError | None:
-        if run_store is None:
-            return None
-        try:
-            await run_store.save_run(self._record(journal, outcome))
-        except Exception as error:  # noqa: BLE001 - whatever the store raises, the result must not be lost
-            failure = RunSaveError(f"The run ended as {outcome.status}, but its record could not be saved: {error}")
-            failure.__cause__ = error
-            return failure
-        return None
-
-    async def _save_beginning(self, run_store: RunStore, store: SignalStore | None) -> None:
-        state, _ = self._initial_state(None)
-        running = RunRecord(
-            self.run_id,
-            created_at=now_ms(),
-            state=state,
-            metadata=self._settings.metadata,
-            recording_id=self.recording_id,
         )
+
+    async def resume(self, recording_id: str) -> RunResult[S]:
+        """Go on with a run where its recording ends; see `Harness.resume`."""
+        async with self._backends:
+            store = needed(await self._backends.signal_store(), "resume")
+            point = await find_resumption(store, recording_id)
+            self.run_id = point.run_id
+            self._provider = await self._backends.provider()
+            settings = self._settings
+            journal = Journal(self.run_id)
+            fold = settings.rebuild == "fold"
+            plan = self._plan(point.fields, replay=False)
+            if fold:
+                prefix = folded([signal async for signal in store.iter_signals(recording_id, stop=point.step)])
+                journal.adopt(prefix)
+                stepper = Stepper(plan, journal)
+                stepper.adopt()
+            else:
+                stepper = await self._catch_up(store, recording_id, point, plan, journal)
+                prefix = tuple(journal.signals[: point.stop])
+            # Where the caught-up part has ended the run there is nothing to go on with.
+            if not stepper.ended:
+                self._put(names.HARNESS_RESUMED, {"resumed_from": recording_id})
+                for name, payload in settings.signals:
+                    self._put(check_injected(name), to_json(payload, path="payload"))
+            same = point.info.outcome == "incomplete" and not fold
+            run_store = await self._backends.run_store()
+            known = None if run_store is None else await run_store.get_run(self.run_id)
+            metadata = settings.metadata or (None if known is None else cast("JSONObject | None", known.metadata))
+            return await self._drive(
+                Beginning(
+                    schema=self._schema,
+                    stepper=stepper,
+                    journal=journal,
+                    state=journal.fold.state,
+                    created_at=journal.fold.started_at,
+                    metadata=metadata,
+                    parent_run_id=None if known is None else known.parent_run_id,
+                    store=store,
+                    run_store=run_store,
+                    fixture=point.info.name,
+                    name=point.info.name,
+                    recording_id=recording_id if same else None,
+                    resumed_from=None if same else recording_id,
+                    prefix=() if same else prefix,
+                )
+            )
+
+    async def _catch_up(
+        self, store: SignalStore, recording_id: str, point: Resumption, plan: RunPlan[S], journal: Journal
+    ) -> Stepper[S]:
+        signals = store.iter_signals(recording_id, stop=point.stop)
+        transcript = Transcript(recording_id, signals, continues=True)
+        journal.check = transcript.check
+        stepper = Stepper(plan, journal)
+        start = StartOfRun(state=None, input=None, has_input=False, seed=0, agents=plan.fingerprint())
         try:
-            await run_store.save_run(running)
-        except BaseException as error:
-            if store is not None and self.recording_id is not None:
-                try:
-                    await store.delete_recording(self.recording_id)
-                except Exception as other:  # noqa: BLE001 - it must not hide why there is no run
-                    error.add_note(f"Besides, the empty recording {self.recording_id!r} could not be deleted: {other}")
-            raise
+            await transcript.open()
+            await catch_up(
+                stepper=stepper,
+                journal=journal,
+                transcript=transcript,
+                start=start,
+                listeners=RunListeners((), _nobody),
+            )
+        finally:
+            await _close(signals)
+        journal.check = None
+        return stepper
+
+    async def fork(self, recording_id: str) -> RunResult[S]:
+        """Begin a new run that shares the beginning of a recorded one; see `Harness.fork`."""
+        async with self._backends:
+            settings = self._settings
+            store = needed(await self._backends.signal_store(), "fork")
+            point = await find_fork(store, recording_id, settings.at)
+            self._provider = await self._backends.provider()
+            plan = self._plan(point.fields, replay=False)
+            recorded = [signal async for signal in store.iter_signals(recording_id, stop=point.stop)]
+            prefix = folded(recorded, run_id=self.run_id, parent=point.run_id)
+            journal = Journal(self.run_id)
+            journal.adopt(prefix)
+            stepper = Stepper(plan, journal)
+            stepper.adopt()
+            payload: JSONObject = {
+                "run_id": point.run_id,
+                "recording_id": recording_id,
+                "at": point.stop - 1,
+                "state": self._patch(settings.state, point.fields),
+            }
+            self._put(names.HARNESS_FORKED, payload)
+            return await self._drive(
+                Beginning(
+                    schema=self._schema,
+                    stepper=stepper,
+                    journal=journal,
+                    state=journal.fold.state,
+                    metadata=settings.metadata,
+                    parent_run_id=point.run_id,
+                    store=store,
+                    run_store=await self._backends.run_store(),
+                    prefix=prefix,
+                )
+            )
+
+    def _patch(self, given: Any, fields: Sequence[str]) -> JSONObject:
+        """The fields a fork changes, as JSON."""
+        if given is None:
+            return {}
+        if isinstance(given, Mapping):
+            patch = cast("JSONObject", to_json(given, path="state"))
+        else:
+            patch = self._schema.normalize(given)
+        for field in patch:
+            if self._schema.fields is not None and field not in fields:
+                raise UnknownNameError("state field", name=field, known=list(fields), where="state")
+        return patch
+
+    async def _drive(self, beginning: Beginning[S]) -> RunResult[S]:
+        self.decided.set()
+        run = LiveRun(beginning, self._settings, run_id=self.run_id, queue=self.queue, listeners=self._listeners)
+        return await run.run()
+
+    def _put(self, name: str, payload: JSONValue) -> None:
+        self.queue.put(Arrival(name=name, payload=payload, timestamp=now_ms()))
 
     # The parts of a run.
 
@@ -367,42 +378,6 @@ class Runner(Generic[S]):
             agents=plan.fingerprint(),
         )
 
-    def _result(self, journal: Journal, outcome: Outcome, *, replayed: bool) -> RunResult[S]:
-        fold = journal.fold
-        return RunResult(
-            state=self._schema.load(fold.state),
-            signals=tuple(journal.signals),
-            metrics=RunMetrics.of(fold),
-            run_id=self.run_id,
-            recording_id=self.recording_id,
-            status=outcome.status,
-            terminated_early=fold.ending,
-            replayed=replayed,
-        )
-
-    def _record(self, journal: Journal, outcome: Outcome) -> RunRecord:
-        fold = journal.fold
-        return RunRecord(
-            self.run_id,
-            created_at=fold.last_at if fold.started_at is None else fold.started_at,
-            completed_at=fold.last_at,
-            state=fold.state,
-            metadata=self._settings.metadata,
-            status=outcome.status,
-            error=None if outcome.error is None else str(outcome.error),
-            recording_id=self.recording_id,
-        )
-
-    def _finish(self, outcome: Outcome, result: RunResult[S], failure: RunError | None) -> RunResult[S]:
-        """Return the result, or raise what ended the run, else what went wrong at its end."""
-        error = outcome.error or failure
-        if error is None:
-            return result
-        if failure is not None and failure is not error:
-            error.add_note(f"Besides: {failure}")
-        error.run_id, error.recording_id, error.result = result.run_id, result.recording_id, result
-        raise error
-
     def _subscriber_failed(self, signal: Signal, error: BaseException) -> None:
         _log.warning("A subscriber failed at %s of run %s", signal.name, self.run_id, exc_info=error)
         # One that fails at the news of its own failure would go on for ever.
@@ -415,3 +390,8 @@ async def _close(signals: AsyncIterator[Signal]) -> None:
     close = getattr(signals, "aclose", None)
     if close is not None:
         await close()
+
+
+def _nobody(signal: Signal, error: BaseException) -> None:
+    """Nobody listens to the part of a run that was there before."""
+    del signal, error

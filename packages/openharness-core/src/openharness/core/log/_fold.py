@@ -254,6 +254,16 @@ def _restart(fold: RunFold, signal: Signal) -> None:
         pieces.clear()
 
 
+def _forked(fold: RunFold, _: Signal) -> None:
+    # What was asked is asked again, by the agents as they are now.
+    fold.calls.clear()
+    for activation in fold.activations.values():
+        activation.request = None
+        activation.provider = None
+        activation.attempt = 0
+        activation.waits_for_retry = False
+
+
 def _completed(fold: RunFold, signal: Signal) -> None:
     fold.activations.pop(signal.payload["activation"], None)
 
@@ -289,6 +299,7 @@ _HANDLERS: Final[dict[str, Callable[[RunFold, Signal], None]]] = {
     names.PROVIDER_END: _provider_end,
     names.PROVIDER_ERROR: _provider_error,
     names.PROVIDER_RESTART: _restart,
+    names.HARNESS_FORKED: _forked,
     names.AGENT_COMPLETED: _completed,
     names.AGENT_ERROR: _error,
     names.HARNESS_ENDING: _ending,

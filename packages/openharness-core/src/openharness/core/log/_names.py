@@ -16,6 +16,7 @@ __all__ = (
     "HARNESS_END",
     "HARNESS_ENDING",
     "HARNESS_FINISHED",
+    "HARNESS_FORKED",
     "HARNESS_LIMIT",
     "HARNESS_RESUMED",
     "HARNESS_START",
@@ -44,6 +45,7 @@ __all__ = (
 HARNESS_START: Final = "harness:start"
 HARNESS_ENDING: Final = "harness:ending"
 HARNESS_FINISHED: Final = "harness:finished"
+HARNESS_FORKED: Final = "harness:forked"
 HARNESS_LIMIT: Final = "harness:limit"
 HARNESS_TIMEOUT: Final = "harness:timeout"
 HARNESS_CANCELLED: Final = "harness:cancelled"
@@ -83,6 +85,7 @@ _ARRIVALS: Final = frozenset(
     {
         HARNESS_START,
         HARNESS_FINISHED,
+        HARNESS_FORKED,
         HARNESS_TIMEOUT,
         HARNESS_CANCELLED,
         HARNESS_RESUMED,

@@ -1,0 +1,131 @@
+"""Where a recorded run can be gone on with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import attrs
+
+from openharness.core.errors import (
+    FixtureNotFoundError,
+    InvalidValueError,
+    RecordingNotFoundError,
+)
+from openharness.core.log import _names as names
+from openharness.core.log import is_arrival
+from openharness.core.records import RecordingInfo, RecordingQuery, RunStatus, Signal, signal_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from openharness.core.interfaces import SignalStore
+
+__all__ = ("Resumption", "find_fork", "find_resumption", "folded")
+
+
+@attrs.frozen(kw_only=True)
+class Resumption:
+    """The point at which a recorded run goes on.
+
+    Attributes:
+        info: The recording.
+        run_id: The run whose signals it holds.
+        fields: The fields of its state.
+        stop: How many of its signals stay.
+        step: How many stay when only whole steps may.
+    """
+
+    info: RecordingInfo
+    run_id: str
+    fields: list[str]
+    stop: int
+    step: int
+
+
+async def find_resumption(store: SignalStore, recording_id: str) -> Resumption:
+    """Return the point before what ended a run; its end where it was never finalized.
+
+    Raises:
+        FixtureNotFoundError: There is no such recording.
+        InvalidValueError: The recording is empty, or its run has completed.
+    """
+    return await _find(store, recording_id, lambda signals: _before_the_end(signals, recording_id))
+
+
+async def find_fork(store: SignalStore, recording_id: str, at: int | None) -> Resumption:
+    """Return the end of the step that a signal belongs to.
+
+    Raises:
+        FixtureNotFoundError: There is no such recording.
+        InvalidValueError: It has no such signal, or is empty.
+    """
+
+    def after(signals: list[Signal]) -> tuple[int, int]:
+        # The end of a run is not a point from which it could go on.
+        length = len(signals) - (signals[-1].name == names.HARNESS_END)
+        position = length - 1 if at is None else at
+        if type(position) is not int or not 0 <= position < len(signals):
+            raise InvalidValueError("at", value=at, expected=f"the seq of a signal, from 0 to {len(signals) - 1}")
+        following = (signal.seq for signal in signals[position + 1 :] if is_arrival(signal))
+        stop = min(next(following, length), length)
+        return stop, stop
+
+    return await _find(store, recording_id, after)
+
+
+async def _find(store: SignalStore, recording_id: str, point: Any) -> Resumption:
+    try:
+        signals = [signal async for signal in store.iter_signals(recording_id)]
+    except RecordingNotFoundError:
+        existing = [info.id for info in await store.list_recordings()]
+        raise FixtureNotFoundError(recording_id, existing=existing) from None
+    if not signals or signals[0].name != names.HARNESS_START:
+        raise InvalidValueError("recording_id", value=recording_id, expected="a recording with the beginning of a run")
+    run_id = signals[0].id.removesuffix("/0")
+    infos = await store.list_recordings(RecordingQuery(run_id=run_id))
+    info = next((info for info in infos if info.id == recording_id), None)
+    if info is None:
+        # The run was recorded under another id than its signals have, as an imported one is.
+        info = next(info for info in await store.list_recordings() if info.id == recording_id)
+    stop, step = point(signals)
+    state = cast("dict[str, Any]", signals[0].payload)["state"]
+    return Resumption(info=info, run_id=run_id, fields=list(state), stop=stop, step=step)
+
+
+def _before_the_end(signals: list[Signal], recording_id: str) -> tuple[int, int]:
+    end = signals[-1]
+    if end.name != names.HARNESS_END:
+        return len(signals), len(signals)
+    if end.payload["status"] == RunStatus.COMPLETED:
+        raise InvalidValueError(
+            "recording_id", value=recording_id, expected="the recording of a run that did not complete"
+        )
+    cause = signals[int(str(end.source.parent).rpartition("/")[2])]
+    if cause.name == names.AGENT_ERROR and cause.payload["kind"] == "provider":
+        # The failing answer goes with what it caused, so that the request is sent again.
+        cause = signals[int(str(cause.source.parent).rpartition("/")[2])]
+    step = max(signal.seq for signal in signals[: cause.seq + 1] if is_arrival(signal))
+    return cause.seq, step
+
+
+def folded(signals: Iterable[Signal], *, run_id: str | None = None, parent: str | None = None) -> tuple[Signal, ...]:
+    """Return signals as the beginning of another log, which says that they are not to be run again.
+
+    Args:
+        signals: Whole steps from the beginning of a log.
+        run_id: The run they become part of; None leaves them in their own.
+        parent: The run they come from, where that is another one.
+    """
+    taken = list(signals)
+    first = taken[0]
+    taken[0] = attrs.evolve(first, payload={**first.payload, "folded": len(taken)})
+    if run_id is None or parent is None:
+        return tuple(taken)
+    return tuple(_moved(signal, run_id, parent) for signal in taken)
+
+
+def _moved(signal: Signal, run_id: str, parent: str) -> Signal:
+    cause = signal.source.parent
+    if cause is not None and cause.startswith(f"{parent}/"):
+        cause = f"{run_id}{cause.removeprefix(parent)}"
+    return attrs.evolve(signal, id=signal_id(run_id, signal.seq), source=attrs.evolve(signal.source, parent=cause))

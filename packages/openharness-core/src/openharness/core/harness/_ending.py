@@ -1,0 +1,91 @@
+"""The end of a run: its result, its record, and what it raises."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from openharness.core.errors import RunSaveError
+from openharness.core.harness._result import RunMetrics, RunResult
+from openharness.core.records import RunRecord
+
+if TYPE_CHECKING:
+    from openharness.core.engine import Journal, Outcome
+    from openharness.core.errors import RunError
+    from openharness.core.interfaces import RunStore
+    from openharness.core.state import StateSchema
+    from openharness.core.values import JSONObject
+
+__all__ = ("end_run", "make_record", "make_result", "save_end")
+
+S = TypeVar("S")
+
+
+def make_result(
+    schema: StateSchema[S],
+    journal: Journal,
+    outcome: Outcome,
+    *,
+    run_id: str,
+    recording_id: str | None,
+    replayed: bool,
+) -> RunResult[S]:
+    """Return what a run returns, from its log."""
+    fold = journal.fold
+    return RunResult(
+        state=schema.load(fold.state),
+        signals=tuple(journal.signals),
+        metrics=RunMetrics.of(fold),
+        run_id=run_id,
+        recording_id=recording_id,
+        status=outcome.status,
+        terminated_early=fold.ending,
+        replayed=replayed,
+    )
+
+
+def make_record(
+    journal: Journal,
+    outcome: Outcome,
+    *,
+    run_id: str,
+    recording_id: str | None,
+    metadata: JSONObject | None,
+    parent_run_id: str | None = None,
+) -> RunRecord:
+    """Return what the history keeps of a run, from its log."""
+    fold = journal.fold
+    return RunRecord(
+        run_id,
+        created_at=fold.last_at if fold.started_at is None else fold.started_at,
+        completed_at=fold.last_at,
+        state=fold.state,
+        metadata=metadata,
+        status=outcome.status,
+        error=None if outcome.error is None else str(outcome.error),
+        recording_id=recording_id,
+        parent_run_id=parent_run_id,
+    )
+
+
+async def save_end(run_store: RunStore | None, record: RunRecord) -> RunError | None:
+    """Save the record of a run that has ended, and return what went wrong with that."""
+    if run_store is None:
+        return None
+    try:
+        await run_store.save_run(record)
+    except Exception as error:  # noqa: BLE001 - whatever the store raises, the result must not be lost
+        failure = RunSaveError(f"The run ended as {record.status}, but its record could not be saved: {error}")
+        failure.__cause__ = error
+        return failure
+    return None
+
+
+def end_run(outcome: Outcome, result: RunResult[S], failure: RunError | None) -> RunResult[S]:
+    """Return the result, or raise what ended the run, else what went wrong at its end."""
+    error = outcome.error or failure
+    if error is None:
+        return result
+    if failure is not None and failure is not error:
+        error.add_note(f"Besides: {failure}")
+    error.run_id, error.recording_id, error.result = result.run_id, result.recording_id, result
+    raise error

@@ -1,0 +1,242 @@
+"""A run with real providers: from wherever it begins to its recording, its record and its result."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+import attrs
+
+from openharness.core.engine import (
+    Arrival,
+    ArrivalQueue,
+    Calls,
+    Journal,
+    NoRecorder,
+    NotStoppedError,
+    Outcome,
+    Recorder,
+    Stepper,
+    StoreRecorder,
+    run_live,
+    supervise,
+)
+from openharness.core.errors import HarnessTimeoutError, RecorderError, RunError
+from openharness.core.harness._ending import end_run, make_record, make_result, save_end
+from openharness.core.interfaces import RunStore, SignalStore
+from openharness.core.log import _names as names
+from openharness.core.records import RunRecord, RunStatus, Signal, now_ms
+from openharness.core.state import StateSchema
+from openharness.core.values import JSONObject
+
+if TYPE_CHECKING:
+    from openharness.core.harness._options import Settings
+    from openharness.core.harness._result import RunResult
+    from openharness.core.harness._subscriptions import RunListeners
+    from openharness.core.values import JSONValue
+
+__all__ = ("Beginning", "LiveRun")
+
+S = TypeVar("S")
+
+_PATIENCE: Final = 0.8
+"""The part of the shutdown timeout that strangers' code may take; the rest is for the stores."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Beginning(Generic[S]):
+    """Where a run begins.
+
+    Attributes:
+        schema: The type of the state.
+        stepper: What takes the arrivals; a run that goes on has taken some already.
+        journal: The log so far: empty, or that of the run this one continues.
+        state: The state the run begins with, as its record shows it while it goes on.
+        created_at: When the run began, in milliseconds since the epoch; None for now.
+        metadata: What its record is found by.
+        parent_run_id: The run it was forked from.
+        store: Where signals are recorded; None for nowhere.
+        run_store: Where the record is kept; None for nowhere.
+        fixture: The name to publish the recording under once the run has completed.
+        name: The name the recording is made for.
+        recording_id: The recording to go on writing; None for a new one.
+        resumed_from: The recording that a new one continues.
+        prefix: Signals to write first: those the new recording shares with another one.
+    """
+
+    schema: StateSchema[S]
+    stepper: Stepper[S]
+    journal: Journal
+    state: JSONObject
+    created_at: int | None = None
+    metadata: JSONObject | None = None
+    parent_run_id: str | None = None
+    store: SignalStore | None
+    run_store: RunStore | None
+    fixture: str | None = None
+    name: str | None = None
+    recording_id: str | None = None
+    resumed_from: str | None = None
+    prefix: tuple[Signal, ...] = ()
+
+
+class LiveRun(Generic[S]):
+    """Drives a run to its end.
+
+    Attributes:
+        recording_id: The recording that is written; None where there is none.
+    """
+
+    def __init__(
+        self, beginning: Beginning[S], settings: Settings, *, run_id: str, queue: ArrivalQueue, listeners: RunListeners
+    ) -> None:
+        self._beginning = beginning
+        self._settings = settings
+        self._run_id = run_id
+        self._queue = queue
+        self._listeners = listeners
+        self.recording_id = beginning.recording_id
+
+    async def run(self) -> RunResult[S]:
+        """Run to the end; the first arrival is in the queue already."""
+        settings = self._settings
+        loop = asyncio.get_running_loop()
+        stopped: asyncio.Future[None] = loop.create_future()
+
+        def stop(name: str, payload: JSONValue) -> None:
+            self._queue.put(Arrival(name=name, payload=payload, timestamp=now_ms()))
+            self._listeners.release()
+            if not stopped.done():
+                stopped.set_result(None)
+
+        timer = None
+        if settings.timeout is not None:
+            limit: JSONObject = {"timeout": settings.timeout}
+            timer = loop.call_later(settings.timeout, lambda: stop(names.HARNESS_TIMEOUT, limit))
+        try:
+            return await supervise(
+                self._body(),
+                stopped=stopped,
+                on_cancel=lambda: stop(names.HARNESS_CANCELLED, None),
+                shutdown_timeout=settings.shutdown_timeout,
+            )
+        except RunError:
+            raise
+        except NotStoppedError as error:
+            failure = HarnessTimeoutError(timeout=settings.timeout)
+            failure.run_id, failure.recording_id = self._run_id, self.recording_id
+            failure.add_note(f"Besides, {error}: a store, a provider or a subscriber did not answer.")
+            raise failure from error
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if not stopped.done():
+                stopped.cancel()
+            self._queue.close()
+
+    async def _body(self) -> RunResult[S]:
+        beginning = self._beginning
+        journal = beginning.journal
+        recorder = await self._begin()
+        calls = Calls(self._run_id, self._queue, now_ms)
+        patience = _PATIENCE * self._settings.shutdown_timeout
+        try:
+            try:
+                outcome = await run_live(
+                    stepper=beginning.stepper,
+                    journal=journal,
+                    queue=self._queue,
+                    calls=calls,
+                    recorder=recorder,
+                    listeners=self._listeners,
+                )
+            except RecorderError as error:
+                outcome = Outcome(RunStatus.FAILED, error)
+            finally:
+                self._queue.close()
+                calls.cancel()
+            # First of all the stores: a provider that does not stop must not cost the end of the recording.
+            result = make_result(
+                beginning.schema,
+                journal,
+                outcome,
+                run_id=self._run_id,
+                recording_id=self.recording_id,
+                replayed=False,
+            )
+            failure = await self._finalize(recorder, outcome, result.metrics.duration_ms)
+            record = make_record(
+                journal,
+                outcome,
+                run_id=self._run_id,
+                recording_id=self.recording_id,
+                metadata=beginning.metadata,
+                parent_run_id=beginning.parent_run_id,
+            )
+            failure = await save_end(beginning.run_store, record) or failure
+        finally:
+            await calls.stop(patience)
+        await self._listeners.close(patience)
+        return end_run(outcome, result, failure)
+
+    async def _begin(self) -> Recorder:
+        """Make the recording and the record, and return what writes to the recording."""
+        beginning, settings = self._beginning, self._settings
+        store = beginning.store
+        fresh = beginning.recording_id is None
+        recorder: Recorder = NoRecorder()
+        if store is not None:
+            try:
+                if self.recording_id is None:
+                    self.recording_id = await store.create_recording(
+                        run_id=self._run_id,
+                        name=beginning.name,
+                        tags=settings.tags,
+                        metadata=beginning.metadata,
+                        resumed_from=beginning.resumed_from,
+                    )
+                recorder = StoreRecorder(store, self.recording_id)
+                await recorder.write(beginning.prefix)
+            except Exception as error:
+                raise RecorderError(f"The signal store could not begin a recording: {error}") from error
+        if beginning.run_store is not None:
+            try:
+                await beginning.run_store.save_run(self._running())
+            except BaseException as error:
+                if store is not None and self.recording_id is not None and fresh:
+                    await _delete(store, self.recording_id, error)
+                raise
+        return recorder
+
+    def _running(self) -> RunRecord:
+        beginning = self._beginning
+        return RunRecord(
+            self._run_id,
+            created_at=now_ms() if beginning.created_at is None else beginning.created_at,
+            state=beginning.state,
+            metadata=beginning.metadata,
+            recording_id=self.recording_id,
+            parent_run_id=beginning.parent_run_id,
+        )
+
+    async def _finalize(self, recorder: Recorder, outcome: Outcome, duration_ms: int) -> RunError | None:
+        fixture, store = self._beginning.fixture, self._beginning.store
+        try:
+            await recorder.finalize(outcome.status, duration_ms)
+            if fixture is not None and store is not None and outcome.status is RunStatus.COMPLETED:
+                await store.publish(str(self.recording_id), fixture)
+        except Exception as error:  # noqa: BLE001 - whatever the store raises, the run record is still to be saved
+            failure = RecorderError(
+                f"The run ended as {outcome.status}, but its recording could not be closed: {error}"
+            )
+            failure.__cause__ = error
+            return failure
+        return None
+
+
+async def _delete(store: SignalStore, recording_id: str, error: BaseException) -> None:
+    """Delete the recording of a run that never began; failing at that must not hide why there is no run."""
+    try:
+        await store.delete_recording(recording_id)
+    except Exception as other:  # noqa: BLE001 - see above
+        error.add_note(f"Besides, the empty recording {recording_id!r} could not be deleted: {other}")
