@@ -174,6 +174,7 @@ def test_a_report_can_be_made_of_two_signals() -> None:
     assert "the recording has ended, and the run goes on with 'a:b'" in str(more)
     less = DriftReport.between("rec", 1, one, None)
     assert "the run caused nothing more" in str(less)
+    assert DriftReport.between("rec", 1, None, None).differences == ()
     only_digest = DriftReport.between(
         "rec", 1, attrs.evolve(one, payload={"digest": "a"}), attrs.evolve(one, payload={"digest": "b"})
     )

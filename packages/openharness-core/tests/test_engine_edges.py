@@ -1,0 +1,145 @@
+"""Rare meetings: what happens when two things come at once, or a store is slower than everybody else."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from harness_kit import HangingProvider, KeepingStore, ScriptedProvider, names_of
+
+from openharness.core import AgentError, Harness, RunEndedError, Signal, StoreError, create_harness
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+HARNESS: Harness[dict[str, Any]] = create_harness()
+LISTENER = HARNESS.agent(prompt="{{ signal.payload }}", activate_on="say:*")
+BEGINNER = HARNESS.agent(prompt="begin", activate_on="harness:start")
+
+
+async def test_an_emit_that_waits_behind_a_failing_write_ends_too() -> None:
+    """A signal that was not taken yet when the run failed is turned away, not forgotten."""
+    writing = asyncio.Event()
+
+    async def fail(what: str, subject: Any) -> None:
+        if what == "append" and "say:first" in subject:
+            writing.set()
+            await asyncio.sleep(0.005)
+            raise StoreError("full")
+
+    async def work() -> None:
+        async with HARNESS.start(
+            agents={"a": LISTENER}, state={}, provider=ScriptedProvider(), store=KeepingStore(fail)
+        ) as run:
+            first = asyncio.ensure_future(run.emit("say:first"))
+            await writing.wait()
+            outcomes = await asyncio.gather(first, run.emit("say:second"), return_exceptions=True)
+            assert [type(outcome) for outcome in outcomes] == [RunEndedError, RunEndedError]
+            raise LookupError
+
+    async with asyncio.timeout(5):
+        with pytest.raises(LookupError):
+            await work()
+
+
+async def test_an_emit_that_nobody_waits_for_any_more_is_still_recorded() -> None:
+    """Giving up to wait for an emit does not take the signal back, and breaks nothing."""
+
+    async def slow(what: str, subject: Any) -> None:
+        await asyncio.sleep(0.005)
+
+    store = KeepingStore(slow)
+    async with HARNESS.start(agents={"a": LISTENER}, state={}, provider=ScriptedProvider(), store=store) as run:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(run.emit("say:it"), 0.001)
+        await run.finish()
+    assert "say:it" in names_of(store.signals("rec-0"))
+
+
+async def test_a_run_that_times_out_and_is_cancelled_is_cancelled() -> None:
+    """Whoever cancels gets CancelledError; the log says what came first."""
+
+    ending = asyncio.Event()
+
+    async def slow(what: str, subject: Any) -> None:
+        if what == "append" and "harness:timeout" in subject:
+            ending.set()
+        await asyncio.sleep(0.01)
+
+    store, provider = KeepingStore(slow), HangingProvider()
+    task = asyncio.ensure_future(
+        HARNESS.run_reactive(agents={"b": BEGINNER}, state={}, provider=provider, timeout=0.05, store=store)
+    )
+    await ending.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert store.recordings["rec-0"].info.outcome == "timed_out"
+
+
+class SlowStore(KeepingStore):
+    """Reads slowly, and hands out an iterator that cannot be closed."""
+
+    def iter_signals(self, recording_id: str, **options: Any) -> AsyncIterator[Signal]:  # type: ignore[override]
+        """Yield the signals one by one."""
+        signals = iter(self.signals(recording_id))
+
+        class Reader:
+            def __aiter__(self) -> AsyncIterator[Signal]:
+                return self
+
+            async def __anext__(self) -> Signal:
+                await asyncio.sleep(0.001)
+                for signal in signals:
+                    return signal
+                raise StopAsyncIteration
+
+        return Reader()
+
+
+async def test_an_emit_in_a_replay_waits_for_its_recorded_signal() -> None:
+    """When the store is slow to read, emit waits until its recorded signal has come."""
+    store = SlowStore()
+    async with HARNESS.start(agents={"a": LISTENER}, state={}, provider=ScriptedProvider(), store=store) as run:
+        first = await run.emit("say:one", 1)
+        second = await run.emit("say:two", 2)
+    result = await run.result()
+    async with asyncio.timeout(5):
+        async with HARNESS.start(agents={"a": LISTENER}, recording="rec-0", store=store) as again:
+            replayed = await asyncio.gather(again.emit("say:one", 1), again.emit("say:two", 2))
+        assert replayed == [first, second]
+        assert (await again.result()).signals == result.signals
+
+
+async def test_a_long_replay_lets_others_work() -> None:
+    """A replay of thousands of signals from memory does not hold the event loop until its end."""
+    store = KeepingStore()
+    provider = ScriptedProvider("x" * 3000, size=1)
+    await HARNESS.run_reactive(agents={"b": BEGINNER}, state={}, provider=provider, store=store)
+    turns = 0
+    replay = asyncio.ensure_future(HARNESS.run_reactive(agents={"b": BEGINNER}, recording="rec-0", store=store))
+    while not replay.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert len((await replay).signals) > 3000
+    assert turns > 10
+
+
+async def test_a_builtin_without_a_signature_is_a_reducer_of_two_arguments() -> None:
+    """What cannot be looked into is called with state and signal; what it raises is the reducer's failure."""
+    with pytest.raises(AgentError) as caught:
+        await HARNESS.run_reactive(
+            agents={"b": BEGINNER}, state={}, provider=ScriptedProvider(), reducers={"harness:start": dict.update}
+        )
+    assert caught.value.kind == "reducer"
+
+
+async def test_many_names_are_looked_up_rightly() -> None:
+    """More signal names than the engine remembers are still matched, first and later."""
+    agent = HARNESS.agent(prompt="x", activate_on="say:n4999")
+    async with HARNESS.start(agents={"a": agent}, state={}, provider=ScriptedProvider(), max_activations=10) as run:
+        for number in range(5000):
+            await run.emit(f"say:n{number}")
+        await run.emit("say:n4999")
+    assert (await run.result()).metrics.activations == 2
