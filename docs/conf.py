@@ -45,6 +45,7 @@ napoleon_use_rtype = False
 
 _LEAVES = (
     "openharness.core",
+    "openharness.core.harness",
     "openharness.core.storage",
     "openharness.core.log",
     "openharness.core.values",
