@@ -283,6 +283,7 @@ class CorruptRecordError(StoreError):
 
     Attributes:
         record_id: The id of the damaged record.
+        reason: What is wrong with it, as a phrase.
     """
 
     def __init__(self, record_id: str, *, reason: str, store: str = "") -> None:
@@ -323,6 +324,7 @@ class RecordingConflictError(StoreError):
     Attributes:
         recording_id: The recording.
         seq: The position that was to be written.
+        reason: What stood in the way.
     """
 
     def __init__(self, recording_id: str, *, seq: int, reason: str, store: str = "") -> None:

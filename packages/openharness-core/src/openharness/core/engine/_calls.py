@@ -136,7 +136,7 @@ class Calls:
             attempt=effect.attempt,
         )
         events: object = provider.run(provider_request(effect.request), context)
-        if not isinstance(events, AsyncGenerator):
+        if not isinstance(events, AsyncGenerator):  # pyright: ignore[reportUnnecessaryIsInstance] - providers are not checked
             if inspect.iscoroutine(events):
                 events.close()
             raise ProviderError(f"run() returned {events!r}; it must be an async def with yield", kind="protocol")

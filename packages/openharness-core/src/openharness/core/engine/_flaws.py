@@ -63,7 +63,7 @@ def _odd_number(arrival: Signal) -> str | None:
     payload = cast("dict[str, Any]", arrival.payload)
     figures: dict[str, object] = {}
     if arrival.name == names.PROVIDER_END:
-        usage = payload["output"].get("usage") or {}
+        usage: object = payload["output"].get("usage") or {}
         if not isinstance(usage, dict):
             return "payload.output.usage is no object"
         figures = {f"output.usage.{name}": cast("dict[str, object]", usage).get(name) for name in _USAGE}

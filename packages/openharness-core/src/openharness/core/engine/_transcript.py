@@ -83,8 +83,9 @@ class Transcript:
     @property
     def folded(self) -> int:
         """How many signals at the beginning were taken over from another run, and are not run again."""
-        payload: Any = None if self._ahead is None else self._ahead.payload
-        folded = payload.get("folded", 0) if isinstance(payload, dict) and not self.count else 0
+        if self.count or self._ahead is None or not isinstance(self._ahead.payload, dict):
+            return 0
+        folded = cast("dict[str, Any]", self._ahead.payload).get("folded", 0)
         return folded if type(folded) is int else 0
 
     async def read_folded(self) -> list[Signal]:

@@ -16,7 +16,7 @@ from openharness.core.log import is_arrival
 from openharness.core.records import RecordingInfo, RecordingQuery, RunStatus, Signal, signal_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from openharness.core.interfaces import SignalStore
 
@@ -73,7 +73,7 @@ async def find_fork(store: SignalStore, recording_id: str, at: int | None) -> Re
     return await _find(store, recording_id, after)
 
 
-async def _find(store: SignalStore, recording_id: str, point: Any) -> Resumption:
+async def _find(store: SignalStore, recording_id: str, point: Callable[[list[Signal]], tuple[int, int]]) -> Resumption:
     try:
         signals = [signal async for signal in store.iter_signals(recording_id)]
     except RecordingNotFoundError:

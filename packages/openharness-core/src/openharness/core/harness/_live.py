@@ -21,7 +21,13 @@ from openharness.core.engine import (
     run_live,
     supervise,
 )
-from openharness.core.errors import HarnessTimeoutError, RecorderError, RunError
+from openharness.core.errors import (
+    HarnessTimeoutError,
+    RecorderError,
+    RecordingConflictError,
+    RecordingFinalizedError,
+    RunError,
+)
 from openharness.core.harness._ending import end_run, make_record, make_result, save_end
 from openharness.core.interfaces import RunStore, SignalStore
 from openharness.core.log import _names as names
@@ -164,6 +170,9 @@ class LiveRun(Generic[S]):
                 recording_id=self.recording_id,
                 replayed=False,
             )
+            if _belongs_to_another(outcome):
+                # Whoever writes there now also ends it, and keeps the record of the run.
+                return end_run(outcome, result, None)
             failure = await self._finalize(recorder, outcome, result.metrics.duration_ms)
             record = make_record(
                 journal,
@@ -232,6 +241,14 @@ class LiveRun(Generic[S]):
             failure.__cause__ = error
             return failure
         return None
+
+
+def _belongs_to_another(outcome: Outcome) -> bool:
+    """Whether the run ended because somebody else writes its recording."""
+    cause = None if outcome.error is None else outcome.error.__cause__
+    return isinstance(outcome.error, RecorderError) and isinstance(
+        cause, (RecordingConflictError, RecordingFinalizedError)
+    )
 
 
 async def _delete(store: SignalStore, recording_id: str, error: BaseException) -> None:

@@ -143,6 +143,10 @@ def _seed(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None
         raise InvalidValueError(attribute.name, value=value, expected="an integer of at most 64 bits")
 
 
+def _pairs(value: Iterable[tuple[str, Any]]) -> tuple[tuple[str, Any], ...]:
+    return tuple(value)
+
+
 def _rebuild(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
     del instance
     if value not in ("replay", "fold"):
@@ -185,7 +189,7 @@ class Settings:
     shutdown_timeout: float = attrs.field(default=SHUTDOWN_TIMEOUT, validator=_seconds)
     seed: int | None = attrs.field(default=None, validator=_seed)
     rebuild: Literal["replay", "fold"] = attrs.field(default="replay", validator=_rebuild)
-    signals: tuple[tuple[str, Any], ...] = attrs.field(default=(), converter=tuple)
+    signals: tuple[tuple[str, Any], ...] = attrs.field(default=(), converter=_pairs)
     at: int | None = None
 
     @property

@@ -304,7 +304,7 @@ class Runner(Generic[S]):
         if given is None:
             return {}
         if isinstance(given, Mapping):
-            patch = cast("JSONObject", to_json(given, path="state"))
+            patch = cast("JSONObject", to_json(cast("Mapping[str, Any]", given), path="state"))
         else:
             patch = self._schema.normalize(given)
         for field in patch:

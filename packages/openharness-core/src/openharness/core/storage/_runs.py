@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 import attrs
 
 from openharness.core.errors import CorruptRecordError, OpenHarnessError
-from openharness.core.records import RunQuery, RunRecord
+from openharness.core.records import RunQuery, RunRecord, RunStatus
 from openharness.core.values import MAX_BYTES, JSONObject, canonical_json, checksum, decode_json, encode_json
 
 if TYPE_CHECKING:
@@ -110,12 +110,12 @@ def decode_run(row: EncodedRun, *, checksum: str | None = None, include_state: b
             completed_at=row.completed_at,
             state=decode_json(row.state, path="state") if include_state else None,
             metadata=None if row.metadata is None else cast("JSONObject", decode_json(row.metadata, path="metadata")),
-            status=row.status,
+            status=RunStatus(row.status),
             error=row.error,
             recording_id=row.recording_id,
             parent_run_id=row.parent_run_id,
         )
-    except OpenHarnessError as error:
+    except (OpenHarnessError, ValueError) as error:
         raise CorruptRecordError(row.id, reason=str(error)) from error
 
 

@@ -1,0 +1,358 @@
+"""Runs that go on where a recording ends, and runs that begin in the middle of one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+from generated_runs import RunSpec, State, again, build, live, make_spec
+from harness_kit import KeepingStore, RandomProvider
+
+from openharness.core import (
+    AgentError,
+    Completed,
+    FixtureNotFoundError,
+    HarnessTimeoutError,
+    InMemoryRunStore,
+    InvalidValueError,
+    Provider,
+    ProviderError,
+    ProviderOutput,
+    RecorderError,
+    RecordingConflictError,
+    ReplayDriftError,
+    RunStatus,
+    TextDelta,
+    UnknownNameError,
+    create_harness,
+)
+from openharness.core.log import RunFold, is_arrival
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from openharness.core import (
+        Context,
+        LogEntry,
+        ProviderEvent,
+        ProviderRequest,
+        RunContext,
+        RunResult,
+        Signal,
+        SignalStore,
+    )
+
+
+@attrs.define
+class Report:
+    """The state of the small runs here."""
+
+    topic: str = "rain"
+    outline: str = ""
+    text: str = ""
+    seen: list[str] = attrs.field(factory=list)
+
+
+class Writer(Provider):
+    """Answers with the request in capitals, and notes which calls were made."""
+
+    type = "writer"
+
+    def __init__(self, *, fails: str = "", waits: str = "") -> None:
+        self.calls: list[str] = []
+        self.fails = fails
+        self.waits = waits
+
+    async def run(self, request: ProviderRequest, context: RunContext) -> AsyncGenerator[ProviderEvent, None]:
+        """Answer, fail, or wait for ever."""
+        self.calls.append(context.call)
+        text = str(request.messages[-1].content).upper()
+        yield TextDelta(text)
+        if context.agent == self.fails:
+            raise ProviderError("the model is away", kind="overloaded")
+        if context.agent == self.waits:
+            await asyncio.sleep(3600)
+        yield Completed(ProviderOutput(content=text))
+
+
+def note(state: Report, signal: Signal) -> None:
+    """Remember the order of what was done."""
+    state.seen.append(signal.name)
+
+
+harness = create_harness(Report)
+OUTLINER = harness.agent(
+    prompt="Outline {{ state.topic }}", activate_on="harness:start", emits="outline:done", updates="outline"
+)
+AUTHOR = harness.agent(
+    prompt="Write {{ state.outline }}", activate_on="outline:done", emits="text2:done", updates="text"
+)
+AGENTS = {"outliner": OUTLINER, "author": AUTHOR}
+OPTIONS: dict[str, Any] = {"agents": AGENTS, "reducers": {"*:done": note}}
+
+
+async def failed_run(store: SignalStore, **options: Any) -> AgentError:
+    """A run whose second agent fails."""
+    with pytest.raises(AgentError) as caught:
+        await harness.run_reactive(**OPTIONS, state=Report(), provider=Writer(fails="author"), store=store, **options)
+    return caught.value
+
+
+async def replay(store: SignalStore, result: RunResult[Report]) -> None:
+    """What was recorded of a run replays signal for signal."""
+    replayed = await harness.run_reactive(**OPTIONS, recording=result.recording_id, store=store)
+    assert replayed.signals == result.signals
+    assert replayed.state == result.state
+
+
+async def test_a_failed_run_goes_on_without_repeating_what_had_ended() -> None:
+    """Resuming sends only the request that failed, in a recording of its own, and the record of the run is completed."""
+    store, history, provider = KeepingStore(), InMemoryRunStore(), Writer()
+    error = await failed_run(store, run_store=history, metadata={"team": "a"})
+    result = await harness.resume(str(error.recording_id), **OPTIONS, provider=provider, store=store, run_store=history)
+    assert provider.calls == ["author#1/0/0"]
+    assert result.state == Report("rain", "OUTLINE RAIN", "WRITE OUTLINE RAIN", ["outline:done", "text2:done"])
+    assert result.run_id == error.run_id
+    (info,) = [info for info in await store.list_recordings() if info.id == result.recording_id]
+    assert info.resumed_from == error.recording_id
+    record = await history.get_run(str(error.run_id))
+    assert record is not None
+    assert (record.status, record.recording_id) == (RunStatus.COMPLETED, result.recording_id)
+    assert record.metadata == {"team": "a"}
+    await replay(store, result)
+
+
+@pytest.mark.parametrize("status", ["timed_out", "cancelled"])
+async def test_a_stopped_run_starts_its_calls_anew(status: str) -> None:
+    """A call that was stopped is made again under its own name, and the text it had begun with does not count twice."""
+    store, provider = KeepingStore(), Writer()
+    timeout = 0.05 if status == "timed_out" else None
+    task = asyncio.create_task(
+        harness.run_reactive(**OPTIONS, state=Report(), provider=Writer(waits="author"), store=store, timeout=timeout)
+    )
+    if timeout is None:
+        await asyncio.sleep(0.05)
+        task.cancel()
+    with contextlib.suppress(asyncio.CancelledError, HarnessTimeoutError):
+        await task
+    (recording,) = await store.list_recordings()
+    assert recording.outcome == status
+    result = await harness.resume(recording.id, **OPTIONS, provider=provider, store=store)
+    assert provider.calls == ["author#1/0/0"]
+    assert result.state.text == "WRITE OUTLINE RAIN"
+    assert [signal.name for signal in result.signals].count("provider:restart") == 1
+    await replay(store, result)
+
+
+async def test_a_mended_guard_goes_on_in_the_middle_of_its_step() -> None:
+    """What failed in our own code is run again; the answer that led there is not asked for again."""
+    store, provider = KeepingStore(), Writer()
+    broken = True
+
+    def guard(ctx: Context[Report]) -> bool:
+        if broken:
+            message = "not yet mended"
+            raise RuntimeError(message)
+        return ctx.state.outline != ""
+
+    author = harness.agent(prompt="Write {{ state.outline }}", activate_on="outline:done", updates="text", when=guard)
+    options: dict[str, Any] = {"agents": {"outliner": OUTLINER, "author": author}, "store": store}
+    with pytest.raises(AgentError) as caught:
+        await harness.run_reactive(**options, state=Report(), provider=Writer())
+    broken = False
+    result = await harness.resume(str(caught.value.recording_id), **options, provider=provider)
+    assert provider.calls == ["author#1/0/0"]
+    assert result.state.text == "WRITE OUTLINE RAIN"
+    replayed = await harness.run_reactive(**options, recording=result.recording_id)
+    assert replayed.signals == result.signals
+
+
+async def test_changed_code_is_drift_unless_the_log_is_taken_as_it_is() -> None:
+    """Resuming runs the recorded part again and compares it; ``rebuild="fold"`` accepts other prompts."""
+    store = KeepingStore()
+    error = await failed_run(store)
+    changed = harness.agent(
+        prompt="Sketch {{ state.topic }}", activate_on="harness:start", emits="outline:done", updates="outline"
+    )
+    options = {**OPTIONS, "agents": {"outliner": changed, "author": AUTHOR}, "store": store}
+    with pytest.raises(ReplayDriftError):
+        await harness.resume(str(error.recording_id), **options, provider=Writer())
+    provider = Writer()
+    result = await harness.resume(str(error.recording_id), **options, provider=provider, rebuild="fold")
+    assert provider.calls == ["author#1/0/0"]
+    assert result.state.text == "WRITE OUTLINE RAIN"
+    await replay(store, result)
+
+
+async def test_two_who_resume_one_recording_do_not_both_go_on() -> None:
+    """The second one is stopped by the store before it has called anybody."""
+    store = KeepingStore()
+    error = await failed_run(store)
+    signals = [signal async for signal in store.iter_signals(str(error.recording_id))]
+    cut = next(signal.seq for signal in signals if signal.name == "provider:error")
+    begun = await copy(store, signals[:cut])
+    first, second = Writer(), Writer()
+    outcomes = await asyncio.gather(
+        *(harness.resume(begun, **OPTIONS, provider=provider, store=Strict(store)) for provider in (first, second)),
+        return_exceptions=True,
+    )
+    failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    assert len(failures) == 1
+    assert isinstance(failures[0], RecorderError)
+    assert isinstance(failures[0].__cause__, RecordingConflictError)
+    assert sorted([first.calls, second.calls]) == [[], ["author#1/0/0"]]
+
+
+async def copy(store: SignalStore, signals: list[Signal]) -> str:
+    """An unfinished recording with these signals."""
+    recording_id = await store.create_recording(run_id=signals[0].id.removesuffix("/0"))
+    await store.append(recording_id, signals)
+    return recording_id
+
+
+class Strict(KeepingStore):
+    """Shares the recordings of another store, and refuses what is there already with other content."""
+
+    def __init__(self, other: KeepingStore) -> None:
+        super().__init__()
+        self.recordings = other.recordings
+
+    async def append(self, recording_id: str, entries: Any) -> None:
+        """Append, unless somebody else did."""
+        lines = self.recordings[recording_id].lines
+        signals: list[LogEntry] = [entry for entry in entries if hasattr(entry, "seq")]
+        for signal in signals:
+            seq: int = signal.seq  # type: ignore[union-attr]
+            if seq < len(lines):
+                raise RecordingConflictError(recording_id, seq=seq, reason="it is there already")
+        await super().append(recording_id, entries)
+
+
+async def test_what_cannot_be_resumed_is_said() -> None:
+    """A completed run, an empty recording and an unknown one are refused before anything is called."""
+    store, provider = KeepingStore(), Writer()
+    done = await harness.run_reactive(**OPTIONS, state=Report(), provider=Writer(), store=store)
+    empty = await store.create_recording(run_id="run-1")
+    for recording, kind in ((done.recording_id, InvalidValueError), (empty, InvalidValueError)):
+        with pytest.raises(kind):
+            await harness.resume(str(recording), **OPTIONS, provider=provider, store=store)
+    with pytest.raises(FixtureNotFoundError):
+        await harness.resume("nothing", **OPTIONS, provider=provider, store=store)
+    with pytest.raises(InvalidValueError):
+        await harness.resume(empty, **OPTIONS, provider=provider, store=store, rebuild="guess")  # type: ignore[arg-type]
+    assert provider.calls == []
+
+
+async def test_a_fork_shares_the_beginning_and_goes_its_own_way() -> None:
+    """A fork takes over the steps up to a signal, changes the state, and asks its own agents for the rest."""
+    store, history, provider = KeepingStore(), InMemoryRunStore(), Writer()
+    origin = await harness.run_reactive(**OPTIONS, state=Report(), provider=Writer(), store=store)
+    at = next(signal.seq for signal in origin.signals if signal.name == "outline:done")
+    author = harness.agent(
+        prompt="Sing {{ state.outline }} of {{ state.topic }}", activate_on="outline:done", updates="text"
+    )
+    options: dict[str, Any] = {**OPTIONS, "agents": {"outliner": OUTLINER, "author": author}, "store": store}
+    fork = await harness.fork(
+        str(origin.recording_id), **options, provider=provider, run_store=history, at=at, state={"topic": "snow"}
+    )
+    assert provider.calls == ["author#1/0/0"]
+    assert fork.state == Report("snow", "OUTLINE RAIN", "SING OUTLINE RAIN OF SNOW", ["outline:done"])
+    assert fork.run_id != origin.run_id
+    record = await history.get_run(fork.run_id)
+    assert record is not None
+    assert record.parent_run_id == origin.run_id
+    kept = [(signal.name, signal.payload) for signal in fork.signals[1 : at + 1]]
+    assert kept == [(signal.name, signal.payload) for signal in origin.signals[1 : at + 1]]
+    assert all(signal.id == f"{fork.run_id}/{signal.seq}" for signal in fork.signals)
+    replayed = await harness.run_reactive(**options, recording=fork.recording_id)
+    assert (replayed.signals, replayed.state) == (fork.signals, fork.state)
+    assert origin.state == Report("rain", "OUTLINE RAIN", "WRITE OUTLINE RAIN", ["outline:done", "text2:done"])
+
+
+async def test_what_cannot_be_forked_is_said() -> None:
+    """A signal that is not there, a field that does not exist, and an agent that is at work and missing are errors."""
+    store = KeepingStore()
+    origin = await harness.run_reactive(**OPTIONS, state=Report(), provider=Writer(), store=store)
+    recording = str(origin.recording_id)
+    for at in (-1, 10_000):
+        with pytest.raises(InvalidValueError, match="at must be"):
+            await harness.fork(recording, **OPTIONS, provider=Writer(), store=store, at=at)
+    with pytest.raises(UnknownNameError, match="topics"):
+        await harness.fork(recording, **OPTIONS, provider=Writer(), store=store, at=3, state={"topics": "snow"})
+    with pytest.raises(UnknownNameError, match="outliner"):
+        await harness.fork(
+            recording,
+            agents={"author": harness.agent(prompt="x", activate_on="harness:start")},
+            store=store,
+            provider=Writer(),
+            at=2,
+        )
+
+
+async def test_every_signal_can_be_forked_at() -> None:
+    """A fork at any signal begins with the state that the fold has at the end of that signal's step, and replays."""
+    store = KeepingStore()
+    origin = await harness.run_reactive(**OPTIONS, state=Report(), provider=Writer(), store=store)
+    for at in range(len(origin.signals)):
+        fork = await harness.fork(str(origin.recording_id), **OPTIONS, provider=Writer(), store=store, at=at)
+        assert fork.state.text == "WRITE OUTLINE RAIN"
+        forked = next(signal for signal in fork.signals if signal.name == "harness:forked")
+        shared = RunFold.of(origin.signals[: forked.seq])
+        assert RunFold.of(fork.signals[: forked.seq]).state == shared.state
+        assert forked.seq > at or origin.signals[at].name == "harness:end"
+        await replay(store, fork)
+
+
+async def resumed(
+    spec: RunSpec, store: KeepingStore, recording: str, **options: Any
+) -> tuple[RunResult[State], set[str]]:
+    """Resume a generated run, and return the result and the calls that were made."""
+    own, keywords = build(spec)
+    calls: set[str] = set()
+
+    class Counting(RandomProvider):
+        async def run(self, request: ProviderRequest, context: RunContext) -> AsyncGenerator[ProviderEvent, None]:
+            """Note the call."""
+            calls.add(context.call)
+            async for event in super().run(request, context):
+                yield event
+
+    for name in ("state", "input"):
+        keywords.pop(name)
+    result = await own.resume(recording, **keywords, provider=Counting(random.Random(0)), store=store, **options)
+    return result, calls
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(40))
+async def test_generated_runs_resume_from_any_step_and_replay(seed: int) -> None:
+    """Cut after any step, a run goes on without a call that had ended, and what it then recorded replays."""
+    spec = make_spec(seed, most=12)
+    if spec.interactive:
+        spec = attrs.evolve(spec, interactive=False, injections=[])
+        for agent in spec.agents:
+            agent.activate_on = [name for name in agent.activate_on if "outside" not in name] or ["harness:start"]
+    store = KeepingStore()
+    whole = await live(spec, store=store)
+    if whole.status != RunStatus.COMPLETED:
+        pytest.skip("this one failed by itself")
+    steps = [signal.seq for signal in whole.signals if is_arrival(signal) and signal.seq > 0]
+    for cut in random.Random(seed).sample(steps, min(4, len(steps))):
+        recording = await copy(store, list(whole.signals[:cut]))
+        result, calls = await resumed(spec, store, recording)
+        ended = {
+            signal.payload["call"]
+            for signal in whole.signals[:cut]
+            if signal.name in ("provider:end", "provider:error")
+        }
+        assert not calls & ended
+        assert result.signals[:cut] == whole.signals[:cut]
+        assert result.signals[cut].name == "harness:resumed"
+        assert result.recording_id == recording
+        replayed = await again(spec, recording=recording, store=store)
+        assert replayed.signals == result.signals
+        assert replayed.state == result.state
