@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from openharness.core._version import __version__
 from openharness.core.agents import AgentDefinition, Context
-from openharness.core.engine import Difference, DriftReport
+from openharness.core.engine import DriftReport
 from openharness.core.errors import (
     AgentError,
     AmbiguousPluginError,
@@ -53,8 +53,11 @@ from openharness.core.errors import (
 )
 from openharness.core.harness import (
     AgentMetrics,
+    CommonOptions,
+    ForkOptions,
     Harness,
     Mode,
+    ResumeOptions,
     RunHandle,
     RunMetrics,
     RunOptions,
@@ -100,7 +103,7 @@ from openharness.core.records import (
     now_ms,
 )
 from openharness.core.state import from_json
-from openharness.core.values import JSONObject, JSONValue, canonical_json, digest, to_json
+from openharness.core.values import Difference, JSONObject, JSONValue, canonical_json, digest, to_json
 
 __all__ = (
     "AgentDefinition",
@@ -109,6 +112,7 @@ __all__ = (
     "AmbiguousPluginError",
     "Blob",
     "Checkpoint",
+    "CommonOptions",
     "Completed",
     "Context",
     "CorruptRecordError",
@@ -116,6 +120,7 @@ __all__ = (
     "Difference",
     "DriftReport",
     "FixtureNotFoundError",
+    "ForkOptions",
     "Harness",
     "HarnessTimeoutError",
     "InMemoryRunStore",
@@ -152,6 +157,7 @@ __all__ = (
     "RecordingQuery",
     "ReplayDriftError",
     "ReplayError",
+    "ResumeOptions",
     "RunCancelledError",
     "RunContext",
     "RunEndedError",

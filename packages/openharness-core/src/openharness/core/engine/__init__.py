@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from openharness.core.engine._arrivals import Arrival, ArrivalQueue
 from openharness.core.engine._calls import Calls
-from openharness.core.engine._drift import Difference, DriftReport
+from openharness.core.engine._drift import DriftReport
 from openharness.core.engine._journal import Journal
 from openharness.core.engine._loop import Listeners, StartOfRun, catch_up, run_live, run_replay
 from openharness.core.engine._plan import AgentPlan, Limits, RunPlan, make_plan
@@ -23,7 +23,6 @@ __all__ = (
     "Arrival",
     "ArrivalQueue",
     "Calls",
-    "Difference",
     "DriftReport",
     "Journal",
     "Limits",

@@ -2,53 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
-import json
-from itertools import zip_longest
 from typing import TYPE_CHECKING, cast
 
 import attrs
 
 from openharness.core.records import Signal
-from openharness.core.values import dump_json
+from openharness.core.values import Difference, dump_json, find_differences
+from openharness.core.values._differences import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from openharness.core.values import JSONValue
 
-__all__ = ("Difference", "DriftReport", "same_signal")
-
-_LONG = 60
-_MISSING = object()
-
-
-@attrs.frozen
-class Difference:
-    """One place in which two signals differ.
-
-    Attributes:
-        path: Where, as one would write it: ``payload.request.messages[0].content``.
-        recorded: What the recording has; None where it has nothing.
-        actual: What came; None where nothing came.
-    """
-
-    path: str
-    recorded: object
-    actual: object
-
-    def __str__(self) -> str:
-        """Return the place and both values; long texts as a diff of their lines."""
-        if (
-            isinstance(self.recorded, str)
-            and isinstance(self.actual, str)
-            and max(map(len, (self.recorded, self.actual))) > _LONG
-        ):
-            lines = difflib.unified_diff(
-                self.recorded.splitlines(), self.actual.splitlines(), "recorded", "actual", lineterm="", n=1
-            )
-            return "\n".join([f"{self.path}:", *(f"  {line}" for line in lines)])
-        return f"{self.path}: recorded {_shown(self.recorded)}, actual {_shown(self.actual)}"
+__all__ = ("DriftReport", "same_signal")
 
 
 @attrs.frozen(kw_only=True)
@@ -129,33 +96,11 @@ def _differences(recorded: Signal | None, actual: Signal | None) -> Iterator[Dif
         if one != other:
             yield Difference(f"source.{part}", one, other)
     payloads = cast("JSONValue", recorded.payload), cast("JSONValue", actual.payload)
-    found = list(_value_differences("payload", *payloads))
+    found = list(find_differences(*payloads, path="payload"))
     # A digest only repeats that something it covers differs.
     meaningful = [difference for difference in found if not difference.path.endswith(".digest")]
     yield from meaningful or found
 
 
-def _value_differences(path: str, one: object, other: object) -> Iterator[Difference]:
-    if one is _MISSING or other is _MISSING:
-        yield Difference(path, None if one is _MISSING else one, None if other is _MISSING else other)
-        return
-    left, right = cast("JSONValue", one), cast("JSONValue", other)
-    if isinstance(left, dict) and isinstance(right, dict):
-        if list(left) != list(right) and set(left) == set(right):
-            yield Difference(f"{path} (order of keys)", list(left), list(right))
-        for key in dict.fromkeys([*left, *right]):
-            yield from _value_differences(f"{path}.{key}", left.get(key, _MISSING), right.get(key, _MISSING))
-    elif isinstance(left, list) and isinstance(right, list):
-        for index, (left_item, right_item) in enumerate(zip_longest(left, right, fillvalue=_MISSING)):
-            yield from _value_differences(f"{path}[{index}]", left_item, right_item)
-    elif dump_json(left) != dump_json(right):
-        yield Difference(path, left, right)
-
-
-def _shown(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 4 * _LONG else f"{text[: 4 * _LONG]}…"
-
-
 def _told(signal: Signal | None) -> str:
-    return "nothing" if signal is None else f"{signal.name} {_shown(signal.payload)}"
+    return "nothing" if signal is None else f"{signal.name} {shown(signal.payload)}"

@@ -83,9 +83,10 @@ class Transcript:
     @property
     def folded(self) -> int:
         """How many signals at the beginning were taken over from another run, and are not run again."""
-        if self.count or self._ahead is None or not isinstance(self._ahead.payload, dict):
+        payload: object = None if self._ahead is None else self._ahead.payload
+        if self.count or not isinstance(payload, dict):
             return 0
-        folded = cast("dict[str, Any]", self._ahead.payload).get("folded", 0)
+        folded = cast("dict[str, Any]", payload).get("folded", 0)
         return folded if type(folded) is int else 0
 
     async def read_folded(self) -> list[Signal]:

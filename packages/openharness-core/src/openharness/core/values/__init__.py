@@ -10,12 +10,14 @@ from openharness.core.values._checksum import checksum
 from openharness.core.values._codec import decode_json, dump_json, encode_json
 from openharness.core.values._convert import field_names, joined_pairs, to_json
 from openharness.core.values._copy import copy_json
+from openharness.core.values._differences import Difference, find_differences
 from openharness.core.values._limits import MAX_BYTES, MAX_DEPTH
 from openharness.core.values._types import JSONObject, JSONValue
 
 __all__ = (
     "MAX_BYTES",
     "MAX_DEPTH",
+    "Difference",
     "JSONObject",
     "JSONValue",
     "canonical_json",
@@ -26,6 +28,7 @@ __all__ = (
     "dump_json",
     "encode_json",
     "field_names",
+    "find_differences",
     "joined_pairs",
     "to_json",
 )
