@@ -36,11 +36,12 @@ BUSY_STEP: Final = 0.25
 """How long SQLite itself waits for a lock, in seconds. We try again until the user's busy_timeout is over: in SQLite's
 own waiting nobody could close the store or end the process, and who has waited longest does not come first."""
 
-MAX_ROWS: Final = 512
-"""How many rows one statement saves at most."""
+MAX_ROWS: Final = 128
+"""How many rows one statement saves at most. With more callers than this, one batch is encoded while another is written:
+the two take about as long, and SQLite works without the interpreter's lock."""
 
 _STATEMENTS: Final = 32
-"""How many prepared statements are kept; one for 512 rows takes about a megabyte."""
+"""How many prepared statements are kept, one for each size of a batch; the largest take some 300 KB."""
 
 _CHECKPOINT_PAGES: Final = 4096
 """After how many pages (16 MiB) in the -wal file a commit also copies them into the database. SQLite's default of 1,000
