@@ -170,6 +170,8 @@ def _pool(item: JSONValue, known: Callable[[str], bool], blobs: dict[str, Blob])
 
 def references(signal: Signal) -> list[str]:
     """Return the digests of the blobs a stored signal refers to, each once, in order."""
+    if signal.name != POOLING_SIGNAL:
+        return []
     return list(dict.fromkeys(item for items in _pooled_lists(signal) for item in items if isinstance(item, str)))
 
 
