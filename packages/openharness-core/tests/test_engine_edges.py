@@ -59,7 +59,6 @@ async def test_an_emit_that_nobody_waits_for_any_more_is_still_recorded() -> Non
 
 async def test_a_run_that_times_out_and_is_cancelled_is_cancelled() -> None:
     """Whoever cancels gets CancelledError; the log says what came first."""
-
     ending = asyncio.Event()
 
     async def slow(what: str, subject: Any) -> None:
@@ -143,3 +142,38 @@ async def test_many_names_are_looked_up_rightly() -> None:
             await run.emit(f"say:n{number}")
         await run.emit("say:n4999")
     assert (await run.result()).metrics.activations == 2
+
+
+async def test_a_clock_that_goes_back_does_not_take_the_log_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The times of a log never decrease, whatever the clock of the machine does, and its replay agrees."""
+    times = iter(range(10_000_000, 0, -1_000))
+    monkeypatch.setattr("openharness.core.harness._runner.now_ms", lambda: next(times))
+    seen: list[int] = []
+
+    def prompt(ctx: Any) -> str:
+        seen.append(ctx.now)
+        return "x"
+
+    agent = HARNESS.agent(
+        prompt=prompt, activate_on=["harness:start", "text:complete"], when=lambda ctx: ctx.signal.seq < 9
+    )
+    store = KeepingStore()
+    result = await HARNESS.run_reactive(agents={"a": agent}, state={}, provider=ScriptedProvider(), store=store)
+    assert {signal.timestamp for signal in result.signals} == set(seen) == {10_000_000}
+    assert (await HARNESS.run_reactive(agents={"a": agent}, recording="rec-0", store=store)).signals == result.signals
+
+
+async def test_a_draft_that_a_reducer_changed_and_did_not_use_is_forgotten() -> None:
+    """A reducer that returns a state of its own leaves no trace of what it did to the draft, nor one that changes nothing."""
+    seen: list[Any] = []
+
+    def reducer(state: dict[str, Any], signal: Signal) -> dict[str, Any]:
+        state["x"].append("changed")
+        return {"x": []}
+
+    agent = HARNESS.agent(prompt="x", activate_on="harness:start", when=lambda ctx: not seen.append(ctx.state["x"]))
+    result = await HARNESS.run_reactive(
+        agents={"a": agent}, state={"x": []}, provider=ScriptedProvider(), reducers={"harness:start": reducer}
+    )
+    assert seen == [[]]
+    assert result.state == {"x": []}
