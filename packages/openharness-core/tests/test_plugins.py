@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import subprocess
 import sys
@@ -79,7 +80,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
         (info / "entry_points.txt").write_text(entry_points)
         for name, source in modules.items():
             (place / f"{name}.py").write_text(source)
-        monkeypatch.syspath_prepend(str(place))
+        sys.path.insert(0, str(place))
+        importlib.invalidate_caches()
         return place
 
     def forget() -> None:
