@@ -6,3 +6,9 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
+
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says more about who else uses the machine than about the code.
+settings.register_profile("openharness-signals", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("openharness-signals")

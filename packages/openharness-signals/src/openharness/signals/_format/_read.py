@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from itertools import accumulate
 from typing import Any, Final, cast
 
@@ -194,6 +193,7 @@ class LogReader:
         self.torn = b""
         self.lacks_line_end = False
         self._limits = limits or Limits()
+        self._max_line = self._limits.max_line
         self._name = file
         self._store = store
         self._lines = 0
@@ -204,6 +204,7 @@ class LogReader:
         self._held: list[EncodedEntry] = []
         self._held_bytes: list[bytes] = []
         self._held_providers: set[str] = set()
+        self._last_source = SignalSource()
         self._run_id = ""
         self._created_at = 0
 
@@ -228,12 +229,14 @@ class LogReader:
         entries: list[EncodedEntry] = []
         for line in lines:
             if self._read(line):
-                self._settle(entries, len(line) + 1)
+                if self._held:
+                    self._settle(entries)
+                self.size += len(line) + 1
             else:
                 self._held_bytes.append(line + b"\n")
-        if len(self._rest) > self._limits.max_line:
+        if len(self._rest) > self._max_line:
             self._lines += 1
-            raise self._error(_TOO_LONG % self._limits.max_line)
+            raise self._error(_TOO_LONG % self._max_line)
         return entries
 
     def finish(self) -> list[EncodedEntry]:
@@ -250,7 +253,8 @@ class LogReader:
             written = rest
         if is_sealed(written.removesuffix(b"\r")):
             if self._read(written):
-                self._settle(entries, len(written))
+                self._settle(entries)
+                self.size += len(written)
                 self.lacks_line_end = True
             else:
                 self._held_bytes.append(written)
@@ -265,13 +269,17 @@ class LogReader:
         self._drop_held()
         return entries
 
-    def _settle(self, entries: list[EncodedEntry], size: int) -> None:
+    def _settle(self, entries: list[EncodedEntry]) -> None:
         """Count an append, now that its last line is there."""
         entries += self._held
-        self.size += size + sum(map(len, self._held_bytes))
+        self._held.clear()
         self.signal_count = self._following
-        self._providers |= self._held_providers
-        self._held, self._held_bytes, self._held_providers = [], [], set()
+        if self._held_bytes:
+            self.size += sum(map(len, self._held_bytes))
+            self._held_bytes.clear()
+        if self._held_providers:
+            self._providers |= self._held_providers
+            self._held_providers.clear()
 
     def _drop_held(self) -> None:
         self.torn = b"".join(self._held_bytes)
@@ -281,9 +289,10 @@ class LogReader:
     def _read(self, line: bytes) -> bool:
         """Read a line; tell whether it is the last of its append."""
         self._lines += 1
-        line = line.removesuffix(b"\r")
-        if len(line) > self._limits.max_line:
-            raise self._error(_TOO_LONG % self._limits.max_line)
+        if line[-1:] == b"\r":
+            line = line[:-1]
+        if len(line) > self._max_line:
+            raise self._error(_TOO_LONG % self._max_line)
         if self.header is None:
             self.header = read_header(line, file=self._name, store=self._store)
             self._name, self._run_id, self._created_at = self.header.id, self.header.run_id, self.header.created_at
@@ -351,12 +360,22 @@ class LogReader:
         ]
 
     def _source(self, line: _Line) -> SignalSource:
-        provider, parent = line.provider, line.parent
-        if provider is not None:
-            self._held_providers.add(provider)
+        agent, provider, parent, activation = line.agent, line.provider, line.parent, line.activation
         if type(parent) is int:
             parent = signal_id(self._run_id, parent)
-        return _source(line.agent, provider, cast("str | None", parent), line.activation)
+        last = self._last_source
+        if (
+            parent == last.parent
+            and activation == last.activation
+            and provider == last.provider
+            and agent == last.agent
+        ):
+            # What one signal causes has one source, so most signals share that of the one before.
+            return last
+        if provider is not None and provider not in self._providers:
+            self._held_providers.add(provider)
+        self._last_source = source = SignalSource(agent, provider, cast("str | None", parent), activation)
+        return source
 
     def _blob(self, digest: str, data: msgspec.Raw) -> EncodedBlob:
         text = bytes(data)
@@ -378,8 +397,6 @@ class LogReader:
 
 _UNSEALED: Final = "it does not match its checksum"
 _TOO_LONG: Final = "it is longer than %d bytes"
-
-_source = lru_cache(maxsize=1024)(SignalSource)
 
 
 def _footer(line: _Line) -> Summary:

@@ -180,23 +180,26 @@ class LineWriter:
 
     def _source(self, source: SignalSource) -> tuple[bytes, bytes, bytes]:
         """The members of the source by their place among the sorted keys: before, at, and after ``parent``."""
-        before = _before(source.activation, source.agent)
-        after = b"" if source.provider is None else b'"provider":%b,' % _quote(source.provider)
-        if source.parent is None:
+        parent = source.parent
+        before, after = _around(source.activation, source.agent, source.provider)
+        if parent is None:
             return before, b"", after
-        digits = source.parent.removeprefix(self._own_ids)
-        is_seq = digits.isascii() and digits.isdecimal() and source.parent == f"{self._own_ids}{int(digits)}"
-        return before, b'"parent":%b,' % (digits.encode() if is_seq else dump_json(source.parent)), after
+        own = self._own_ids
+        if parent.startswith(own):
+            digits = parent[len(own) :]
+            # No leading zeros, and no digits but those of ASCII: only what a seq is written as.
+            if digits.isascii() and digits.isdigit() and (digits[0] != "0" or digits == "0"):
+                return before, b'"parent":%b,' % digits.encode(), after
+        return before, b'"parent":%b,' % dump_json(parent), after
 
 
 @lru_cache(maxsize=4096)
-def _before(activation: str | None, agent: str | None) -> bytes:
-    parts = (
-        b'"%b":%b,' % (key, dump_json(value))
-        for key, value in ((b"activation", activation), (b"agent", agent))
-        if value is not None
-    )
-    return b"".join(parts)
+def _around(activation: str | None, agent: str | None, provider: str | None) -> tuple[bytes, bytes]:
+    return _member("activation", activation) + _member("agent", agent), _member("provider", provider)
+
+
+def _member(key: str, value: str | None) -> bytes:
+    return b"" if value is None else b'"%b":%b,' % (key.encode(), dump_json(value))
 
 
 def _numbers(numbers: list[int]) -> bytes:

@@ -1,0 +1,124 @@
+"""What text and page say alike: names of changes, values of one line, and what repeats an answer shown before."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+from openharness.signals._comparison._texts import visible
+
+if TYPE_CHECKING:
+    from openharness.core.records import Signal
+    from openharness.core.values import Difference
+    from openharness.signals._comparison._diff import ComparedRun, RecordingDiff, SignalChange
+
+__all__ = (
+    "FIGURES",
+    "Echoes",
+    "change_name",
+    "is_long_text",
+    "run_name",
+    "shown_number",
+    "shown_value",
+    "signal_name",
+    "summary",
+)
+
+FIGURES: Final = {
+    "duration_ms": "time, ms",
+    "activations": "activations",
+    "skipped": "skipped",
+    "errors": "errors",
+    "provider_calls": "provider calls",
+    "retries": "retries",
+    "input_tokens": "input tokens",
+    "output_tokens": "output tokens",
+    "cached_tokens": "cached tokens",
+    "cost": "cost, US$",
+}
+"""What to call the figures of a run and of an agent, by the names of their attributes."""
+
+_LONG: Final = 60
+
+
+def summary(diff: RecordingDiff) -> str:
+    """Return what a comparison amounts to, in one line."""
+    total = diff.unchanged + len(diff.changes)
+    if diff.is_equal:
+        return f"The runs are equal: {_counted(total, 'signal')}, streamed texts counted once."
+    if not diff.changes:
+        return f"The signals of the runs are equal ({total}); they ended as {diff.left.outcome} and {diff.right.outcome}."
+    parts = [
+        f"{len(changes)} {kind}"
+        for kind, changes in (("changed", diff.changed), ("removed", diff.removed), ("added", diff.added))
+        if changes
+    ]
+    return (
+        f"The runs differ in {len(diff.changes)} of {_counted(total, 'signal')}: {', '.join(parts)}; "
+        f"{_counted(len(diff.outputs), 'answer')} and {_counted(len(diff.state), 'place')} of the final state differ."
+    )
+
+
+def run_name(run: ComparedRun) -> str:
+    """Return which run one side is."""
+    recording = "not recorded" if run.recording_id is None else f"recording {run.recording_id}"
+    return visible(f"{recording}, run {run.run_id}: {run.outcome}, {_counted(run.signal_count, 'signal')}")
+
+
+def change_name(change: SignalChange) -> str:
+    """Return which signal a change is about."""
+    where = change.call or change.activation or change.agent
+    which = f" (number {change.ordinal + 1})" if change.ordinal else ""
+    return visible(f"{change.name}{which} in {where}" if where else f"{change.name}{which}")
+
+
+def signal_name(signal: Signal) -> str:
+    """Return a signal as a link of a chain."""
+    where = signal.source.activation
+    return visible(f"{signal.name} [{where}]" if where else signal.name)
+
+
+def is_long_text(difference: Difference) -> bool:
+    """Tell whether a difference is best shown as the diff of two texts."""
+    values = difference.recorded, difference.actual
+    return all(isinstance(value, str) for value in values) and any(
+        len(value) > _LONG or "\n" in value for value in values if isinstance(value, str)
+    )
+
+
+def shown_value(value: object, *, most: int) -> str:
+    """Return a JSON value in one line; what is cut off is counted."""
+    text = visible(json.dumps(value, ensure_ascii=False))
+    return text if len(text) <= most else f"{text[:most]}… ({len(text) - most:,} more characters)"
+
+
+def shown_number(number: float | None, *, signed: bool = False) -> str:
+    """Return a figure; a dash where there is none."""
+    if number is None:
+        return "–"
+    text = f"{number:+,.6f}" if signed else f"{number:,.6f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+class Echoes:
+    """Answers go on into other signals and into the state; there, the same change need not be shown again.
+
+    Args:
+        diff: The comparison, whose answers are shown at a place of their own.
+    """
+
+    def __init__(self, diff: RecordingDiff) -> None:
+        self._calls = {
+            (output.left, output.right): output.call
+            for output in reversed(diff.outputs)
+            if output.left is not None and output.right is not None
+        }
+
+    def call(self, difference: Difference) -> str | None:
+        """Return the call whose answer changed in just this way; None if there is none."""
+        left, right = difference.recorded, difference.actual
+        return self._calls.get((left, right)) if isinstance(left, str) and isinstance(right, str) else None
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
