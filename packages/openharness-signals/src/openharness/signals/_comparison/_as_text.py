@@ -77,7 +77,8 @@ def _first_divergence(diff: RecordingDiff) -> Iterator[str]:
         yield f"  only the {side} run has it: {payload}"
     others = len(diff.changes) - 1
     consequences = sum(change.is_consequence for change in diff.changes[1:])
-    if others:
+    # Everything comes of the beginning, which tells nothing.
+    if others and first.name != "harness:start":
         yield f"  {consequences} of the {others} other differences are caused by it."
 
 

@@ -97,7 +97,8 @@ class RecordingDiff:
 
     What belongs to one run alone does not count: ids of runs, recordings and signals, positions and times, the seed,
     the ids that providers give to requests and to tool calls, and into how many pieces a streamed text was cut. Neither
-    does the order of what happened in different activations, unless something else came of it.
+    does the order of what happened in different activations, unless something else came of it. Tokens and cost make no
+    signal another one; they are compared as `figures`.
 
     Attributes:
         left: The left run.
@@ -122,8 +123,9 @@ class RecordingDiff:
 
     @property
     def is_equal(self) -> bool:
-        """Whether the two are the same run, apart from what belongs to one run alone. Times play no part, tokens do."""
-        return not self.changes and not self.state and self.left.outcome == self.right.outcome
+        """Whether the two are the same run, apart from what belongs to one run alone. Times play no part; usage does."""
+        same_end = not self.state and self.left.outcome == self.right.outcome
+        return same_end and not self.changes and self.figures.is_equal
 
     @property
     def first_divergence(self) -> SignalChange | None:

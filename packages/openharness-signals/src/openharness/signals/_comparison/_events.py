@@ -23,11 +23,12 @@ VOLATILE: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "harness:forked": (("run_id",), ("recording_id",)),
     # Derived from the request, which is compared itself.
     "provider:start": (("digest",),),
-    "provider:end": (("output", "request_id"),),
+    # What was used is counted in the figures, as time is.
+    "provider:end": (("output", "request_id"), ("output", "usage")),
     "tool:call": (("id",),),
     "subscriber:error": (("signal",),),
 }
-"""What in a payload differs from run to run and means nothing: paths of keys, by the name of the signal."""
+"""What in a payload makes no signal another one: paths of keys, by the name of the signal."""
 
 _CALLS: Final = frozenset({"provider", "text", "thinking", "tool"})
 _RESTART: Final = "provider:restart"

@@ -65,6 +65,12 @@ class AgentFigures:
     cached_tokens: Figure
     cost: Figure
 
+    @property
+    def is_equal(self) -> bool:
+        """Whether all figures but times are the same."""
+        figures: list[Figure] = [getattr(self, name) for name in _NAMES]
+        return all(figure.left == figure.right for figure in figures)
+
 
 @attrs.frozen(kw_only=True)
 class RunFigures(AgentFigures):
@@ -80,6 +86,11 @@ class RunFigures(AgentFigures):
 
     agents: Mapping[str, AgentFigures]
     latencies: Mapping[str, Figure]
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether all figures but times are the same, those of the agents too."""
+        return super().is_equal and all(agent.is_equal for agent in self.agents.values())
 
 
 def compare_figures(

@@ -47,7 +47,9 @@ def summary(diff: RecordingDiff) -> str:
     if diff.is_equal:
         return f"The runs are equal: {_counted(total, 'signal')}, streamed texts counted once."
     if not diff.changes:
-        return f"The signals of the runs are equal ({total}); they ended as {diff.left.outcome} and {diff.right.outcome}."
+        ends = diff.left.outcome, diff.right.outcome
+        what = "what they used differs" if ends[0] == ends[1] else f"they ended as {ends[0]} and {ends[1]}"
+        return f"The runs have equal signals ({total:,}), but {what}."
     parts = [
         f"{len(changes)} {kind}"
         for kind, changes in (("changed", diff.changed), ("removed", diff.removed), ("added", diff.added))
