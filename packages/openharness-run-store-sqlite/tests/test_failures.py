@@ -66,11 +66,13 @@ def test_each_code_has_its_error(code: int, kind: type[StoreError]) -> None:
 
 
 def test_errors_of_the_driver_are_store_errors_too() -> None:
-    """What did not come from SQLite keeps its text, and may concern one row; our own errors stay as they are."""
+    """What did not come from SQLite keeps its text, and may concern one row; of our own errors each caller gets a copy."""
     assert type(store_error(ValueError("odd"), store="s")) is StoreError
     assert concerns_one_row(OverflowError())
     mine = StoreClosedError("closed")
-    assert store_error(mine, store="s") is mine
+    again = store_error(mine, store="s")
+    assert again is not mine
+    assert (type(again), str(again)) == (StoreClosedError, "closed")
     assert not concerns_one_row(mine)
 
 

@@ -162,6 +162,25 @@ async def test_queries_walk_an_index(path: Path, sql: Callable[..., list[Any]], 
     assert "SCAN runs |" not in f"{plan} |", plan
 
 
+async def test_the_rarest_key_is_walked(path: Path, statements: list[tuple[str, int]]) -> None:
+    """Of several metadata keys the one that fewest runs have leads, in whatever order they are given."""
+    async with SqliteRunStore(path) as store:
+        await asyncio.gather(
+            *(
+                store.save_run(RunRecord(f"r{n:02}", created_at=n, state=n, metadata={"all": 1, "n": n}))
+                for n in range(50)
+            )
+        )
+        for metadata in ({"all": 1, "n": 7}, {"n": 7, "all": 1}):
+            query = RunQuery(metadata=metadata)
+            assert [run.id for run in await store.list_runs(query)] == ["r07"]
+            counts = [50 if key == "all" else 1 for key in metadata]
+            assert list(_query.rarest_first(query, counts).metadata) == ["n", "all"]
+        statements.clear()
+        assert await store.count_runs(RunQuery(metadata={"all": 1, "n": 8})) == 1
+        assert len(statements) == 2
+
+
 async def test_a_long_listing_lets_others_work(path: Path) -> None:
     """While many records are decoded, other tasks of the loop have their turn."""
     async with SqliteRunStore(path) as store:

@@ -158,10 +158,12 @@ def daemon_thread() -> None:
 
 def working_thread() -> None:
     """The main thread ends long before an event loop in a thread that Python waits for."""
+    ready = threading.Event()
 
     async def main() -> None:
         store = await used()
         kept.append(store)
+        ready.set()
         for number in range(20):
             await asyncio.sleep(0.02)
             await store.save_run(run(f"r{number}"))
@@ -169,6 +171,8 @@ def working_thread() -> None:
         say("done")
 
     threading.Thread(target=lambda: asyncio.run(main())).start()
+    # From its end on, Python starts no more threads, and a store needs two.
+    ready.wait()
 
 
 for way in (local, kept_globally, in_a_cycle, exception, pending, opening, locked):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sqlite3
 from typing import Final, TypeAlias
 
@@ -99,10 +100,14 @@ def store_error(error: BaseException, *, store: str) -> StoreError:
         store: What the store calls itself.
     """
     if isinstance(error, StoreError):
-        return error
+        own = copy.copy(error)
+        own.__cause__ = error.__cause__
+        return own
     kind, sentence = _meaning(error)
     said = f"SQLite says: {error}" if isinstance(error, sqlite3.Error) else f"the driver says: {error!r}"
-    return kind(f"{sentence} ({said})", store=store)
+    made = kind(f"{sentence} ({said})", store=store)
+    made.__cause__ = error
+    return made
 
 
 def _meaning(error: BaseException) -> tuple[type[StoreError], str]:

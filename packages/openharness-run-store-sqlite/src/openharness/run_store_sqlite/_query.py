@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import attrs
 
@@ -10,10 +10,14 @@ from openharness.core import RunStatus, canonical_json
 from openharness.run_store_sqlite._rows import HEADER, Value
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from openharness.core import RunQuery
 
-__all__ = ("Statement", "count", "positions", "select", "select_one")
+__all__ = ("Statement", "count", "frequencies", "positions", "rarest_first", "select", "select_one")
 
+_FREQUENT: Final = 1_000
+"""From how many runs on it no longer matters which key is walked: a page is found soon."""
 _LAST_CHARACTER: Final = 0x10FFFF
 _FIRST_SURROGATE, _LAST_SURROGATE = 0xD800, 0xDFFF
 
@@ -49,6 +53,19 @@ def count(query: RunQuery) -> Statement:
     """Return the statement that counts runs, within the limit and after the offset and the cursor."""
     inner = _paged("1", query)
     return Statement(f"SELECT count(*) FROM ({inner.sql})", inner.parameters)  # noqa: S608 - names of our own
+
+
+def frequencies(query: RunQuery) -> Statement:
+    """Return the statement that counts, up to a limit, how many runs have each wanted key and value: one row."""
+    one = "(SELECT count(*) FROM (SELECT 1 FROM run_metadata WHERE key = ? AND value = ? LIMIT ?))"
+    parameters = [value for key, item in query.metadata.items() for value in (key, canonical_json(item), _FREQUENT)]
+    return Statement(f"SELECT {', '.join([one] * len(query.metadata))}", tuple(parameters))
+
+
+def rarest_first(query: RunQuery, counts: Sequence[Value]) -> RunQuery:
+    """Return the same query with its metadata in the order of `frequencies`, as the first key decides what is walked."""
+    numbers = dict(zip(query.metadata, cast("Sequence[int]", counts), strict=True))
+    return attrs.evolve(query, metadata={key: query.metadata[key] for key in sorted(numbers, key=numbers.__getitem__)})
 
 
 def _paged(columns: str, query: RunQuery) -> Statement:

@@ -157,7 +157,7 @@ class SqliteRunStore(RunStore):
             StoreError: The file could not be read.
         """
         session = self._current()
-        query = query or RunQuery()
+        query = await _planned(session, query or RunQuery())
         rows = await session.read(_query.select(query))
         runs: list[RunRecord] = []
         for start in range(0, len(rows), _DECODED_AT_ONCE):
@@ -184,7 +184,9 @@ class SqliteRunStore(RunStore):
         Raises:
             StoreError: The file could not be read.
         """
-        rows = await self._current().read(_query.count(query or RunQuery()))
+        session = self._current()
+        query = await _planned(session, query or RunQuery())
+        rows = await session.read(_query.count(query))
         return cast("int", rows[0][0])
 
     async def prune_runs(
@@ -298,6 +300,14 @@ class SqliteRunStore(RunStore):
         return StoreCorruptError(
             f"an index of the file is damaged ({reason}). `sqlite3 FILE REINDEX` makes it anew.", store=self._name
         )
+
+
+async def _planned(session: Session, query: RunQuery) -> RunQuery:
+    """Put the rarest of several metadata keys first."""
+    if len(query.metadata) < 2:  # noqa: PLR2004 - with one there is no choice
+        return query
+    (counts,) = await session.read(_query.frequencies(query))
+    return _query.rarest_first(query, counts)
 
 
 def _is_number(value: object) -> bool:
