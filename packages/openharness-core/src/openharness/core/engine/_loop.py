@@ -45,6 +45,7 @@ class StartOfRun:
         has_input: Whether an input was given.
         seed: The seed of its randomness; a replay takes the recorded one.
         agents: The fingerprint of the agent set.
+        interactive: Whether signals come from outside until the run is told to finish.
     """
 
     state: JSONObject | None
@@ -52,6 +53,7 @@ class StartOfRun:
     has_input: bool
     seed: int
     agents: JSONObject
+    interactive: bool = False
 
     def payload(self, recorded: dict[str, Any] | None = None) -> JSONObject:
         """Return the payload of ``harness:start``, with what was recorded where nothing was given."""
@@ -60,7 +62,8 @@ class StartOfRun:
             state = recorded["state"] if state is None else state
             input_ = input_ if self.has_input else recorded["input"]
             seed = recorded["seed"]
-        return {"state": state, "input": input_, "seed": seed, "agents": self.agents}
+        payload: JSONObject = {"state": state, "input": input_, "seed": seed, "agents": self.agents}
+        return {**payload, "interactive": True} if self.interactive else payload
 
 
 async def run_live(

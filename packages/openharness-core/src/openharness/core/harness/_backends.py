@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from contextlib import AsyncExitStack
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import attrs
 
-from openharness.core.errors import OpenHarnessError
+from openharness.core.errors import InvalidValueError
 from openharness.core.harness._options import Mode, Settings
 from openharness.core.interfaces import Provider, RunStore, SignalStore
 
@@ -55,7 +55,7 @@ class Backends:
             from openharness.core.plugins import open_signal_store
 
             return await self._opened.enter_async_context(open_signal_store(given))
-        return given
+        return _checked("store", given, SignalStore)
 
     async def run_store(self) -> RunStore | None:
         """Return the run store, or None where there is none."""
@@ -73,14 +73,21 @@ class Backends:
             from openharness.core.plugins import open_provider
 
             return await self._opened.enter_async_context(open_provider(given))
-        return given
+        return _checked("provider", given, Provider)
 
     async def _open_run_store(self, given: RunStore | str | None) -> RunStore | None:
         if isinstance(given, str):
             from openharness.core.plugins import open_run_store
 
             return await self._opened.enter_async_context(open_run_store(given))
+        return _checked("run_store", given, RunStore)
+
+
+def _checked(name: str, given: T | None, kind: type[Any]) -> T | None:
+    if given is None or isinstance(given, kind):
         return given
+    expected = f"a {kind.__name__}, or the text that names one"
+    raise InvalidValueError(name, value=given, expected=expected)
 
 
 def _first(*given: T | str | None) -> T | str | None:
@@ -92,11 +99,13 @@ def needed(store: SignalStore | None, what: str) -> SignalStore:
     """Return the store.
 
     Raises:
-        OpenHarnessError: There is none, and ``what`` cannot do without.
+        InvalidValueError: There is none, and ``what`` cannot do without.
     """
     if store is None:
-        raise OpenHarnessError(
-            f"{what} needs a signal store: give store=, for example FileSignalStore('tests/fixtures') of "
-            "openharness-signals, or set OPENHARNESS_SIGNAL_STORE."
+        raise InvalidValueError(
+            "store",
+            value=None,
+            expected=f"given, as {what} needs a signal store (for example FileSignalStore('tests/fixtures') of "
+            "openharness-signals, or OPENHARNESS_SIGNAL_STORE)",
         )
     return store

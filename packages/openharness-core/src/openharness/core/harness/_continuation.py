@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from openharness.core.interfaces import SignalStore
 
-__all__ = ("Resumption", "find_fork", "find_resumption", "folded")
+__all__ = ("Resumption", "find_fork", "find_resumption", "folded", "was_interactive")
 
 
 @attrs.frozen(kw_only=True)
@@ -33,6 +33,7 @@ class Resumption:
         fields: The fields of its state.
         stop: How many of its signals stay.
         step: How many stay when only whole steps may.
+        interactive: Whether the run took signals from outside until it was told to finish.
     """
 
     info: RecordingInfo
@@ -40,6 +41,7 @@ class Resumption:
     fields: list[str]
     stop: int
     step: int
+    interactive: bool
 
 
 async def find_resumption(store: SignalStore, recording_id: str) -> Resumption:
@@ -89,7 +91,9 @@ async def _find(store: SignalStore, recording_id: str, point: Callable[[list[Sig
         info = next(info for info in await store.list_recordings() if info.id == recording_id)
     stop, step = point(signals)
     state = cast("dict[str, Any]", signals[0].payload)["state"]
-    return Resumption(info=info, run_id=run_id, fields=list(state), stop=stop, step=step)
+    return Resumption(
+        info=info, run_id=run_id, fields=list(state), stop=stop, step=step, interactive=was_interactive(signals[0])
+    )
 
 
 def _before_the_end(signals: list[Signal], recording_id: str) -> tuple[int, int]:
@@ -106,6 +110,12 @@ def _before_the_end(signals: list[Signal], recording_id: str) -> tuple[int, int]
         cause = signals[int(str(cause.source.parent).rpartition("/")[2])]
     step = max(signal.seq for signal in signals[: cause.seq + 1] if is_arrival(signal))
     return cause.seq, step
+
+
+def was_interactive(start: Signal) -> bool:
+    """Tell from ``harness:start`` whether the run took signals from outside until it was told to finish."""
+    payload: object = start.payload
+    return isinstance(payload, dict) and cast("dict[str, Any]", payload).get("interactive") is True
 
 
 def folded(signals: Iterable[Signal], *, run_id: str | None = None, parent: str | None = None) -> tuple[Signal, ...]:

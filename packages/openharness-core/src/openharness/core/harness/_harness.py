@@ -190,7 +190,7 @@ class Harness(Generic[S]):
             ReplayDriftError: The code no longer does what was recorded.
             RecordingEndedError: The recording is incomplete.
         """
-        return await self._runner(Settings(**options)).run()
+        return await self._runner(Settings.of("run_reactive", options, RunOptions)).run()
 
     def start(self, **options: Unpack[RunOptions[S]]) -> StartedRun[S]:
         """Begin a run that takes signals from outside, such as a person's approval or a webhook.
@@ -201,7 +201,7 @@ class Harness(Generic[S]):
         Args:
             **options: See `RunOptions`.
         """
-        return StartedRun(self._runner(Settings(**options), interactive=True))
+        return StartedRun(self._runner(Settings.of("start", options, RunOptions), interactive=True))
 
     def stream(self, **options: Unpack[RunOptions[S]]) -> RunStream[S]:
         """Run agents and yield the run's signals while it goes on, each once it is durable.
@@ -213,7 +213,7 @@ class Harness(Generic[S]):
             **options: See `RunOptions`.
         """
         buffer = StreamBuffer()
-        return RunStream(self._runner(Settings(**options), stream=buffer), buffer)
+        return RunStream(self._runner(Settings.of("stream", options, RunOptions), stream=buffer), buffer)
 
     async def resume(self, recording_id: str, **options: Unpack[ResumeOptions[S]]) -> RunResult[S]:
         """Go on with a run that crashed, was cancelled, timed out or failed, and return its result.
@@ -236,7 +236,7 @@ class Harness(Generic[S]):
 
         Everything else as in `run_reactive`.
         """
-        return await self._runner(Settings(**options)).resume(recording_id)
+        return await self._runner(Settings.of("resume", options, ResumeOptions)).resume(recording_id)
 
     async def fork(self, recording_id: str, **options: Unpack[ForkOptions[S]]) -> RunResult[S]:
         """Begin a new run that shares the beginning of a recorded one, with other agents or another state.
@@ -257,7 +257,7 @@ class Harness(Generic[S]):
 
         Everything else as in `run_reactive`.
         """
-        return await self._runner(Settings(**options)).fork(recording_id)
+        return await self._runner(Settings.of("fork", options, ForkOptions)).fork(recording_id)
 
     def subscribe(
         self,

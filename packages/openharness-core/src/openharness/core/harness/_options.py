@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Required, TypeAlias, TypedDict, TypeVar, cast
 
@@ -191,6 +192,29 @@ class Settings:
     rebuild: Literal["replay", "fold"] = attrs.field(default="replay", validator=_rebuild)
     signals: tuple[tuple[str, Any], ...] = attrs.field(default=(), converter=_pairs)
     at: int | None = None
+
+    @classmethod
+    def of(cls, function: str, options: Mapping[str, Any], kind: Any) -> Settings:
+        """Return the settings of one run.
+
+        Args:
+            function: The function that was given the options, for errors.
+            options: The options.
+            kind: The TypedDict that says which there are.
+
+        Raises:
+            TypeError: An option does not exist, or agents are missing.
+            InvalidValueError: The value of one is not right.
+        """
+        known: frozenset[str] = kind.__required_keys__ | kind.__optional_keys__
+        for name in options:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1)
+                hint = f" Did you mean {close[0]!r}?" if close else ""
+                raise TypeError(f"{function}() got an unexpected keyword argument {name!r}.{hint}")
+        if "agents" not in options:
+            raise TypeError(f"{function}() needs agents=.")
+        return cls(**options)
 
     @property
     def limits(self) -> Limits:

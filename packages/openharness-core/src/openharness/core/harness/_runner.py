@@ -30,7 +30,7 @@ from openharness.core.errors import (
     UnknownNameError,
 )
 from openharness.core.harness._backends import Backends, Defaults, needed
-from openharness.core.harness._continuation import Resumption, find_fork, find_resumption, folded
+from openharness.core.harness._continuation import Resumption, find_fork, find_resumption, folded, was_interactive
 from openharness.core.harness._ending import end_run, make_record, make_result, save_end
 from openharness.core.harness._injection import check_injected
 from openharness.core.harness._live import Beginning, LiveRun
@@ -142,6 +142,8 @@ class Runner(Generic[S]):
             if first is None:
                 raise RecordingEndedError(recording_id, seq=0, state=None)  # noqa: TRY301 - to be closed below
             state, fields = self._initial_state(first)
+            # What came from outside stands in the recording, so that also `run_reactive` can replay it.
+            self._interactive = self._interactive or was_interactive(first)
             plan = self._plan(fields, replay=True)
             journal = Journal(first.id.removesuffix(f"/{first.seq}"), check=transcript.check)
             start = self._start(state, plan, seed=0)
@@ -249,7 +251,14 @@ class Runner(Generic[S]):
         transcript = Transcript(recording_id, signals, continues=True)
         journal.check = transcript.check
         stepper = Stepper(plan, journal)
-        start = StartOfRun(state=None, input=None, has_input=False, seed=0, agents=plan.fingerprint())
+        start = StartOfRun(
+            state=None,
+            input=None,
+            has_input=False,
+            seed=0,
+            agents=plan.fingerprint(),
+            interactive=point.interactive,
+        )
         try:
             await transcript.open()
             await catch_up(
@@ -376,6 +385,7 @@ class Runner(Generic[S]):
             has_input=settings.has_input,
             seed=seed,
             agents=plan.fingerprint(),
+            interactive=self._interactive,
         )
 
     def _subscriber_failed(self, signal: Signal, error: BaseException) -> None:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 import attrs
 
+from openharness.core.errors import DefinitionError
 from openharness.core.values import JSONValue
 
 __all__ = (
@@ -230,6 +231,13 @@ class Provider(abc.ABC):
 
     capabilities: ProviderCapabilities = ProviderCapabilities()
     """What it can do."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Refuse a provider without a type where it is defined, and not where its first signal is written."""
+        super().__init_subclass__(**options)
+        kind = getattr(cls, "type", None)
+        if not getattr(cls.run, "__isabstractmethod__", False) and not (isinstance(kind, str) and kind):
+            raise DefinitionError(f'{cls.__name__} needs a type: a class attribute such as type = "mine".')
 
     @abc.abstractmethod
     def run(self, request: ProviderRequest, context: RunContext) -> AsyncGenerator[ProviderEvent, None]:
