@@ -39,6 +39,7 @@ from openharness.signals import CorruptLineError, FileSignalStore
 from openharness.signals import _header as header_module
 from openharness.signals._file_store import _disk as disk
 from openharness.signals._format import LogReader
+from openharness.signals._format._frame import seal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -531,6 +532,57 @@ async def test_closing_waits_for_what_was_begun(store: FileSignalStore) -> None:
     assert (await load(again, recording_id)).signals == [signal(seq) for seq in range(done)]
     with pytest.raises(StoreClosedError):
         await store.list_recordings()
+
+
+async def test_readers_and_publishers_at_once(folder: Path) -> None:
+    """While recordings take a name from each other, whoever lists, finds or loads sees whole recordings and no error."""
+    stores = [FileSignalStore(folder) for _ in range(3)]
+    made: list[str] = []
+    done = False
+
+    async def publish(store: FileSignalStore, number: int) -> None:
+        for index in range(6):
+            recording_id = await fill(store, [signal(0)], name="shared")
+            made.append(recording_id)
+            if index % 2:
+                await store.publish(recording_id, "shared")
+            await store.append(recording_id, [signal(1)])
+            await store.finalize(recording_id, outcome="completed", duration_ms=number)
+            await store.publish(recording_id, "shared")
+            await store.add_checkpoint(recording_id, "here", 1)
+
+    async def read(store: FileSignalStore) -> int:
+        rounds = 0
+        while not done or rounds == 0:
+            rounds += 1
+            known = list(made)
+            listed = {info.id for info in await store.list_recordings()}
+            assert listed >= set(known), "a recording was missing for a moment"
+            found = await store.find_recording("shared")
+            for recording_id in [*known[-3:], *([found.id] if found else [])]:
+                assert [each.seq for each in (await load(store, recording_id)).signals] in ([], [0], [0, 1])
+                assert [each.seq async for each in store.iter_signals(recording_id)] in ([], [0], [0, 1])
+        return rounds
+
+    readers = [asyncio.ensure_future(read(FileSignalStore(folder))) for _ in range(2)]
+    await asyncio.gather(*(publish(store, number) for number, store in enumerate(stores)))
+    done = True
+    assert all(await asyncio.gather(*readers))
+    assert len(await stores[0].list_recordings()) == len(made) == 18
+    assert names_in(folder, "*.jsonl") == ["shared.jsonl"]
+    found = await stores[0].find_recording("shared")
+    assert found is not None
+    assert (found.outcome, found.signal_count) == ("completed", 2)
+
+
+async def test_a_payload_that_is_no_text_is_damage(folder: Path, store: FileSignalStore) -> None:
+    """Bytes that are no UTF-8, under a right checksum, are an error that names the signal."""
+    recording_id = await fill(store, [signal(0, payload="text")])
+    path = folder / "unpublished" / f"{recording_id}.jsonl"
+    header, line = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(header + seal(line[:-19].replace(b"text", b"te\xfft")))
+    with pytest.raises(CorruptRecordError, match="signal 0"):
+        await store.load_recording(recording_id)
 
 
 # --- Failures of the disk ---------------------------------------------------------------------------------------------

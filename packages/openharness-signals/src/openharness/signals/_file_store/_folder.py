@@ -108,10 +108,13 @@ class Folder:
 
     def find(self, recording_id: str) -> Path | None:
         """Return a file of a recording, or None if there is none."""
-        path = self.private_path(recording_id)
-        if path.is_file():
-            return path
-        return next(self._published_paths(recording_id), None)
+        private = self.private_path(recording_id)
+        if private.is_file():
+            return private
+        published = next(self._published_paths(recording_id), None)
+        if published is None and private.is_file():
+            return private  # It was published, and given its unpublished name again while this looked elsewhere.
+        return published
 
     def paths(self, recording_id: str) -> list[Path]:
         """Return all files of a recording: it may be published under several names."""
@@ -154,7 +157,9 @@ class Folder:
     def files(self) -> Iterator[tuple[Path, Header]]:
         """Yield every recording once, the published ones first. A file that cannot be read is told of in the log."""
         seen: set[str] = set()
-        for folder in (self.path, self.private):
+        # Files are renamed meanwhile. What is published is in the one folder before it is gone from the other, and what
+        # is replaced likewise; so whoever looks at all three finds everything.
+        for folder in (self.path, self.private, self.path):
             for path in _files_of(folder):
                 header = self._readable(path)
                 if header is not None and header.id not in seen:

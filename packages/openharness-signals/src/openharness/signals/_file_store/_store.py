@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from functools import partial
 from pathlib import Path
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 __all__ = ("FileSignalStore",)
 
 T = TypeVar("T")
+
+_ATTEMPTS: Final = 5
 
 MAX_RECORDING_BYTES: Final = 1024 * 1024 * 1024
 """How large the file of one recording may be, unless a store is told otherwise: 1 GiB."""
@@ -255,14 +258,22 @@ class FileSignalStore(SignalStore):
                 query.name is not None and header.name != query.name
             ):
                 continue
-            try:
-                infos.append(self._folder.info(path))
-            except FileNotFoundError:
-                # Published, or given back its unpublished name, in this moment.
-                moved = self._folder.find(header.id)
-                if moved is not None:
-                    infos.append(self._folder.info(moved))
+            info = self._info(path, header.id)
+            if info is not None:
+                infos.append(info)
         return rules.select_recordings(infos, query)
+
+    def _info(self, path: Path | None, recording_id: str) -> RecordingInfo | None:
+        """The info of a recording, also when its file is given another name in this moment."""
+        for _ in range(_ATTEMPTS):
+            if path is None:
+                return None
+            with contextlib.suppress(FileNotFoundError):
+                info = self._folder.info(path)
+                if info.id == recording_id:
+                    return info
+            path = self._folder.find(recording_id)
+        return None
 
     def _find(self, name: str) -> RecordingInfo | None:
         path = self._folder.fixture_path(name)
