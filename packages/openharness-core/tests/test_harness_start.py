@@ -17,6 +17,7 @@ from openharness.core import (
     HarnessTimeoutError,
     OpenHarnessError,
     PatternError,
+    ProviderError,
     RecordingEndedError,
     ReplayDriftError,
     RunEndedError,
@@ -26,6 +27,8 @@ from openharness.core import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from openharness.core import ProviderRequest, RunContext
 
 HARNESS: Harness[dict[str, Any]] = create_harness()
 AGENT = HARNESS.agent(prompt="{{ signal.payload }}", activate_on="say:*", emits="said:it")
@@ -478,3 +481,44 @@ async def test_what_is_done_to_a_streamed_signal_does_not_reach_the_log() -> Non
         if signal.name == "harness:start":
             signal.payload["state"]["list"].append("changed")
     assert (await stream.result()).signals[0].payload["state"] == {"list": []}
+
+
+async def test_a_handle_waits_for_signals_of_the_past_and_of_the_future() -> None:
+    """`wait_for` returns the first match, also one that is there already; ``after`` asks for the next one."""
+    harness = create_harness()
+    agent = harness.agent(prompt="go", activate_on=["harness:start", "again"], emits="done")
+    async with harness.start(agents={"a": agent}, state={}, provider=ScriptedProvider()) as run:
+        first = await run.wait_for("done")
+        assert await run.wait_for("do*") == first
+        await run.emit("again")
+        second = await run.wait_for("done", after=first)
+        assert second.seq > first.seq
+        first.payload["agent"] = "changed by the one who waited"
+    assert (await run.result()).signals[first.seq].payload["agent"] == "a"
+
+
+async def test_who_waits_for_what_never_comes_is_told() -> None:
+    """A run that ends without the signal ends the wait, and the error says what ended the run."""
+
+    def refuse(request: ProviderRequest, context: RunContext) -> str:
+        raise ProviderError("no")
+
+    harness = create_harness()
+    agent = harness.agent(prompt="go", activate_on="harness:start", emits="done")
+    started = harness.start(agents={"a": agent}, state={}, provider=ScriptedProvider(refuse))
+    with pytest.raises(RunEndedError) as caught:
+        async with started as run:
+            await run.wait_for("done")
+    assert isinstance(caught.value.__cause__, AgentError)
+
+
+async def test_a_started_run_replays_without_its_program() -> None:
+    """What was emitted into a recorded run stands in the recording, so `run_reactive` replays it too."""
+    harness, store = create_harness(), KeepingStore()
+    agent = harness.agent(prompt="{{ signal.payload.ok }}", activate_on="approved", emits="done", updates="answer")
+    options: dict[str, Any] = {"agents": {"a": agent}, "store": store}
+    async with harness.start(**options, state={"answer": None}, provider=ScriptedProvider()) as run:
+        await run.emit("approved", {"ok": "yes"})
+    result = await run.result()
+    replayed = await harness.run_reactive(**options, recording=result.recording_id)
+    assert (replayed.signals, replayed.state) == (result.signals, result.state)

@@ -536,7 +536,7 @@ class RecorderError(RunError):
 
 
 class RunEndedError(RunError):
-    """A signal was injected into a run that has already ended; it is not part of the run.
+    """A signal was injected into a run, or waited for, that has already ended; it is not part of the run.
 
     Attributes:
         name: The signal's name.
@@ -544,7 +544,7 @@ class RunEndedError(RunError):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        super().__init__(f"The run has ended; the signal {name!r} came too late and was not recorded.")
+        super().__init__(f"The run has ended; the signal {name!r} is not part of it.")
 
 
 class RunSaveError(RunError):

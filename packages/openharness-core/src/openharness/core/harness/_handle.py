@@ -11,6 +11,7 @@ from openharness.core.engine import Arrival, DriftReport
 from openharness.core.errors import OpenHarnessError, ReplayDriftError, RunEndedError, RunError
 from openharness.core.harness._injection import check_injected
 from openharness.core.log import _names as names
+from openharness.core.patterns import compile_pattern
 from openharness.core.records import now_ms
 from openharness.core.values import copy_json, dump_json, to_json
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from openharness.core.harness._result import RunResult
     from openharness.core.harness._runner import Runner
     from openharness.core.harness._subscriptions import StreamBuffer
+    from openharness.core.patterns import PatternLike
     from openharness.core.records import Signal
     from openharness.core.values import JSONValue
 
@@ -65,6 +67,30 @@ class RunHandle(Generic[S]):
         if await self._is_replay():
             return await self._recorded(position, name, value)
         return await self._put(name, value)
+
+    async def wait_for(self, pattern: PatternLike, *, after: Signal | None = None) -> Signal:
+        """Wait until the run has a signal whose name matches, and return it; also one that is there already.
+
+        Args:
+            pattern: The signal to wait for.
+            after: Look only behind this signal, as one does to wait for the next of several.
+
+        Raises:
+            RunEndedError: The run has ended without one; its cause is what ended the run, if it did not complete.
+            PatternError: The pattern is not well formed.
+        """
+        compiled = compile_pattern(pattern)
+        found = asyncio.ensure_future(self._runner.listeners.seen(compiled, -1 if after is None else after.seq))
+        try:
+            await asyncio.wait({found, self._task}, return_when=asyncio.FIRST_COMPLETED)
+            if not found.done():
+                # What the run's last step told is told already.
+                await asyncio.sleep(0)
+            if found.done():
+                return found.result()
+        finally:
+            found.cancel()
+        raise RunEndedError(compiled.text) from self._failure()
 
     async def finish(self) -> None:
         """Tell the run that no more signals come, so that it ends once nothing is left to do. Twice is no error."""

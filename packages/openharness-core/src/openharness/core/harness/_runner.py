@@ -66,6 +66,7 @@ class Runner(Generic[S]):
         queue: Where signals from outside are put.
         transcript: The recording that is replayed, once it is found; None in a live run.
         recording_id: The recording that is written or replayed; None where there is none.
+        listeners: Who is told of its signals.
         decided: Set once it is clear whether the run is a replay.
     """
 
@@ -90,7 +91,7 @@ class Runner(Generic[S]):
         self.recording_id: str | None = None
         self.decided = asyncio.Event()
         self._provider: Provider | None = None
-        self._listeners = RunListeners(subscriptions, self._subscriber_failed, stream)
+        self.listeners = RunListeners(subscriptions, self._subscriber_failed, stream, remembers=interactive)
 
     async def run(self) -> RunResult[S]:
         """Run to the end and return the result; raises as `Harness.run_reactive` does."""
@@ -152,7 +153,7 @@ class Runner(Generic[S]):
                 journal=journal,
                 transcript=transcript,
                 start=start,
-                listeners=self._listeners,
+                listeners=self.listeners,
                 recording_id=recording_id,
             )
         except RecordingEndedError as error:
@@ -163,8 +164,8 @@ class Runner(Generic[S]):
             if self.transcript is not None:
                 self.transcript.close()
             await _close(signals)
-            self._listeners.release()
-            await self._listeners.close(settings.shutdown_timeout)
+            self.listeners.release()
+            await self.listeners.close(settings.shutdown_timeout)
         identity = {"run_id": self.run_id, "recording_id": recording_id}
         result = make_result(self._schema, journal, outcome, **identity, replayed=True)
         record = make_record(journal, outcome, **identity, metadata=settings.metadata)
@@ -323,7 +324,7 @@ class Runner(Generic[S]):
 
     async def _drive(self, beginning: Beginning[S]) -> RunResult[S]:
         self.decided.set()
-        run = LiveRun(beginning, self._settings, run_id=self.run_id, queue=self.queue, listeners=self._listeners)
+        run = LiveRun(beginning, self._settings, run_id=self.run_id, queue=self.queue, listeners=self.listeners)
         return await run.run()
 
     def _put(self, name: str, payload: JSONValue) -> None:

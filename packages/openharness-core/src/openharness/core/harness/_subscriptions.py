@@ -206,12 +206,19 @@ class RunListeners:
         subscriptions: Sequence[Subscription],
         failed: Callable[[Signal, BaseException], None],
         stream: StreamBuffer | None = None,
+        *,
+        remembers: bool = False,
     ) -> None:
+        self._told: list[Signal] | None = [] if remembers else None
+        self._changed: asyncio.Future[None] | None = None
         self._listeners = [(subscribed, Listener(subscribed, failed)) for subscribed in subscriptions]
         self._stream = stream
 
     async def deliver(self, signals: Sequence[Signal]) -> None:
         """Tell of signals that are durable."""
+        if self._told is not None:
+            self._told += signals
+            self._wake()
         if not self._listeners and self._stream is None:
             return
         for signal in signals:
@@ -223,6 +230,24 @@ class RunListeners:
                 if subscribed.wants(signal.name):
                     copy = copy or attrs.evolve(signal, payload=copy_json(signal.payload))
                     await listener.offer(copy)
+
+    async def seen(self, pattern: Pattern, after: int) -> Signal:
+        """Wait for the first durable signal behind a position whose name matches; for runs that remember."""
+        position = after + 1
+        while True:
+            told = self._told or []
+            for signal in told[position:]:
+                if pattern.matches(signal.name):
+                    return attrs.evolve(signal, payload=copy_json(signal.payload))
+            position = max(position, len(told))
+            if self._changed is None:
+                self._changed = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._changed)
+
+    def _wake(self) -> None:
+        changed, self._changed = self._changed, None
+        if changed is not None:
+            changed.set_result(None)
 
     def release(self) -> None:
         """Let the run go on without waiting for any listener: it is to stop."""
