@@ -9,13 +9,15 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 import warnings
+import weakref
 from pathlib import Path
 
 import pytest
 
 from openharness.core import RunRecord
-from openharness.run_store_sqlite import SqliteRunStore
+from openharness.run_store_sqlite import SqliteRunStore, _exit
 
 PROGRAM = Path(__file__).parent / "programs" / "never_close.py"
 LIMIT = 2.0
@@ -100,3 +102,87 @@ async def test_a_store_that_was_only_made_or_is_closed_does_not_warn(tmp_path: P
         gc.collect()
     assert not caught
     assert not (tmp_path / "unused.db").exists()
+
+
+def threads_of_connections() -> list[threading.Thread]:
+    """The threads of connections that are still there, after those that are about to end have had some time."""
+    found: list[threading.Thread] = []
+    for _ in range(200):
+        found = [thread for thread in threading.enumerate() if "_connection_worker_thread" in thread.name]
+        if not found:
+            break
+        threading.Event().wait(0.01)
+    return found
+
+
+@pytest.mark.parametrize("pauses", range(8))
+@pytest.mark.parametrize("act", ["open", "save", "read", "close"])
+def test_a_loop_that_ends_in_the_middle(tmp_path: Path, act: str, pauses: int) -> None:
+    """Whatever is under way when ``asyncio.run`` cancels every task: no thread stays, no error is printed, all is whole."""
+    path = tmp_path / "runs.db"
+
+    async def main() -> None:
+        store = SqliteRunStore(path)
+        if act != "open":
+            await store.save_run(RunRecord("first", created_at=1, state=None))
+        work = {"save": lambda: store.save_run(RunRecord("second", created_at=2, state=None)), "close": store.close}
+        tasks = [asyncio.ensure_future(work.get(act, store.count_runs)()) for _ in range(3)]
+        for _ in range(pauses):
+            await asyncio.sleep(0)
+        kept.append((store, tasks))
+
+    kept: list[object] = []
+    asyncio.run(main())
+    store = kept[0][0]  # type: ignore[index]
+    assert isinstance(store, SqliteRunStore)
+    asyncio.run(store.close())
+    assert threads_of_connections() == []
+
+    async def again() -> None:
+        async with SqliteRunStore(path) as other:
+            assert {run.id for run in await other.list_runs()} >= (set() if act == "open" else {"first"})
+
+    asyncio.run(again())
+
+
+class Holder:
+    """Something to be stopped, used until it is told otherwise."""
+
+    def __init__(self, uses: int) -> None:
+        self.uses = uses
+        self.stopped = 0
+
+    def in_use(self) -> bool:
+        """Be in use for so many questions."""
+        self.uses -= 1
+        return self.uses >= 0
+
+    def stop(self) -> None:
+        """Count the stops."""
+        self.stopped += 1
+
+
+def test_after_the_main_thread_what_is_no_longer_used_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody uses is stopped at once and once; what a thread of the user's still works with, when it is done."""
+    ended = threading.Thread(target=bool)
+    ended.start()
+    ended.join()
+    unused, used = Holder(0), Holder(2)
+    seen: list[tuple[int, int]] = []
+
+    def pause(_: float) -> None:
+        seen.append((unused.stopped, used.stopped))
+        if len(seen) == 4:
+            raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_exit, "_watched", weakref.WeakSet([unused, used]))
+        patch.setattr(threading, "main_thread", lambda: ended)
+        patch.setattr(time, "sleep", pause)
+        with pytest.raises(SystemExit):
+            _exit._watch()
+        # With the main thread gone no other can be started: it is stopped where one is.
+        late = Holder(0)
+        _exit.stop_now(late)
+        assert late.stopped == 1
+    assert seen == [(1, 0), (1, 0), (1, 1), (1, 1)]

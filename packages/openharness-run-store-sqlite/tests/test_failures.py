@@ -119,6 +119,7 @@ async def _work(store: SqliteRunStore) -> None:
     await store.prune_runs(keep_last=3, status="running")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CORRUPT])
 async def test_whichever_statement_fails_the_store_stays_usable(
     tmp_path: Path, failing: Callable[[int, int], None], code: int
@@ -147,15 +148,13 @@ async def test_whichever_statement_fails_the_store_stays_usable(
     assert number > 30
 
 
-@pytest.mark.parametrize("code", [sqlite3.SQLITE_BUSY])
-async def test_a_lock_at_any_statement_is_waited_for(
-    tmp_path: Path, failing: Callable[[int, int], None], code: int
-) -> None:
+@pytest.mark.slow
+async def test_a_lock_at_any_statement_is_waited_for(tmp_path: Path, failing: Callable[[int, int], None]) -> None:
     """Whichever statement meets a lock, opening included, nobody sees it."""
     number = 0
     while True:
         number += 1
-        failing(number, code)
+        failing(number, sqlite3.SQLITE_BUSY)
         async with asyncio.timeout(5), SqliteRunStore(tmp_path / f"{number}.db") as store:
             await _work(store)
             assert [run.id for run in await store.list_runs()] == ["r4", "r3", "r2"]

@@ -326,15 +326,16 @@ async def test_a_save_cancelled_before_it_is_taken_is_not_written(
         assert inserts(statements) == [3]
 
 
-async def test_work_goes_on_when_somebody_cancels_every_task(path: Path) -> None:
+@pytest.mark.parametrize("pauses", range(1, 6))
+async def test_work_goes_on_when_somebody_cancels_every_task(path: Path, pauses: int) -> None:
     """Tasks of the store that are cancelled from outside, as at the end of a loop, finish what they were at."""
     async with SqliteRunStore(path) as store:
         await store.save_run(run("first"))
         before = asyncio.all_tasks()
         saves = [asyncio.ensure_future(store.save_run(run(f"r{number}"))) for number in range(20)]
         reads = [asyncio.ensure_future(store.list_runs()) for _ in range(5)]
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        for _ in range(pauses):
+            await asyncio.sleep(0)
         mine = set(saves) | set(reads) | before
         for task in asyncio.all_tasks() - mine:
             task.cancel()

@@ -18,7 +18,7 @@ from openharness.run_store_sqlite._opening import open_reader, open_writer
 from openharness.run_store_sqlite._writer import GroupWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from openharness.run_store_sqlite._opening import Settings
     from openharness.run_store_sqlite._query import Statement
@@ -59,7 +59,7 @@ class Session:
         Raises:
             StoreError: It cannot be opened.
         """
-        await self._begin(self._open())
+        await self._begin(self._open)
 
     async def read(self, statement: Statement) -> list[Row]:
         """Return the rows of a query.
@@ -67,13 +67,14 @@ class Session:
         Raises:
             StoreError: It failed.
         """
-        return await self._begin(self._read(statement))
+        return await self._begin(partial(self._read, statement))
 
     async def close(self) -> None:
         """Wait for what was begun and close both connections; every caller waits for the same closing."""
-        if self._closing is None:
+        while self._closing is None or self._closing.cancelled():
             self._closing = self.loop.create_task(self._close(), name="openharness: close runs")
-        # A caller that is cancelled does not cancel the closing.
+            # A caller that is cancelled does not cancel the closing.
+            await asyncio.wait((self._closing,))
         await asyncio.wait((self._closing,))
         self._closing.result()
 
@@ -92,28 +93,29 @@ class Session:
         """Tell whether the event loop runs on in a thread that the interpreter waits for."""
         return self.loop.is_running() and self._thread.is_alive() and not self._thread.daemon
 
-    def _begin(self, work: Coroutine[None, None, T]) -> asyncio.Future[T]:
+    def _begin(self, work: Callable[[], Coroutine[None, None, T]]) -> asyncio.Future[T]:
         """Do work in a task of its own, and return a future for the caller, who may be cancelled."""
         done: asyncio.Future[T] = self.loop.create_future()
         task = self.loop.create_task(self._report(work, done))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(partial(self._ended, done))
         return done
 
-    async def _report(self, work: Coroutine[None, None, T], done: asyncio.Future[T]) -> None:
+    async def _report(self, work: Callable[[], Coroutine[None, None, T]], done: asyncio.Future[T]) -> None:
         try:
-            result = await work
-        except BaseException as error:
+            result = await work()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to the caller
             if not done.done():
-                if isinstance(error, asyncio.CancelledError):
-                    done.cancel()
-                else:
-                    done.set_exception(store_error(error, store=self._settings.store))
-            if not isinstance(error, Exception):
-                raise
+                done.set_exception(store_error(error, store=self._settings.store))
         else:
             if not done.done():
                 done.set_result(result)
+
+    def _ended(self, done: asyncio.Future[T], task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        # A task that is cancelled before its first step has run nothing of its own.
+        if task.cancelled():
+            done.cancel()
 
     async def _open(self) -> None:
         await self._writing.open()

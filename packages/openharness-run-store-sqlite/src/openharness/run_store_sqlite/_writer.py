@@ -93,15 +93,20 @@ class GroupWriter:
 
     def _begin(self) -> None:
         self._work = self._loop.create_task(self._write(), name="openharness: write runs")
+        self._work.add_done_callback(self._ended)
 
     async def _write(self) -> None:
-        try:
-            while batch := self._next_batch():
-                await self._write_batch(batch)
-        finally:
+        while batch := self._next_batch():
+            await self._write_batch(batch)
+        # Before the callback below, so that who comes next does not wait for it.
+        self._work = None
+
+    def _ended(self, work: asyncio.Task[None]) -> None:
+        if work.cancelled():
+            # Somebody cancelled every task there is, perhaps before this one took its first step. Who is still waiting
+            # is served by a new one.
             self._work = None
-            if self._jobs and not self._loop.is_closed():
-                # Somebody cancelled every task there is. Who is still waiting is served by a new one.
+            if self._jobs:
                 self._begin()
 
     def _next_batch(self) -> _Batch:
