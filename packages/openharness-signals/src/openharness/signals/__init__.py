@@ -1,24 +1,42 @@
 """Recordings of runs: signal stores, the player, snapshots and the causality tree.
 
 `MemorySignalStore` and `FileSignalStore` keep what happened; `Player` steps through it, and a `Snapshot` holds
-all that is known at one signal; `causality_tree` shows what caused what.
+all that is known at one signal; `causality_tree` shows what caused what; `diff_recordings` compares two runs.
 """
 
 from __future__ import annotations
 
 from openharness.signals._causality import CausalityNode, CausalityTree, causality_tree
+from openharness.signals._comparison import (
+    AgentFigures,
+    ComparedRun,
+    Figure,
+    OutputChange,
+    RecordingDiff,
+    RunFigures,
+    SignalChange,
+    diff_recordings,
+)
 from openharness.signals._errors import CorruptLineError
 from openharness.signals._file_store import FileSignalStore
 from openharness.signals._memory_store import MemorySignalStore
 from openharness.signals._player import Player, Snapshot
 
 __all__ = (
+    "AgentFigures",
     "CausalityNode",
     "CausalityTree",
+    "ComparedRun",
     "CorruptLineError",
+    "Figure",
     "FileSignalStore",
     "MemorySignalStore",
+    "OutputChange",
     "Player",
+    "RecordingDiff",
+    "RunFigures",
+    "SignalChange",
     "Snapshot",
     "causality_tree",
+    "diff_recordings",
 )

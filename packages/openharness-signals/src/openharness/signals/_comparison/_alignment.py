@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import attrs
 
 from openharness.core.values import Difference, dump_json, find_differences
+from openharness.signals._comparison._events import Event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from openharness.signals._comparison._events import Event, Identity
+    from openharness.signals._comparison._events import Identity
 
 __all__ = ("Pair", "align")
 
@@ -37,9 +38,9 @@ class Pair:
         if left is None or right is None:
             return ()
         found: list[Difference] = []
-        causes = left.compared_cause, right.compared_cause
-        if causes[0] != causes[1]:
-            found.append(Difference("cause", *(None if cause is None else str(cause) for cause in causes)))
+        cause, other_cause = left.compared_cause, right.compared_cause
+        if cause != other_cause:
+            found.append(Difference("cause", _told(cause), _told(other_cause)))
         providers = left.compared_provider, right.compared_provider
         if providers[0] != providers[1]:
             found.append(Difference("source.provider", *providers))
@@ -54,7 +55,7 @@ def align(left: Sequence[Event], right: Sequence[Event]) -> list[Pair]:
     """Return all events of two logs, in the order of the left one.
 
     An event that only the right log has stands where it would have come in the left one: after what caused it, and after
-    all that the same cause had caused before. So no event comes before its cause, on either side.
+    all that had happened before in its activation and because of the same cause. So no event comes before its cause.
 
     Args:
         left: The events of one log, as `read_events` returns them.
@@ -63,15 +64,23 @@ def align(left: Sequence[Event], right: Sequence[Event]) -> list[Pair]:
     partners = {event.identity: event for event in right}
     places: dict[Identity, _Place] = {event.identity: (index, 0) for index, event in enumerate(left)}
     placed = [(places[event.identity], Pair(event, partners.get(event.identity))) for event in left]
-    latest_of: dict[Identity | None, _Place] = {}
+    latest: dict[Identity | str | None, _Place] = {}
     for index, event in enumerate(right):
         cause = None if event.cause is None else event.cause.identity
+        # One thing after the other happens in an activation, and because of one cause.
+        activation = event.identity.activation
+        neighbours = (cause,) if activation is None else (cause, activation)
         place = places.get(event.identity)
         if place is None:
-            caused = _BEFORE if cause is None else places[cause]
-            after = max(caused, latest_of.get(cause, _BEFORE))
-            place = places[event.identity] = (after[0], index + 1)
+            before = [_BEFORE if cause is None else places[cause]]
+            before += [latest[key] for key in neighbours if key in latest]
+            place = places[event.identity] = (max(before)[0], index + 1)
             placed.append((place, Pair(None, event)))
-        latest_of[cause] = max(place, latest_of.get(cause, _BEFORE))
+        for key in neighbours:
+            latest[key] = max(place, latest.get(key, _BEFORE))
     placed.sort(key=lambda item: item[0])
     return [pair for _, pair in placed]
+
+
+def _told(cause: Identity | None) -> str | None:
+    return None if cause is None else str(cause)

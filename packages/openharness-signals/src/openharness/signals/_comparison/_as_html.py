@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
     from openharness.core.values import Difference
     from openharness.signals._comparison._diff import ComparedRun, OutputChange, RecordingDiff, SignalChange
-    from openharness.signals._comparison._figures import Figure, RunFigures
+    from openharness.signals._comparison._figures import AgentFigures, Figure, RunFigures
 
 __all__ = ("as_html",)
 
 _MOST_LISTED: Final = 500
 _MOST_LINES: Final = 400
 _VALUE: Final = 2_000
-_SIGNS: Final = {"same": "  ", "removed": "− ", "added": "+ ", "place": ""}
+_SIGNS: Final = {"same": "  ", "removed": "- ", "added": "+ ", "place": ""}
 _MARKS: Final = {"same": "span", "removed": "del", "added": "ins", "place": "span"}
 
 
@@ -49,13 +49,12 @@ def as_html(diff: RecordingDiff) -> str:
             (element("div", _difference(one, echoes), css="card") for one in diff.state[:_MOST_LISTED]),
             more=len(diff.state) - _MOST_LISTED,
         ),
-        element("h2", "Tokens, cost and time"),
-        _figures(diff.figures),
         *_section(
             "All signals that differ",
             (_change(change, echoes) for change in diff.changes[:_MOST_LISTED]),
             more=len(diff.changes) - _MOST_LISTED,
         ),
+        *_figures(diff.figures),
     ]
     return page("Two runs compared", element("main", *parts), style=STYLE)
 
@@ -73,7 +72,12 @@ def _side(title: str, run: ComparedRun) -> Markup:
     recording = "not recorded" if run.recording_id is None else run.recording_id
     return element(
         "div",
-        element("div", f"{title} ", element("span", f"{run.outcome}, {run.signal_count:,} signals", css="quiet"), css="title"),
+        element(
+            "div",
+            f"{title} ",
+            element("span", f"{run.outcome}, {run.signal_count:,} signals", css="quiet"),
+            css="title",
+        ),
         element("div", "recording ", element("code", recording)),
         element("div", "run ", element("code", run.run_id)),
         css="card",
@@ -86,7 +90,13 @@ def _first_divergence(diff: RecordingDiff) -> Iterator[Markup]:
         return
     consequences = sum(change.is_consequence for change in diff.changes[1:])
     parts = [
-        element("div", _badge(first), f" {change_name(first)} ", element("span", _positions(first), css="quiet"), css="title")
+        element(
+            "div",
+            _badge(first),
+            f" {change_name(first)} ",
+            element("span", _positions(first), css="quiet"),
+            css="title",
+        )
     ]
     if len(diff.chain) > 1:
         parts.append(element("ol", *(element("li", signal_name(signal)) for signal in diff.chain), css="chain"))
@@ -162,24 +172,34 @@ def _row(line: DiffLine) -> Markup:
     return element("span", _SIGNS[line.kind], *words, css=f"row {line.kind}")
 
 
-def _figures(figures: RunFigures) -> Markup:
-    head = element(
-        "tr", element("th", ""), *(element("th", title, css="number") for title in ("left", "right", "change"))
-    )
-    rows = [_figure(label, getattr(figures, name)) for name, label in FIGURES.items()]
+def _figures(figures: RunFigures) -> Iterator[Markup]:
+    yield element("h2", "Tokens, cost and time")
+    yield _table("", _rows(figures))
     for agent, of_agent in figures.agents.items():
-        rows.append(element("tr", element("th", agent, colspan="4"), css="group"))
-        told = [(label, getattr(of_agent, name)) for name, label in FIGURES.items()]
-        rows += [_figure(label, figure) for label, figure in told if figure.left or figure.right]
-    if figures.latencies:
-        rows.append(element("tr", element("th", "Time of each activation, ms", colspan="4"), css="group"))
-        shown = list(figures.latencies.items())
-        rows += [_figure(activation, figure) for activation, figure in shown[:_MOST_LISTED]]
-        if len(shown) > _MOST_LISTED:
-            rows.append(element("tr", element("td", f"… {len(shown) - _MOST_LISTED:,} more", colspan="4")))
-    return element("div", element("table", element("thead", head), element("tbody", *rows)), css="scroll")
+        yield _folded(agent, _table("", _rows(of_agent)))
+    latencies = list(figures.latencies.items())
+    if latencies:
+        more = len(latencies) - _MOST_LISTED
+        note = (element("p", f"… {more:,} more are left out of this page.", css="quiet"),) if more > 0 else ()
+        yield _folded("Each activation", _table("time, ms", latencies[:_MOST_LISTED]), *note)
+
+
+def _rows(figures: AgentFigures) -> list[tuple[str, Figure]]:
+    rows = [(label, getattr(figures, name)) for name, label in FIGURES.items()]
+    return [(label, figure) for label, figure in rows if figure.left or figure.right]
+
+
+def _folded(title: str, *inside: Markup) -> Markup:
+    return element("details", element("summary", title), element("div", *inside, css="inside"))
+
+
+def _table(title: str, rows: Iterable[tuple[str, Figure]]) -> Markup:
+    heads = (element("th", word, css="number") for word in ("left", "right", "change"))
+    head = element("thead", element("tr", element("th", title), *heads))
+    return element("div", element("table", head, element("tbody", *(_figure(*row) for row in rows))), css="scroll")
 
 
 def _figure(label: str, figure: Figure) -> Markup:
     cells = shown_number(figure.left), shown_number(figure.right), shown_number(figure.change, signed=True)
-    return element("tr", element("td", label), *(element("td", cell, css="number") for cell in cells))
+    css = "number" if figure.change else "number quiet"
+    return element("tr", element("td", label), *(element("td", cell, css=css) for cell in cells))

@@ -85,7 +85,9 @@ def _change(change: SignalChange) -> JSONObject:
 def _signal(signal: Signal | None, *, whole: bool) -> JSONObject | None:
     if signal is None:
         return None
-    return {"seq": signal.seq, "payload": copy_json(cast("JSONValue", signal.payload))} if whole else {"seq": signal.seq}
+    return (
+        {"seq": signal.seq, "payload": copy_json(cast("JSONValue", signal.payload))} if whole else {"seq": signal.seq}
+    )
 
 
 def _output(output: OutputChange) -> JSONObject:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
@@ -18,6 +17,8 @@ from openharness.signals._comparison._events import read_events
 from openharness.signals._comparison._figures import RunFigures, compare_figures
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from openharness.core.records import Recording
     from openharness.core.values import JSONObject
     from openharness.signals._comparison._alignment import Pair
@@ -263,13 +264,11 @@ def _fold(run: Recording | RunResult[Any]) -> RunFold:
 
 
 def _side(run: Recording | RunResult[Any]) -> ComparedRun:
+    count = len(run.signals)
     if isinstance(run, RunResult):
-        identity = {"recording_id": run.recording_id, "run_id": run.run_id}
-        return ComparedRun(**identity, outcome=run.status, signal_count=len(run.signals))
+        return ComparedRun(recording_id=run.recording_id, run_id=run.run_id, outcome=run.status, signal_count=count)
     info = run.info
-    return ComparedRun(
-        recording_id=info.id, run_id=info.run_id, outcome=info.outcome, signal_count=len(run.signals)
-    )
+    return ComparedRun(recording_id=info.id, run_id=info.run_id, outcome=info.outcome, signal_count=count)
 
 
 def _output_changes(left: Sequence[Event], right: Sequence[Event]) -> list[OutputChange]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import attrs
 
 from openharness.core.log import STREAMING
-from openharness.core.values import JSONObject, JSONValue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from openharness.core.records import Signal
+    from openharness.core.values import JSONObject, JSONValue
 
 __all__ = ("VOLATILE", "Event", "Identity", "read_events")
 
@@ -103,7 +103,7 @@ class Event:
         if len(self.signals) == 1:
             return self.first
         text = "".join(signal.payload["text"] for signal in self.signals)
-        return attrs.evolve(self.first, payload={**self.first.payload, "text": text})
+        return attrs.evolve(self.first, payload={"call": self.identity.call, "text": text})
 
 
 def read_events(signals: Iterable[Signal]) -> list[Event]:
@@ -142,9 +142,10 @@ def read_events(signals: Iterable[Signal]) -> list[Event]:
 
 def _call_of(signal: Signal) -> str | None:
     # Only the harness gives names with these beginnings: no payload of a user's is taken for one of its own.
-    if signal.name.partition(":")[0] not in _CALLS or not isinstance(signal.payload, dict):
+    payload = cast("object", signal.payload)
+    if signal.name.partition(":")[0] not in _CALLS or not isinstance(payload, dict):
         return None
-    call = cast("dict[str, Any]", signal.payload).get("call")
+    call = cast("dict[str, object]", payload).get("call")
     return call if isinstance(call, str) else None
 
 

@@ -108,7 +108,9 @@ def compare_figures(
     times = _latencies(left), _latencies(right)
     agents = {
         agent: AgentFigures(
-            duration_ms=Figure(*(_duration(side.agents, took, agent) for side, took in zip(metrics, times, strict=True))),
+            duration_ms=Figure(
+                *(_duration(side.agents, took, agent) for side, took in zip(metrics, times, strict=True))
+            ),
             **_figures(*(side.agents.get(agent) for side in metrics)),
         )
         for agent in dict.fromkeys([*metrics[0].agents, *metrics[1].agents])
@@ -126,9 +128,7 @@ def compare_figures(
 
 
 def _figures(left: AgentMetrics | None, right: AgentMetrics | None) -> dict[str, Figure]:
-    return {
-        name: Figure(*(None if side is None else getattr(side, name) for side in (left, right))) for name in _NAMES
-    }
+    return {name: Figure(*(None if side is None else getattr(side, name) for side in (left, right))) for name in _NAMES}
 
 
 def _duration(

@@ -28,19 +28,16 @@ class Markup:
     html: str
 
 
-def element(tag: str, *children: Markup | str, css: str = "", is_open: bool = False, **attributes: str) -> Markup:
+def element(tag: str, *children: Markup | str, css: str = "") -> Markup:
     """Return an element.
 
     Args:
         tag: Its name, ours.
         children: What is in it; strings are text, whatever they say.
-        css: Its classes.
-        is_open: Whether what can be folded is unfolded.
-        attributes: Further attributes. Their values may be anything.
+        css: Its classes, ours.
     """
-    named = {**({"class": css} if css else {}), **attributes}
-    head = tag + "".join(f' {name}="{escape(visible(value))}"' for name, value in named.items())
-    return Markup(f"<{head}{' open' if is_open else ''}>{joined(children).html}</{tag}>")
+    head = f'{tag} class="{escape(css)}"' if css else tag
+    return Markup(f"<{head}>{joined(children).html}</{tag}>")
 
 
 def joined(parts: Iterable[Markup | str]) -> Markup:

@@ -32,7 +32,7 @@ h2 { margin: 2.25rem 0 .75rem; font-size: 1.1rem; }
 p { margin: .25rem 0; }
 code, pre, .path, td.number { font-family: ui-monospace, "SF Mono", "Cascadia Mono", Menlo, Consolas, monospace; }
 code, .path { font-size: .87em; overflow-wrap: anywhere; }
-.quiet { color: var(--quiet); }
+.quiet { color: var(--quiet); font-weight: 400; }
 .badge {
   display: inline-block; padding: .05rem .5rem; border-radius: 1rem; font-size: .8rem; font-weight: 600;
   white-space: nowrap;
@@ -51,6 +51,7 @@ code, .path { font-size: .87em; overflow-wrap: anywhere; }
 .chain li + li::before { content: " \\2192  "; color: var(--quiet); }
 .chain li:last-child { font-weight: 600; }
 .difference { margin-top: .6rem; }
+.card > .difference:first-child, .inside > .difference:first-child { margin-top: 0; }
 .values { display: grid; grid-template-columns: 1fr 1fr; gap: .5rem; margin-top: .25rem; }
 .values > * { min-width: 0; border-radius: .35rem; padding: .25rem .6rem; overflow-wrap: anywhere; white-space: pre-wrap; }
 .values .left { background: var(--removed); }
@@ -74,7 +75,6 @@ table { border-collapse: collapse; width: 100%; font-size: .9rem; }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); }
 th { color: var(--quiet); font-weight: 500; }
 th.number, td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-tr.group th { color: var(--ink); font-weight: 600; padding-top: .9rem; overflow-wrap: anywhere; }
 @media (max-width: 40rem) { .sides, .values { grid-template-columns: 1fr; } }
 @media print { body { max-width: none; padding: 0; } .card, details { break-inside: avoid; } }
 """

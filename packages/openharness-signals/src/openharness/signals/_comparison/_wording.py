@@ -97,8 +97,8 @@ def shown_value(value: object, *, most: int) -> str:
 def shown_number(number: float | None, *, signed: bool = False) -> str:
     """Return a figure; a dash where there is none."""
     if number is None:
-        return "–"
-    text = f"{number:+,.6f}" if signed else f"{number:,.6f}"
+        return "-"
+    text = f"{number:+,.6f}" if signed and number else f"{number:,.6f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
