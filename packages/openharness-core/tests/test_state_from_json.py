@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import collections
 import collections.abc
 import dataclasses
 import datetime
@@ -254,6 +255,9 @@ data.made.append(6)
         ({"a": 1}, dict[str, int] | list[int]),
         ([1], dict[str, int] | list[int]),
         (Word.YES, Word | int),
+        (2.0, float | None),
+        ("a", Literal["a", "b"] | int),
+        (pathlib.Path("a/b"), type(pathlib.Path())),
         (Level.HIGH, Level | str | None),
     ],
 )  # fmt: skip
@@ -379,3 +383,29 @@ def test_defaults_are_taken_for_what_is_missing() -> None:
     """An older recording without a newer field is read with the field's default."""
     assert from_json({"name": "a"}, Item) == Item("a")
     assert from_json({}, Everything) == Everything()
+
+
+def test_an_integer_is_a_number() -> None:
+    """A whole number in a field of numbers is read as one, alone and in a union; JSON knows no difference."""
+    for type_ in (float, float | None, float | str):
+        value = from_json(1, type_)
+        assert (value, type(value)) == (1.0, float)
+    assert type(from_json(1, float | int)) is int
+
+
+def test_containers_that_only_the_converter_knows() -> None:
+    """A misfit in a container of the converter's own is told with its path, too."""
+    assert from_json([1], collections.deque[int]) == collections.deque([1])
+    with pytest.raises(SerializationError, match=r"value\[1\] cannot be read: it must be an integer, got 'x'"):
+        from_json([1, "x"], collections.deque[int])
+
+
+def test_a_refusal_of_a_class_itself_is_told() -> None:
+    """An error of ours that a user's class raises keeps its reason."""
+
+    def refuse(value: object) -> object:
+        raise SerializationError("inner", value=value, reason="not today")
+
+    made = attrs.make_class("Made", {"n": attrs.field(type=int, converter=refuse)})
+    with pytest.raises(SerializationError, match="not today"):
+        from_json({"n": 1}, made)

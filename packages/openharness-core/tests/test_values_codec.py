@@ -168,7 +168,7 @@ def test_python_may_recurse_as_deep_as_it_likes(monkeypatch: pytest.MonkeyPatch)
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(100_000)
     try:
-        for text in ("[" * 5000 + "]" * 5000, "[" * 5000 + '"\\ud800"' + "]" * 5000):
+        for text in ("[" * 5000 + "]" * 5000, "[" * 5000 + '"\\ud800"' + "]" * 5000, '["\\ud800",' + "[" * 100_000):
             with pytest.raises(SerializationError, match="200 levels"):
                 decode_json(text)
     finally:

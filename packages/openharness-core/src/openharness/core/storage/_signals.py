@@ -17,7 +17,7 @@ import msgspec
 from openharness.core.errors import SerializationError
 from openharness.core.records import Blob, Signal, SignalSource
 from openharness.core.values import MAX_BYTES, decode_json, digest, dump_json, to_json
-from openharness.core.values._codec import may_exceed
+from openharness.core.values._codec import guard_stack, may_exceed
 from openharness.core.values._limits import check_limits
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ def decode_signal(data: bytes | str) -> Signal:
         SerializationError: The text is no signal.
     """
     text = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+    guard_stack(text, path="signal")
     try:
         row = _decode_row(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from typing import TYPE_CHECKING, cast
 
 import msgspec
@@ -14,7 +16,7 @@ from openharness.core.values._limits import MAX_BYTES, MAX_DEPTH, check_limits
 if TYPE_CHECKING:
     from openharness.core.values._types import JSONValue
 
-__all__ = ("decode_json", "dump_json", "encode_json", "may_exceed")
+__all__ = ("decode_json", "dump_json", "encode_json", "guard_stack", "may_exceed")
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -22,6 +24,11 @@ _decode = msgspec.json.Decoder().decode
 _SHORT = 4096
 _LONG_NUMBER = b"0" * 19
 _DIGITS_ALIKE = bytes(48 if 48 <= code < 58 else 32 for code in range(256))  # noqa: PLR2004 - "0" to "9" in ASCII
+
+_GUARDED_BELOW = 5_000
+_STRING = re.compile(rb'"(?:[^"\\]+|\\.)*+"', re.DOTALL)
+_ROUND = bytes.maketrans(b"[]{}", b"()()")
+_NO_BRACKETS = bytes(code for code in range(256) if code not in b"[]{}")
 
 
 def encode_json(value: object, *, path: str = "value", max_bytes: int = MAX_BYTES) -> bytes:
@@ -63,7 +70,8 @@ def decode_json(text: bytes | str, *, path: str = "value") -> JSONValue:
         SerializationError: When the text is not JSON, has numbers that do not fit, or is nested deeper than 200 levels.
     """
     try:
-        data = text.encode() if isinstance(text, str) else text
+        data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+        guard_stack(data, path=path)
         value = cast("JSONValue", _decode(data))
     except (msgspec.MsgspecError, UnicodeError):
         # The fast decoder refuses lone surrogates; the standard library reads them.
@@ -73,6 +81,28 @@ def decode_json(text: bytes | str, *, path: str = "value") -> JSONValue:
     if may_exceed(data):
         check_limits(value, path=path)
     return value
+
+
+def guard_stack(data: bytes, *, path: str) -> None:
+    """Refuse a text that would exhaust the stack of a decoder which does not guard it.
+
+    Decoders stop at Python's recursion limit; where that was raised, before Python 3.12, they crash the process instead.
+
+    Raises:
+        SerializationError: The text is nested deeper than 200 levels.
+    """
+    if sys.version_info >= (3, 12) or sys.getrecursionlimit() <= _GUARDED_BELOW:
+        return
+    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+        return
+    brackets = _STRING.sub(b"", data).translate(_ROUND, _NO_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        # The innermost pairs of all branches at once.
+        brackets = brackets.replace(b"()", b"")
+        if not brackets:
+            return
+    if brackets.count(b"(") > 0:
+        raise _too_deep(path)
 
 
 def may_exceed(data: bytes) -> bool:
