@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
 from openharness.signals import MemorySignalStore
 from openharness.testing import SignalStoreContract
+
+_MAX_BYTES = 256 * 1024
 
 if TYPE_CHECKING:
     from openharness.core import SignalStore
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
 class TestMemorySignalStore(SignalStoreContract):
     """`MemorySignalStore` keeps the contract of signal stores; it promises nothing beyond it."""
 
+    max_bytes: ClassVar[int] = _MAX_BYTES
+
     @pytest.fixture
     def store(self) -> SignalStore:
         """A store with nothing in it."""
-        return MemorySignalStore()
+        return MemorySignalStore(max_bytes=_MAX_BYTES)
