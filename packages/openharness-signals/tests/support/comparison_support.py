@@ -26,10 +26,11 @@ from openharness.signals import MemorySignalStore
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
-    from openharness.core import ProviderEvent, ProviderRequest, RunContext, Signal
+    from openharness.core import AgentDefinition, Harness, ProviderEvent, ProviderRequest, RunContext, Signal
     from openharness.core.interfaces import SignalStore
 
 HEADLINE = "Write a headline for these facts: {{ state.facts }}"
+STATE = {"article": "Two ducks crossed.", "facts": "", "headline": "", "verdict": ""}
 ANSWERS = {
     "reader": "There were two ducks.\nThey crossed the road.\nNobody was hurt.",
     "editor": "Two ducks crossed the road near the old mill, and nobody at all was hurt.",
@@ -68,19 +69,12 @@ class Writer(Provider):
         yield Completed(ProviderOutput(content=text, usage=self._usage, request_id=new_id("req")))
 
 
-async def newsroom(
-    provider: Provider | None = None,
-    *,
-    store: SignalStore | None = None,
-    prompt: str = HEADLINE,
-    critic: bool = False,
-    retries: int = 0,
-    fixture: str | None = None,
-) -> tuple[Recording, RunResult[Any] | None]:
-    """Run the newsroom live and return what a store kept, and the result; no result of a run that failed."""
-    store = MemorySignalStore() if store is None else store
+def newsroom_agents(
+    *, prompt: str = HEADLINE, critic: bool = False, retries: int = 0
+) -> tuple[Harness[Any], dict[str, AgentDefinition[Any]]]:
+    """A harness and the agents of the newsroom."""
     harness = create_harness()
-    agents = {
+    return harness, {
         "reader": harness.agent(
             prompt="List the facts in: {{ state.article }}",
             activate_on="harness:start",
@@ -98,12 +92,25 @@ async def newsroom(
             when=lambda _: critic,
         ),
     }
-    state = {"article": "Two ducks crossed.", "facts": "", "headline": "", "verdict": ""}
+
+
+async def newsroom(
+    provider: Provider | None = None,
+    *,
+    store: SignalStore | None = None,
+    prompt: str = HEADLINE,
+    critic: bool = False,
+    retries: int = 0,
+    fixture: str | None = None,
+) -> tuple[Recording, RunResult[Any] | None]:
+    """Run the newsroom live and return what a store kept, and the result; no result of a run that failed."""
+    store = MemorySignalStore() if store is None else store
+    harness, agents = newsroom_agents(prompt=prompt, critic=critic, retries=retries)
     result: RunResult[Any] | None
     try:
         result = await harness.run_reactive(
             agents=agents,
-            state=state,
+            state=STATE,
             provider=provider or Writer(),
             store=store,
             **({} if fixture is None else {"fixture": fixture, "mode": "record"}),

@@ -1,7 +1,8 @@
 """Recordings of runs: signal stores, the player, snapshots and the causality tree.
 
 `MemorySignalStore` and `FileSignalStore` keep what happened; `Player` steps through it, and a `Snapshot` holds
-all that is known at one signal; `causality_tree` shows what caused what; `diff_recordings` compares two runs.
+all that is known at one signal; `causality_tree` shows what caused what; `diff_recordings` compares two runs;
+`export_recording` makes a test of one.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from openharness.signals._comparison import (
     diff_recordings,
 )
 from openharness.signals._errors import CorruptLineError
+from openharness.signals._export import FixtureExistsError, IncompleteRecordingError, export_recording
 from openharness.signals._file_store import FileSignalStore
 from openharness.signals._memory_store import MemorySignalStore
 from openharness.signals._player import Player, Snapshot
@@ -30,6 +32,8 @@ __all__ = (
     "CorruptLineError",
     "Figure",
     "FileSignalStore",
+    "FixtureExistsError",
+    "IncompleteRecordingError",
     "MemorySignalStore",
     "OutputChange",
     "Player",
@@ -39,4 +43,5 @@ __all__ = (
     "Snapshot",
     "causality_tree",
     "diff_recordings",
+    "export_recording",
 )
