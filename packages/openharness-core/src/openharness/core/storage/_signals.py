@@ -49,7 +49,7 @@ def encode_signal(signal: Signal, *, max_bytes: int = MAX_BYTES) -> bytes:
         SerializationError: The payload cannot be stored, or the text is too large.
     """
     source = signal.source
-    path = f"{signal.name}.payload"
+    path = signal.name + ".payload"
     return dump_json(
         {
             "id": signal.id,
