@@ -118,7 +118,8 @@ def read_events(signals: Iterable[Signal]) -> list[Event]:
     streams: dict[tuple[str | None, str], Event] = {}
     for signal in signals:
         call = _call_of(signal)
-        if signal.name in STREAMING and _is_streamed(signal.payload):
+        is_streamed = signal.name in STREAMING and _is_streamed(signal.payload)
+        if is_streamed:
             stream = streams.get((call, signal.name))
             if stream is not None:
                 stream.signals.append(signal)
@@ -135,7 +136,7 @@ def read_events(signals: Iterable[Signal]) -> list[Event]:
         counts[parts] += 1
         events.append(event)
         by_signal[signal.id] = event
-        if signal.name in STREAMING and _is_streamed(signal.payload):
+        if is_streamed:
             streams[call, signal.name] = event
     return events
 
@@ -153,7 +154,7 @@ def _is_streamed(payload: object) -> bool:
     if not isinstance(payload, dict):
         return False
     parts = cast("dict[str, object]", payload)
-    return parts.keys() == _STREAMED and all(isinstance(part, str) for part in parts.values())
+    return parts.keys() == _STREAMED and isinstance(parts["call"], str) and isinstance(parts["text"], str)
 
 
 def _without(value: JSONValue, path: Sequence[str]) -> JSONValue:
