@@ -327,6 +327,8 @@ def test_surrogate_pairs_become_their_character(one: str, other: str) -> None:
     text = converted[0]
     assert list(converted[1]) == [text]
     assert to_json(text) == text
+    assert to_json([one + other]) == [text]
+    assert to_json({"k": one + other}) == {"k": text}
     assert text.encode("utf-16-le", "surrogatepass") == (one + other).encode("utf-16-le", "surrogatepass")
 
 
