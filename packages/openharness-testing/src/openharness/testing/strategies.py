@@ -6,7 +6,7 @@ edges. Give them to ``@given`` in tests of your own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import strategies as st
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy
 
 __all__ = (
+    "METADATA_KEYS",
+    "METADATA_SCALARS",
     "identifiers",
     "json_objects",
     "json_values",
@@ -46,8 +48,12 @@ __all__ = (
 )
 
 _INT64 = {"min_value": -(2**63), "max_value": 2**63 - 1}
-_TIMES = st.integers(min_value=1_000, max_value=1_005)
-_KEYS = ("a", "b", "a.b", 'q"x', "A", "\xe9")
+_TIMES = st.integers(min_value=1_000, max_value=1_003)
+METADATA_KEYS: Final = ("a", "a.b", "A", 'q"x')
+"""The keys of `metadata`: few, so that queries find some runs and miss some."""
+
+METADATA_SCALARS: Final[tuple[Any, ...]] = (None, True, False, 0, 1, 1.0, -0.0, 0.5, "1", "true", "a", "A", "\xe9")
+"""The values of `metadata`, beside lists and dicts of them: many that are nearly equal."""
 
 
 def _join_surrogates(text: str) -> str:
@@ -95,18 +101,20 @@ def _scalars(text: SearchStrategy[str]) -> SearchStrategy[JSONValue]:
 
 
 def _few_scalars() -> SearchStrategy[Any]:
-    return st.sampled_from(
-        [None, True, False, 0, 1, 1.0, 2, -0.0, 0.5, "", "1", "true", "a", "A", "\xe9", "\U0001f600"]
-    )
+    return st.sampled_from(METADATA_SCALARS)
 
 
-def metadata() -> SearchStrategy[dict[str, Any]]:
-    """Metadata from a few keys and values, so that queries find some and miss some."""
+def metadata(*, min_size: int = 0) -> SearchStrategy[dict[str, Any]]:
+    """Metadata from a few keys and values, so that queries find some and miss some.
+
+    Args:
+        min_size: The fewest keys.
+    """
     scalars = _few_scalars()
     values = st.one_of(
-        scalars, st.lists(scalars, max_size=2), st.dictionaries(st.sampled_from(_KEYS), scalars, max_size=2)
+        scalars, st.lists(scalars, max_size=2), st.dictionaries(st.sampled_from(METADATA_KEYS), scalars, max_size=2)
     )
-    return st.dictionaries(st.sampled_from(_KEYS), values, max_size=4)
+    return st.dictionaries(st.sampled_from(METADATA_KEYS), values, min_size=min_size, max_size=4)
 
 
 def identifiers() -> SearchStrategy[str]:
@@ -115,19 +123,23 @@ def identifiers() -> SearchStrategy[str]:
     return st.sampled_from(HOSTILE_IDS) | free.filter(lambda text: len(text.encode()) <= 200)
 
 
-def run_records(*, ids: SearchStrategy[str] | None = None) -> SearchStrategy[RunRecord]:
+def run_records(
+    *, ids: SearchStrategy[str] | None = None, states: SearchStrategy[JSONValue] | None = None, min_keys: int = 0
+) -> SearchStrategy[RunRecord]:
     """Run records with few different times, so that ties are common.
 
     Args:
         ids: The ids; `identifiers` by default.
+        states: The states; `json_values` by default.
+        min_keys: The fewest keys of the metadata; with 0 there are also records without metadata.
     """
     return st.builds(
         RunRecord,
         identifiers() if ids is None else ids,
         created_at=_TIMES,
         completed_at=st.none() | _TIMES,
-        state=json_values(),
-        metadata=st.none() | metadata(),
+        state=json_values() if states is None else states,
+        metadata=metadata(min_size=min_keys) if min_keys else st.none() | metadata(),
         status=st.none() | st.sampled_from(RunStatus),
         error=st.none() | st.text(max_size=10),
         recording_id=st.none() | st.sampled_from(["rec_1", "rec/2"]),
@@ -136,19 +148,34 @@ def run_records(*, ids: SearchStrategy[str] | None = None) -> SearchStrategy[Run
 
 
 def run_queries() -> SearchStrategy[RunQuery]:
-    """Queries of every kind over what `run_records` makes, without a cursor: those come from records."""
-    return st.builds(
-        RunQuery,
-        status=st.none() | st.sampled_from(RunStatus) | st.sets(st.sampled_from(RunStatus), max_size=3),
-        created_after=st.none() | _TIMES,
-        created_before=st.none() | _TIMES,
-        metadata=st.just(dict[str, Any]()) | st.dictionaries(st.sampled_from(_KEYS), _few_scalars(), max_size=2),
-        id_prefix=st.sampled_from(["", "", "", "a", "A", "a%", "a_", "..", "\xe9"]),
-        limit=st.none() | st.integers(0, 5),
-        offset=st.integers(0, 3),
-        order=st.sampled_from(["newest", "oldest"]),
-        include_state=st.booleans(),
-    )
+    """Queries of every kind over what `run_records` makes, without a cursor: those come from records.
+
+    Few conditions at a time, since a query of many finds nothing.
+    """
+    statuses = st.sampled_from(RunStatus) | st.sets(st.sampled_from(RunStatus), max_size=3)
+    conditions: list[SearchStrategy[dict[str, Any]]] = [
+        _field("status", statuses),
+        _field("created_after", _TIMES),
+        _field("created_before", _TIMES),
+        _field("metadata", st.dictionaries(st.sampled_from(METADATA_KEYS), _few_scalars(), min_size=1, max_size=1)),
+        _field("metadata", st.dictionaries(st.sampled_from(METADATA_KEYS), _few_scalars(), max_size=2)),
+        _field("id_prefix", st.sampled_from(["a", "A", "a%", "a_", "..", "\xe9"])),
+    ]
+    pages: list[SearchStrategy[dict[str, Any]]] = [
+        _field("limit", st.integers(0, 5)),
+        _field("offset", st.integers(0, 3)),
+        _field("include_state", st.booleans()),
+        _field("order", st.sampled_from(["newest", "oldest"])),
+    ]
+    return st.builds(_query, st.lists(st.one_of(conditions), max_size=2), st.lists(st.one_of(pages), max_size=2))
+
+
+def _field(name: str, values: SearchStrategy[Any]) -> SearchStrategy[dict[str, Any]]:
+    return values.map(lambda value: {name: value})
+
+
+def _query(conditions: list[dict[str, Any]], page: list[dict[str, Any]]) -> RunQuery:
+    return RunQuery(**{name: value for part in (*conditions, *page) for name, value in part.items()})
 
 
 _NAMES = ("harness:start", "text:delta", "text:complete", "tool:call", "tool:call:late", "a", "state:x:changed")
@@ -162,53 +189,68 @@ def signal_names() -> SearchStrategy[str]:
     return st.sampled_from(_NAMES) | st.lists(segment, min_size=1, max_size=4).map(":".join)
 
 
-def signals(*, run_id: str = "run-1", seq: int = 0) -> SearchStrategy[Signal]:
+@st.composite
+def signals(
+    draw: DrawFn, *, run_id: str = "run-1", seq: int = 0, payloads: SearchStrategy[JSONValue] | None = None
+) -> Signal:
     """Signals of a run.
 
     Args:
+        draw: Given by Hypothesis.
         run_id: The run.
         seq: The position.
+        payloads: The payloads; `json_values` by default.
     """
-    word = st.none() | st.sampled_from(["analyzer", "writer"])
-    return st.builds(
-        Signal,
-        st.just(signal_id(run_id, seq)),
-        name=signal_names(),
-        payload=json_values(),
-        timestamp=st.integers(seq * 10, seq * 10 + 5).map(lambda milliseconds: 1_700_000_000_000 + milliseconds),
-        seq=st.just(seq),
-        source=st.builds(
-            SignalSource,
-            word,
-            st.none() | st.sampled_from(["claude", "llamacpp", "a-provider"]),
-            st.none()
-            if seq == 0
-            else st.none() | st.integers(0, seq - 1).map(lambda parent: signal_id(run_id, parent)),
-            word.map(lambda agent: None if agent is None else f"{agent}#1"),
+    agent = draw(_AGENTS)
+    parent = draw(_PARENTS)
+    return Signal(
+        signal_id(run_id, seq),
+        name=draw(_SIGNAL_NAMES),
+        payload=draw(_PAYLOADS if payloads is None else payloads),
+        timestamp=_FIRST_MOMENT + 10 * seq,
+        seq=seq,
+        source=SignalSource(
+            agent,
+            draw(_PROVIDERS),
+            None if parent is None or seq == 0 else signal_id(run_id, parent % seq),
+            None if agent is None else f"{agent}#1",
         ),
     )
 
 
-def _requesting(run_id: str, seq: int, digests: Sequence[str]) -> SearchStrategy[Signal]:
+# Made once: a strategy that is made anew for every signal is also examined anew.
+_FIRST_MOMENT: Final = 1_700_000_000_000
+_SIGNAL_NAMES = signal_names()
+_PAYLOADS = json_values()
+_AGENTS = st.sampled_from([None, "analyzer", "writer"])
+_PROVIDERS = st.sampled_from([None, None, "claude", "llamacpp", "a-provider"])
+_PARENTS = st.sampled_from([None, 0, 1, 2, 3])
+_ONE_IN_FOUR = st.sampled_from([False, False, False, True])
+_PLACES = st.lists(st.integers(0, 7), max_size=4)
+
+
+def _request(run_id: str, seq: int, messages: list[str], tools: list[str]) -> Signal:
     """A ``provider:start`` that refers to blobs by digest."""
-
-    def make(messages: list[str], tools: list[str]) -> Signal:
-        return Signal(
-            signal_id(run_id, seq),
-            name="provider:start",
-            payload={"call": "analyzer#1/0/0", "request": {"messages": messages, "tools": tools, "system": None}},
-            timestamp=1_700_000_000_000 + seq * 10,
-            seq=seq,
-            source=SignalSource("analyzer", "claude"),
-        )
-
-    items = st.lists(st.sampled_from(digests), max_size=4)
-    return st.builds(make, items, items)
+    return Signal(
+        signal_id(run_id, seq),
+        name="provider:start",
+        payload={"call": "analyzer#1/0/0", "request": {"messages": messages, "tools": tools, "system": None}},
+        timestamp=_FIRST_MOMENT + 10 * seq,
+        seq=seq,
+        source=SignalSource("analyzer", "claude"),
+    )
 
 
 @st.composite
 def log_entries(
-    draw: DrawFn, *, run_id: str = "run-1", start: int = 0, known: Sequence[Blob] = (), max_signals: int = 5
+    draw: DrawFn,
+    *,
+    run_id: str = "run-1",
+    start: int = 0,
+    known: Sequence[Blob] = (),
+    min_signals: int = 0,
+    max_signals: int = 5,
+    payloads: SearchStrategy[JSONValue] | None = None,
 ) -> list[LogEntry]:
     """The next entries of a log: signals in order, each blob before the first signal that refers to it.
 
@@ -217,17 +259,24 @@ def log_entries(
         run_id: The run.
         start: The seq of the first signal.
         known: Blobs the log holds already, which signals may refer to.
+        min_signals: The fewest signals.
         max_signals: The most signals.
+        payloads: The payloads, and what messages say; `json_values` by default.
     """
+    payloads = _PAYLOADS if payloads is None else payloads
     entries: list[LogEntry] = []
     digests = [blob.digest for blob in known]
-    for seq in range(start, start + draw(st.integers(0, max_signals))):
-        if draw(st.integers(0, 3)) == 0:
-            data = {"role": "user", "content": draw(json_values())}
-            entries.append(Blob(digest(cast("JSONValue", data)), data))
-            digests.append(digest(cast("JSONValue", data)))
-        refers = bool(digests) and draw(st.booleans())
-        entries.append(draw(_requesting(run_id, seq, digests) if refers else signals(run_id=run_id, seq=seq)))
+    for seq in range(start, start + draw(st.integers(min_signals, max_signals))):
+        if draw(_ONE_IN_FOUR):
+            data: JSONValue = {"role": "user", "content": draw(payloads)}
+            entries.append(Blob(digest(data), data))
+            digests.append(digest(data))
+        if bool(digests) and draw(st.booleans()):
+            messages = [digests[place % len(digests)] for place in draw(_PLACES)]
+            tools = [digests[place % len(digests)] for place in draw(_PLACES)]
+            entries.append(_request(run_id, seq, messages, tools))
+        else:
+            entries.append(draw(signals(run_id=run_id, seq=seq, payloads=payloads)))
     return entries
 
 

@@ -45,6 +45,7 @@ class Contract:
         startup: Seconds that another process may take to start, import the packages and do a little work.
         examples: How many random examples each of the property tests tries. The environment variable
             ``OPENHARNESS_CONTRACT_EXAMPLES`` overrides it, and then the examples differ from run to run.
+        shrink: Whether a failing example is made as small as possible, which may take a minute.
         steps: How many operations a random sequence of them has at most.
     """
 
@@ -52,6 +53,7 @@ class Contract:
     patience: ClassVar[float] = 10.0
     startup: ClassVar[float] = 20.0
     examples: ClassVar[int] = 15
+    shrink: ClassVar[bool] = True
     steps: ClassVar[int] = 20
 
     @pytest.fixture(autouse=True)

@@ -59,7 +59,7 @@ def _settings(contract: Contract) -> settings:
         derandomize=repeatable,
         database=None,
         deadline=None,
-        phases=(Phase.generate, Phase.shrink),
+        phases=(Phase.generate, Phase.shrink) if contract.shrink else (Phase.generate,),
         suppress_health_check=list(cast("Iterable[HealthCheck]", HealthCheck)),
         print_blob=not repeatable,
     )

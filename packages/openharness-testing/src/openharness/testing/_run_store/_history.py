@@ -53,7 +53,12 @@ class History:
         return found if query.include_state else [as_stored(run, include_state=False) for run in found]
 
     def prune(
-        self, *, older_than: int | None, keep_last: int | None, status: AbstractSet[RunStatus] | None, dry_run: bool
+        self,
+        *,
+        older_than: int | None,
+        keep_last: int | None,
+        status: AbstractSet[RunStatus] | None,
+        dry_run: bool = False,
     ) -> int:
         """Delete old runs and return how many."""
         eligible = [

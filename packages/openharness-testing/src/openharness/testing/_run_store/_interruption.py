@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import attrs
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from openharness.core import RunStore
 
 __all__ = ("CancellationTests",)
+
+_A_MOMENT = 0.01
+"""Seconds in which a cancelled save that still goes on in the background would come to its end."""
 
 
 def _version(number: int, run_id: str = "a") -> RunRecord:
@@ -59,6 +63,7 @@ class CancellationTests(RunStoreCase):
         await store.save_run(_version(99))
         assert_same(await store.get_run("a"), _version(99), what="run")
         await store.delete_run("a")
+        await asyncio.sleep(_A_MOMENT)
         await _whole(store, None)
 
     async def test_a_cancelled_save_of_a_new_run(self, store: RunStore) -> None:

@@ -8,7 +8,7 @@ import attrs
 
 from openharness.core import Blob, Checkpoint, LogEntry, RecordingConflictError, RecordingFinalizedError, Signal
 from openharness.testing._kit._same import first_difference
-from openharness.testing._signal_store._samples import as_stored
+from openharness.testing._signal_store._samples import resolved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +25,7 @@ class Log:
     Attributes:
         run_id: As in `RecordingInfo`, and so are `name`, `tags`, `outcome` and `duration_ms`.
         entries: All entries, in order.
+        signals: The signals as a store gives them back.
         checkpoints: Positions by name.
     """
 
@@ -32,14 +33,10 @@ class Log:
     name: str | None
     tags: tuple[str, ...]
     entries: list[LogEntry] = attrs.field(factory=list["LogEntry"])
+    signals: list[Signal] = attrs.field(factory=list[Signal])
     checkpoints: dict[str, int] = attrs.field(factory=dict[str, int])
     outcome: str = "incomplete"
     duration_ms: int | None = None
-
-    @property
-    def signals(self) -> list[Signal]:
-        """The signals as a store gives them back."""
-        return as_stored(self.entries)
 
     @property
     def blobs(self) -> list[Blob]:
@@ -50,19 +47,21 @@ class Log:
         """Append entries, all or none, and return the class of the error if they are refused."""
         if self.outcome != "incomplete":
             return RecordingFinalizedError
-        log = list(self.entries)
+        signals = list(self.signals)
+        data = {blob.digest: blob.data for blob in self.blobs}
         for entry in entries:
             if isinstance(entry, Blob):
-                log.append(entry)
+                data[entry.digest] = entry.data
                 continue
-            present = [one for one in log if isinstance(one, Signal)]
-            if entry.seq > len(present):
+            if entry.seq > len(signals):
                 return RecordingConflictError
-            if entry.seq == len(present):
-                log.append(entry)
-            elif first_difference(as_stored(log)[entry.seq], as_stored([*log, entry])[-1]) is not None:
+            signal = resolved(entry, data)
+            if entry.seq == len(signals):
+                signals.append(signal)
+            elif first_difference(signals[entry.seq], signal) is not None:
                 return RecordingConflictError
-        self.entries = log
+        self.entries += [entry for entry in entries if isinstance(entry, Blob) or entry.seq >= len(self.signals)]
+        self.signals = signals
         return None
 
     def finalize(self, outcome: str, duration_ms: int | None) -> type[Exception] | None:

@@ -24,6 +24,7 @@ __all__ = (
     "make_signal",
     "make_signals",
     "record",
+    "resolved",
 )
 
 NOON: Final = 1_767_268_800_000
@@ -89,10 +90,16 @@ def as_stored(entries: Sequence[LogEntry]) -> list[Signal]:
         entries: All entries of the log.
     """
     blobs = {entry.digest: to_json(entry.data) for entry in entries if isinstance(entry, Blob)}
-    return [_resolved(entry, blobs) for entry in entries if isinstance(entry, Signal)]
+    return [resolved(entry, blobs) for entry in entries if isinstance(entry, Signal)]
 
 
-def _resolved(signal: Signal, blobs: dict[str, Any]) -> Signal:
+def resolved(signal: Signal, blobs: dict[str, Any]) -> Signal:
+    """Return a signal in JSON form with the blobs in the place of references.
+
+    Args:
+        signal: The signal as it was appended.
+        blobs: The data by digest.
+    """
     payload = to_json(signal.payload, path="payload")
     request = payload.get("request") if signal.name == "provider:start" and isinstance(payload, dict) else None
     if isinstance(request, dict):

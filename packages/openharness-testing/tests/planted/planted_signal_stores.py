@@ -1,0 +1,922 @@
+"""A right signal store, and the same store with one bug each: what `SignalStoreContract` must tell apart.
+
+`PlainSignalStore` keeps encoded entries in lists and waits now and then, as stores do. A bug overrides as little as it
+can.
+"""
+
+# ruff: noqa: D101, D102 - the name of a class says what its bug is
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fnmatch
+import re
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from planting import Garden
+
+from openharness.core import (
+    Blob,
+    Checkpoint,
+    InvalidValueError,
+    Recording,
+    RecordingConflictError,
+    RecordingFinalizedError,
+    RecordingInfo,
+    RecordingNotFoundError,
+    RecordingQuery,
+    SerializationError,
+    Signal,
+    SignalStore,
+    StoreClosedError,
+    new_id,
+    now_ms,
+)
+from openharness.core.patterns import compile_pattern
+from openharness.core.records import check_id, check_outcome
+from openharness.core.storage import decode_signal, encode_blob, encode_signal, references, resolve_signal
+from openharness.core.values import decode_json, encode_json
+from openharness.testing._signal_store._aliasing import AliasingTests
+from openharness.testing._signal_store._blobs import BlobTests
+from openharness.testing._signal_store._catalogue import CheckpointTests, FixtureTests, InfoTests, ListingTests
+from openharness.testing._signal_store._concurrency import ConcurrencyTests
+from openharness.testing._signal_store._interruption import CancellationTests
+from openharness.testing._signal_store._lifecycle import LifecycleTests
+from openharness.testing._signal_store._logs import AppendTests, FinalizeTests, UnknownRecordingTests
+from openharness.testing._signal_store._reading import ReadingTests
+from openharness.testing._signal_store._values import PayloadTests
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+
+MAX_BYTES = 64 * 1024
+NAME = "PlainSignalStore"
+
+Encoded = tuple[str, Signal | str, bytes]
+"""``signal`` with the signal, or ``blob`` with its digest, and the bytes."""
+
+
+@attrs.define(eq=False)
+class PlainLog:
+    """One recording."""
+
+    info: RecordingInfo
+    metadata: bytes | None
+    signals: list[bytes] = attrs.field(factory=list[bytes])
+    blobs: dict[str, bytes] = attrs.field(factory=dict[str, bytes])
+    checkpoints: dict[str, int] = attrs.field(factory=dict[str, int])
+    providers: set[str] = attrs.field(factory=set[str])
+
+
+class PlainSignalStore(SignalStore):
+    """A signal store without a bug."""
+
+    def __init__(self) -> None:
+        self.logs: dict[str, PlainLog] = {}
+        self.published: dict[str, str] = {}
+        self.closed = False
+
+    async def create_recording(
+        self,
+        *,
+        run_id: str,
+        name: str | None = None,
+        tags: Iterable[str] = (),
+        metadata: Mapping[str, Any] | None = None,
+        resumed_from: str | None = None,
+    ) -> str:
+        self.check_open()
+        info = RecordingInfo(
+            id=new_id("rec"),
+            run_id=check_id(run_id, name="run_id"),
+            name=None if name is None else check_id(name, name="name"),
+            created_at=now_ms(),
+            tags=self.tags(tags),
+            resumed_from=None if resumed_from is None else check_id(resumed_from, name="resumed_from"),
+        )
+        log = PlainLog(info, None if metadata is None else encode_json(metadata, path="metadata"))
+        await asyncio.sleep(0)
+        self.logs[info.id] = log
+        return info.id
+
+    async def append(self, recording_id: str, entries: Sequence[Signal | Blob]) -> None:
+        self.check_open()
+        check_id(recording_id, name="recording_id")
+        encoded = self.encode(entries)
+        await asyncio.sleep(0)
+        log = self.log(recording_id)
+        self.check_not_finalized(log)
+        self.write(log, self.plan(log, encoded))
+
+    async def add_checkpoint(self, recording_id: str, name: str, seq: int) -> None:
+        self.check_open()
+        check_id(name, name="name")
+        await asyncio.sleep(0)
+        log = self.log(recording_id)
+        if log.checkpoints.get(name, seq) != seq or not 0 <= seq < len(log.signals):
+            raise RecordingConflictError(recording_id, seq=seq, reason="no such place", store=NAME)
+        log.checkpoints[name] = seq
+
+    async def finalize(self, recording_id: str, *, outcome: Any, duration_ms: int | None = None) -> None:
+        self.check_open()
+        checked = check_outcome(outcome)
+        if checked == "incomplete":
+            raise InvalidValueError("outcome", value=outcome, expected="the end of a run")
+        await asyncio.sleep(0)
+        log = self.log(recording_id)
+        if log.info.outcome != "incomplete" and (log.info.outcome, log.info.duration_ms) != (checked, duration_ms):
+            raise RecordingFinalizedError(recording_id, outcome=log.info.outcome, store=NAME)
+        log.info = attrs.evolve(log.info, outcome=checked, duration_ms=duration_ms)
+
+    async def publish(self, recording_id: str, name: str) -> None:
+        self.check_open()
+        check_id(name, name="name")
+        await asyncio.sleep(0)
+        self.log(recording_id)
+        self.published[name] = recording_id
+
+    async def load_recording(self, recording_id: str) -> Recording | None:
+        self.check_open()
+        check_id(recording_id, name="recording_id")
+        await asyncio.sleep(0)
+        log = self.logs.get(recording_id)
+        if log is None:
+            return None
+        return Recording(info=self.info(log), signals=self.read(log, 0, None), checkpoints=self.checkpoints(log))
+
+    async def iter_signals(
+        self, recording_id: str, *, start: int = 0, stop: int | None = None, patterns: Any = ()
+    ) -> AsyncIterator[Signal]:
+        self.check_open()
+        for bound in (start, stop):
+            if bound is not None and (type(bound) is not int or bound < 0):
+                raise InvalidValueError("bound", value=bound, expected="an integer from 0 on")
+        matches = self.matcher(patterns)
+        await asyncio.sleep(0)
+        for signal in self.read(self.log(recording_id), start, stop):
+            if matches(signal.name):
+                yield signal
+
+    async def list_recordings(self, query: RecordingQuery | None = None) -> list[RecordingInfo]:
+        self.check_open()
+        await asyncio.sleep(0)
+        query = query or RecordingQuery()
+        found = [info for info in map(self.info, self.logs.values()) if self.matches(info, query)]
+        return self.page(self.sort(found), query)
+
+    async def find_recording(self, name: str) -> RecordingInfo | None:
+        self.check_open()
+        check_id(name, name="name")
+        await asyncio.sleep(0)
+        recording_id = self.published.get(name)
+        return None if recording_id is None else self.info(self.logs[recording_id])
+
+    async def delete_recording(self, recording_id: str) -> None:
+        self.check_open()
+        check_id(recording_id, name="recording_id")
+        await asyncio.sleep(0)
+        self.logs.pop(recording_id, None)
+        self.published = {name: meant for name, meant in self.published.items() if meant != recording_id}
+
+    async def list_fixtures(self) -> list[str]:
+        self.check_open()
+        return sorted(self.published)
+
+    async def close(self) -> None:
+        self.closed = True
+        await asyncio.sleep(0)
+
+    def check_open(self) -> None:
+        if self.closed:
+            raise StoreClosedError("it was closed; make a new one.", store=NAME)
+
+    def log(self, recording_id: str) -> PlainLog:
+        try:
+            return self.logs[check_id(recording_id, name="recording_id")]
+        except KeyError:
+            raise RecordingNotFoundError(recording_id, store=NAME) from None
+
+    def tags(self, tags: Iterable[str]) -> tuple[str, ...]:
+        return tuple(tags)
+
+    def encode(self, entries: Sequence[Signal | Blob]) -> list[Encoded]:
+        return [
+            ("blob", entry.digest, encode_blob(entry, max_bytes=MAX_BYTES))
+            if isinstance(entry, Blob)
+            else ("signal", entry, encode_signal(entry, max_bytes=MAX_BYTES))
+            for entry in entries
+        ]
+
+    def check_not_finalized(self, log: PlainLog) -> None:
+        if log.info.outcome != "incomplete":
+            raise RecordingFinalizedError(log.info.id, outcome=log.info.outcome, store=NAME)
+
+    def plan(self, log: PlainLog, entries: list[Encoded]) -> list[Encoded]:
+        new: list[Encoded] = []
+        signals = list(log.signals)
+        blobs = set(log.blobs)
+        for kind, entry, data in entries:
+            if isinstance(entry, str):
+                if entry not in blobs:
+                    new.append((kind, entry, data))
+                    blobs.add(entry)
+                continue
+            self.check_references(decode_signal(data), blobs)
+            if entry.seq < len(signals):
+                self.check_same(log, entry.seq, signals[entry.seq], data)
+                continue
+            self.check_follows(log, entry.seq, len(signals))
+            signals.append(data)
+            new.append((kind, entry, data))
+        return new
+
+    def check_references(self, signal: Signal, blobs: set[str]) -> None:
+        if not blobs.issuperset(references(signal)):
+            raise SerializationError("payload.request", value=signal.name, reason="a blob is missing")
+
+    def check_same(self, log: PlainLog, seq: int, present: bytes, data: bytes) -> None:
+        if present != data:
+            raise RecordingConflictError(log.info.id, seq=seq, reason="other content", store=NAME)
+
+    def check_follows(self, log: PlainLog, seq: int, count: int) -> None:
+        if seq != count:
+            raise RecordingConflictError(log.info.id, seq=seq, reason="a gap", store=NAME)
+
+    def write(self, log: PlainLog, entries: list[Encoded]) -> None:
+        for _, entry, data in entries:
+            if isinstance(entry, str):
+                log.blobs[entry] = data
+            else:
+                log.signals.append(data)
+                if entry.source.provider is not None:
+                    log.providers.add(entry.source.provider)
+
+    def read(self, log: PlainLog, start: int, stop: int | None) -> list[Signal]:
+        return [self.resolve(log, decode_signal(data)) for data in log.signals[start:stop]]
+
+    def resolve(self, log: PlainLog, signal: Signal) -> Signal:
+        return resolve_signal(signal, {digest: decode_json(log.blobs[digest]) for digest in references(signal)})
+
+    def matcher(self, patterns: Any) -> Any:
+        given = [patterns] if isinstance(patterns, (str, re.Pattern)) else list(patterns)
+        compiled = [compile_pattern(pattern) for pattern in given]
+        return lambda name: not compiled or any(pattern.matches(name) for pattern in compiled)
+
+    def info(self, log: PlainLog) -> RecordingInfo:
+        return attrs.evolve(
+            log.info,
+            metadata=None if log.metadata is None else decode_json(log.metadata),
+            signal_count=len(log.signals),
+            provider_types=tuple(sorted(log.providers)),
+        )
+
+    def checkpoints(self, log: PlainLog) -> list[Checkpoint]:
+        return [Checkpoint(name, seq) for seq, name in sorted((seq, name) for name, seq in log.checkpoints.items())]
+
+    def matches(self, info: RecordingInfo, query: RecordingQuery) -> bool:
+        return query.matches(info)
+
+    def sort(self, infos: list[RecordingInfo]) -> list[RecordingInfo]:
+        return sorted(infos, key=lambda info: (info.created_at, info.id.encode()), reverse=True)
+
+    def page(self, infos: list[RecordingInfo], query: RecordingQuery) -> list[RecordingInfo]:
+        return infos[query.offset :][: query.limit]
+
+
+garden = Garden()
+
+
+# Appending.
+
+
+@garden.plant(AppendTests)
+class RepeatedAppendRefused(PlainSignalStore):
+    def check_same(self, log: PlainLog, seq: int, present: bytes, data: bytes) -> None:
+        raise RecordingConflictError(log.info.id, seq=seq, reason="it is there", store=NAME)
+
+
+@garden.plant(AppendTests)
+class RepeatedAppendAddsAgain(PlainSignalStore):
+    def plan(self, log: PlainLog, entries: list[Encoded]) -> list[Encoded]:
+        super().plan(log, entries)
+        return entries
+
+
+@garden.plant(AppendTests)
+class ConflictingAppendAccepted(PlainSignalStore):
+    def check_same(self, log: PlainLog, seq: int, present: bytes, data: bytes) -> None:
+        pass
+
+
+@garden.plant(AppendTests)
+class ConflictingAppendReplaces(PlainSignalStore):
+    def check_same(self, log: PlainLog, seq: int, present: bytes, data: bytes) -> None:
+        if seq < len(log.signals):
+            log.signals[seq] = data
+
+
+@garden.plant(AppendTests)
+class OnlyTheNameIsCompared(PlainSignalStore):
+    def check_same(self, log: PlainLog, seq: int, present: bytes, data: bytes) -> None:
+        if decode_signal(present).name != decode_signal(data).name:
+            super().check_same(log, seq, present, data)
+
+
+@garden.plant(AppendTests)
+class GapAccepted(PlainSignalStore):
+    def check_follows(self, log: PlainLog, seq: int, count: int) -> None:
+        pass
+
+
+@garden.plant(AppendTests)
+class AppendedOneByOne(PlainSignalStore):
+    async def append(self, recording_id: str, entries: Sequence[Signal | Blob]) -> None:
+        for entry in entries:
+            await super().append(recording_id, [entry])
+        if not entries:
+            await super().append(recording_id, entries)
+
+
+@garden.plant(AppendTests)
+class SourceForgotten(PlainSignalStore):
+    def read(self, log: PlainLog, start: int, stop: int | None) -> list[Signal]:
+        return [
+            attrs.evolve(signal, source=attrs.evolve(signal.source, activation=None))
+            for signal in super().read(log, start, stop)
+        ]
+
+
+@garden.plant(PayloadTests)
+class NulRemoved(PlainSignalStore):
+    def read(self, log: PlainLog, start: int, stop: int | None) -> list[Signal]:
+        found = super().read(log, start, stop)
+        return [
+            attrs.evolve(one, payload=one.payload.replace("\0", "")) if isinstance(one.payload, str) else one
+            for one in found
+        ]
+
+
+@garden.plant(PayloadTests)
+class NanBecomesNone(PlainSignalStore):
+    def encode(self, entries: Sequence[Signal | Blob]) -> list[Encoded]:
+        return super().encode(
+            [
+                attrs.evolve(entry, payload=None)
+                if isinstance(entry, Signal) and isinstance(entry.payload, float) and entry.payload != entry.payload
+                else entry
+                for entry in entries
+            ]
+        )
+
+
+@garden.plant(PayloadTests)
+class NoSizeLimit(PlainSignalStore):
+    def encode(self, entries: Sequence[Signal | Blob]) -> list[Encoded]:
+        return [
+            ("blob", entry.digest, encode_blob(entry))
+            if isinstance(entry, Blob)
+            else ("signal", entry, encode_signal(entry))
+            for entry in entries
+        ]
+
+
+# Ends.
+
+
+@garden.plant(FinalizeTests)
+class FinalizeNotEnforced(PlainSignalStore):
+    def check_not_finalized(self, log: PlainLog) -> None:
+        pass
+
+
+@garden.plant(FinalizeTests)
+class LateBlobsAccepted(PlainSignalStore):
+    async def append(self, recording_id: str, entries: Sequence[Signal | Blob]) -> None:
+        try:
+            await super().append(recording_id, entries)
+        except RecordingFinalizedError:
+            if any(isinstance(entry, Signal) for entry in entries):
+                raise
+
+
+@garden.plant(FinalizeTests)
+class FinalizeAgainChangesTheOutcome(PlainSignalStore):
+    async def finalize(self, recording_id: str, *, outcome: Any, duration_ms: int | None = None) -> None:
+        if recording_id in self.logs:
+            self.logs[recording_id].info = attrs.evolve(self.logs[recording_id].info, outcome="incomplete")
+        await super().finalize(recording_id, outcome=outcome, duration_ms=duration_ms)
+
+
+@garden.plant(FinalizeTests)
+class FinalizeAgainRefused(PlainSignalStore):
+    async def finalize(self, recording_id: str, *, outcome: Any, duration_ms: int | None = None) -> None:
+        self.check_not_finalized(self.log(recording_id))
+        await super().finalize(recording_id, outcome=outcome, duration_ms=duration_ms)
+
+
+@garden.plant(FinalizeTests)
+class IncompleteIsAnOutcome(PlainSignalStore):
+    async def finalize(self, recording_id: str, *, outcome: Any, duration_ms: int | None = None) -> None:
+        if outcome != "incomplete":
+            await super().finalize(recording_id, outcome=outcome, duration_ms=duration_ms)
+
+
+@garden.plant(FinalizeTests)
+class DurationLost(PlainSignalStore):
+    async def finalize(self, recording_id: str, *, outcome: Any, duration_ms: int | None = None) -> None:
+        await super().finalize(recording_id, outcome=outcome)
+
+
+# Unknown recordings.
+
+
+@garden.plant(UnknownRecordingTests)
+class UnknownRecordingIsCreated(PlainSignalStore):
+    async def append(self, recording_id: str, entries: Sequence[Signal | Blob]) -> None:
+        if check_id(recording_id, name="recording_id") not in self.logs:
+            self.logs[recording_id] = PlainLog(RecordingInfo(id=recording_id, run_id="x", created_at=0), None)
+        await super().append(recording_id, entries)
+
+
+@garden.plant(UnknownRecordingTests)
+class LoadRaisesForUnknown(PlainSignalStore):
+    async def load_recording(self, recording_id: str) -> Recording | None:
+        self.log(recording_id)
+        return await super().load_recording(recording_id)
+
+
+@garden.plant(UnknownRecordingTests)
+class ReadingUnknownIsEmpty(PlainSignalStore):
+    async def iter_signals(self, recording_id: str, **arguments: Any) -> AsyncIterator[Signal]:
+        if check_id(recording_id, name="recording_id") in self.logs:
+            async for signal in super().iter_signals(recording_id, **arguments):
+                yield signal
+
+
+@garden.plant(UnknownRecordingTests)
+class DeleteRaisesForUnknown(PlainSignalStore):
+    async def delete_recording(self, recording_id: str) -> None:
+        self.log(recording_id)
+        await super().delete_recording(recording_id)
+
+
+@garden.plant(UnknownRecordingTests)
+class DeleteKeepsTheName(PlainSignalStore):
+    async def delete_recording(self, recording_id: str) -> None:
+        published = dict(self.published)
+        await super().delete_recording(recording_id)
+        self.published = published
+
+    async def find_recording(self, name: str) -> RecordingInfo | None:
+        gone = self.published.get(name) not in self.logs
+        return None if gone else await super().find_recording(name)
+
+
+# Blobs.
+
+
+@garden.plant(BlobTests)
+class BlobNotResolvedOutOfRange(PlainSignalStore):
+    async def iter_signals(
+        self, recording_id: str, *, start: int = 0, stop: int | None = None, patterns: Any = ()
+    ) -> AsyncIterator[Signal]:
+        log = self.log(recording_id)
+        async for signal in super().iter_signals(recording_id, start=start, stop=stop, patterns=patterns):
+            yield decode_signal(log.signals[signal.seq]) if start > 0 else signal
+
+
+@garden.plant(BlobTests)
+class ReferencesNotResolved(PlainSignalStore):
+    def resolve(self, log: PlainLog, signal: Signal) -> Signal:
+        return signal
+
+
+@garden.plant(BlobTests)
+class AnyPayloadMayRefer(PlainSignalStore):
+    def resolve(self, log: PlainLog, signal: Signal) -> Signal:
+        if isinstance(signal.payload, str) and signal.payload in log.blobs:
+            return attrs.evolve(signal, payload=decode_json(log.blobs[signal.payload]))
+        return super().resolve(log, signal)
+
+
+@garden.plant(BlobTests)
+class BlobsSharedByRecordings(PlainSignalStore):
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool: dict[str, bytes] = {}
+
+    def write(self, log: PlainLog, entries: list[Encoded]) -> None:
+        super().write(log, entries)
+        self.pool |= log.blobs
+
+    async def delete_recording(self, recording_id: str) -> None:
+        for digest in self.logs[recording_id].blobs if recording_id in self.logs else ():
+            self.pool.pop(digest, None)
+        await super().delete_recording(recording_id)
+
+    def resolve(self, log: PlainLog, signal: Signal) -> Signal:
+        return resolve_signal(signal, {digest: decode_json(self.pool[digest]) for digest in references(signal)})
+
+
+@garden.plant(BlobTests)
+class DigestNotChecked(PlainSignalStore):
+    def encode(self, entries: Sequence[Signal | Blob]) -> list[Encoded]:
+        encoded: list[Encoded] = []
+        for entry in entries:
+            if isinstance(entry, Blob):
+                encoded.append(("blob", entry.digest, encode_json(entry.data, max_bytes=MAX_BYTES)))
+            else:
+                encoded += super().encode([entry])
+        return encoded
+
+
+@garden.plant(BlobTests)
+class ReferencesNotChecked(PlainSignalStore):
+    def check_references(self, signal: Signal, blobs: set[str]) -> None:
+        pass
+
+
+# Reading.
+
+
+@garden.plant(ReadingTests)
+class StartIgnored(PlainSignalStore):
+    async def iter_signals(self, recording_id: str, **arguments: Any) -> AsyncIterator[Signal]:
+        if type(arguments.get("start")) is int and arguments["start"] > 0:
+            arguments["start"] = 0
+        async for signal in super().iter_signals(recording_id, **arguments):
+            yield signal
+
+
+@garden.plant(ReadingTests)
+class StopIncluded(PlainSignalStore):
+    def read(self, log: PlainLog, start: int, stop: int | None) -> list[Signal]:
+        return super().read(log, start, None if stop is None else stop + 1)
+
+
+@garden.plant(ReadingTests)
+class NegativeBoundsCountFromTheEnd(PlainSignalStore):
+    async def iter_signals(self, recording_id: str, **arguments: Any) -> AsyncIterator[Signal]:
+        if arguments.get("start") == -1:
+            arguments["start"] = max(0, len(self.log(recording_id).signals) - 1)
+        async for signal in super().iter_signals(recording_id, **arguments):
+            yield signal
+
+
+@garden.plant(ReadingTests)
+class PatternsIgnored(PlainSignalStore):
+    def matcher(self, patterns: Any) -> Any:
+        super().matcher(patterns)
+        return lambda name: True
+
+
+@garden.plant(ReadingTests)
+class PatternsAsFileNames(PlainSignalStore):
+    def matcher(self, patterns: Any) -> Any:
+        right = super().matcher(patterns)
+        return lambda name: right(name) or (isinstance(patterns, str) and fnmatch.fnmatchcase(name, patterns))
+
+
+@garden.plant(ReadingTests)
+class AllPatternsMustMatch(PlainSignalStore):
+    def matcher(self, patterns: Any) -> Any:
+        given = [patterns] if isinstance(patterns, (str, re.Pattern)) else list(patterns)
+        compiled = [compile_pattern(pattern) for pattern in given]
+        return lambda name: all(pattern.matches(name) for pattern in compiled)
+
+
+@garden.plant(ReadingTests)
+class RegularExpressionsMatchAnywhere(PlainSignalStore):
+    def matcher(self, patterns: Any) -> Any:
+        right = super().matcher(patterns)
+        return lambda name: right(name) or (isinstance(patterns, re.Pattern) and patterns.search(name) is not None)
+
+
+@garden.plant(ReadingTests)
+class LockHeldWhileReading(PlainSignalStore):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = asyncio.Lock()
+
+    async def append(self, recording_id: str, entries: Sequence[Signal | Blob]) -> None:
+        async with self.lock:
+            await super().append(recording_id, entries)
+
+    async def iter_signals(self, recording_id: str, **arguments: Any) -> AsyncIterator[Signal]:
+        async with self.lock:
+            async for signal in super().iter_signals(recording_id, **arguments):
+                yield signal
+
+
+@garden.plant(ReadingTests)
+class ReadingNeverEnds(PlainSignalStore):
+    def read(self, log: PlainLog, start: int, stop: int | None) -> Any:
+        seq = start
+        while seq < len(log.signals) and (stop is None or seq < stop):
+            yield from super().read(log, seq, seq + 1)
+            seq += 1
+
+    async def load_recording(self, recording_id: str) -> Recording | None:
+        found = await super().load_recording(recording_id)
+        return None if found is None else attrs.evolve(found, signals=list(found.signals))
+
+
+# What is known about recordings.
+
+
+@garden.plant(InfoTests)
+class TagsSorted(PlainSignalStore):
+    def tags(self, tags: Iterable[str]) -> tuple[str, ...]:
+        return tuple(sorted(tags))
+
+
+@garden.plant(InfoTests)
+class CountNotUpdated(PlainSignalStore):
+    def info(self, log: PlainLog) -> RecordingInfo:
+        return attrs.evolve(super().info(log), signal_count=0)
+
+
+@garden.plant(InfoTests)
+class ProvidersNotSorted(PlainSignalStore):
+    def info(self, log: PlainLog) -> RecordingInfo:
+        info = super().info(log)
+        return attrs.evolve(info, provider_types=info.provider_types[::-1])
+
+
+@garden.plant(InfoTests)
+class RepeatedSignalsCounted(PlainSignalStore):
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: dict[str, int] = {}
+
+    def plan(self, log: PlainLog, entries: list[Encoded]) -> list[Encoded]:
+        new = super().plan(log, entries)
+        self.counts[log.info.id] = self.counts.get(log.info.id, 0) + sum(kind == "signal" for kind, _, _ in entries)
+        return new
+
+    def info(self, log: PlainLog) -> RecordingInfo:
+        return attrs.evolve(super().info(log), signal_count=self.counts.get(log.info.id, 0))
+
+
+@garden.plant(InfoTests)
+class ListedInfoIsStale(PlainSignalStore):
+    async def list_recordings(self, query: RecordingQuery | None = None) -> list[RecordingInfo]:
+        return [attrs.evolve(info, duration_ms=None) for info in await super().list_recordings(query)]
+
+
+@garden.plant(InfoTests)
+class OriginForgotten(PlainSignalStore):
+    async def create_recording(self, **about: Any) -> str:
+        recording_id = await super().create_recording(**about)
+        log = self.logs[recording_id]
+        log.info = attrs.evolve(log.info, resumed_from=None)
+        return recording_id
+
+
+@garden.plant(ListingTests)
+class OldestFirst(PlainSignalStore):
+    def sort(self, infos: list[RecordingInfo]) -> list[RecordingInfo]:
+        return super().sort(infos)[::-1]
+
+
+@garden.plant(ListingTests)
+class OneTagIsEnough(PlainSignalStore):
+    def matches(self, info: RecordingInfo, query: RecordingQuery) -> bool:
+        without = attrs.evolve(query, tags=())
+        return without.matches(info) and (not query.tags or bool(set(query.tags) & set(info.tags)))
+
+
+@garden.plant(ListingTests)
+class RunIdIsAPrefix(PlainSignalStore):
+    def matches(self, info: RecordingInfo, query: RecordingQuery) -> bool:
+        without = attrs.evolve(query, run_id=None)
+        return without.matches(info) and info.run_id.startswith(query.run_id or "")
+
+
+@garden.plant(ListingTests)
+class OutcomeFilterIgnored(PlainSignalStore):
+    def matches(self, info: RecordingInfo, query: RecordingQuery) -> bool:
+        return super().matches(info, attrs.evolve(query, outcome=None))
+
+
+@garden.plant(ListingTests)
+class LimitZeroIsAll(PlainSignalStore):
+    def page(self, infos: list[RecordingInfo], query: RecordingQuery) -> list[RecordingInfo]:
+        return super().page(infos, attrs.evolve(query, limit=query.limit or None))
+
+
+@garden.plant(FixtureTests)
+class PublishNotReplacing(PlainSignalStore):
+    async def publish(self, recording_id: str, name: str) -> None:
+        if name not in self.published:
+            await super().publish(recording_id, name)
+
+
+@garden.plant(FixtureTests)
+class UnpublishedIsFound(PlainSignalStore):
+    async def find_recording(self, name: str) -> RecordingInfo | None:
+        found = await super().find_recording(name)
+        return found or next(iter(await self.list_recordings(RecordingQuery(name=name))), None)
+
+
+@garden.plant(FixtureTests)
+class NewestOfTheNameIsFound(PlainSignalStore):
+    async def find_recording(self, name: str) -> RecordingInfo | None:
+        found = await super().find_recording(name)
+        return found and max(await self.list_recordings(RecordingQuery(name=name)), key=lambda info: info.id)
+
+
+@garden.plant(FixtureTests)
+class ReplacedRecordingIsDeleted(PlainSignalStore):
+    async def publish(self, recording_id: str, name: str) -> None:
+        before = self.published.get(name)
+        await super().publish(recording_id, name)
+        if before is not None and before != recording_id:
+            del self.logs[before]
+
+
+@garden.plant(FixtureTests)
+class NamesIgnoreCase(PlainSignalStore):
+    async def publish(self, recording_id: str, name: str) -> None:
+        await super().publish(recording_id, name.lower())
+
+    async def find_recording(self, name: str) -> RecordingInfo | None:
+        return await super().find_recording(name.lower())
+
+
+@garden.plant(FixtureTests)
+class PublishingFinalizes(PlainSignalStore):
+    async def publish(self, recording_id: str, name: str) -> None:
+        await super().publish(recording_id, name)
+        await self.finalize(recording_id, outcome="completed")
+
+
+@garden.plant(CheckpointTests)
+class CheckpointsAsTheyCame(PlainSignalStore):
+    def checkpoints(self, log: PlainLog) -> list[Checkpoint]:
+        return [Checkpoint(name, seq) for name, seq in log.checkpoints.items()]
+
+
+@garden.plant(CheckpointTests)
+class CheckpointMoves(PlainSignalStore):
+    async def add_checkpoint(self, recording_id: str, name: str, seq: int) -> None:
+        log = self.log(recording_id)
+        if name in log.checkpoints and 0 <= seq < len(log.signals):
+            del log.checkpoints[name]
+        await super().add_checkpoint(recording_id, name, seq)
+
+
+@garden.plant(CheckpointTests)
+class CheckpointBeyondTheEnd(PlainSignalStore):
+    async def add_checkpoint(self, recording_id: str, name: str, seq: int) -> None:
+        if seq >= 0 and name not in self.log(recording_id).checkpoints:
+            self.log(recording_id).checkpoints[name] = seq
+        await super().add_checkpoint(recording_id, name, min(seq, len(self.log(recording_id).signals) - 1))
+
+
+@garden.plant(CheckpointTests)
+class NoCheckpointAfterTheEnd(PlainSignalStore):
+    async def add_checkpoint(self, recording_id: str, name: str, seq: int) -> None:
+        self.check_not_finalized(self.log(recording_id))
+        await super().add_checkpoint(recording_id, name, seq)
+
+
+# Sharing, concurrency, cancellation, life cycle.
+
+
+@garden.plant(AliasingTests)
+class SharedPayload(PlainSignalStore):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cache: dict[bytes, Signal] = {}
+
+    def resolve(self, log: PlainLog, signal: Signal) -> Signal:
+        return self.cache.setdefault(encode_signal(signal), super().resolve(log, signal))
+
+
+@garden.plant(AliasingTests)
+class EncodedAfterTheFirstAwait(PlainSignalStore):
+    async def append(self, recording_id: str, entries: Sequence[Signal | Blob]) -> None:
+        self.check_open()
+        await asyncio.sleep(0)
+        await super().append(recording_id, entries)
+
+
+@garden.plant(AliasingTests)
+class SharedMetadata(PlainSignalStore):
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: dict[str, Any] = {}
+
+    async def create_recording(self, **about: Any) -> str:
+        recording_id = await super().create_recording(**about)
+        self.given[recording_id] = about.get("metadata")
+        return recording_id
+
+    def info(self, log: PlainLog) -> RecordingInfo:
+        return attrs.evolve(super().info(log), metadata=self.given[log.info.id])
+
+
+@garden.plant(ConcurrencyTests)
+class CheckedThenWritten(PlainSignalStore):
+    async def append(self, recording_id: str, entries: Sequence[Signal | Blob]) -> None:
+        self.check_open()
+        log = self.log(recording_id)
+        self.check_not_finalized(log)
+        new = self.plan(log, self.encode(entries))
+        await asyncio.sleep(0)
+        self.write(log, new)
+
+
+@garden.plant(ConcurrencyTests)
+class NameMeansNothingForAMoment(PlainSignalStore):
+    async def publish(self, recording_id: str, name: str) -> None:
+        self.log(recording_id)
+        self.published.pop(name, None)
+        await super().publish(recording_id, name)
+
+
+@garden.plant(ConcurrencyTests)
+class ReaderSeesHalfAnAppend(PlainSignalStore):
+    async def append(self, recording_id: str, entries: Sequence[Signal | Blob]) -> None:
+        self.check_open()
+        check_id(recording_id, name="recording_id")
+        encoded = self.encode(entries)
+        new = self.plan(self.log(recording_id), encoded)
+        for entry in new:
+            self.write(self.log(recording_id), [entry])
+            await asyncio.sleep(0)
+
+
+@garden.plant(CancellationTests)
+class CancelledAppendHalfWritten(PlainSignalStore):
+    async def append(self, recording_id: str, entries: Sequence[Signal | Blob]) -> None:
+        self.check_open()
+        log = self.log(recording_id)
+        new = self.plan(log, self.encode(entries))
+        self.write(log, new[:3])
+        await asyncio.sleep(0)
+        self.write(log, new[3:])
+
+
+@garden.plant(CancellationTests)
+class CancelledPublishForgetsTheName(PlainSignalStore):
+    async def publish(self, recording_id: str, name: str) -> None:
+        self.log(recording_id)
+        self.published.pop(name, None)
+        await super().publish(recording_id, name)
+
+
+@garden.plant(CancellationTests)
+class CancelledDeleteLeavesHalf(PlainSignalStore):
+    async def delete_recording(self, recording_id: str) -> None:
+        if recording_id in self.logs:
+            self.logs[recording_id].signals.clear()
+        await super().delete_recording(recording_id)
+
+
+@garden.plant(CancellationTests)
+class CancelledAppendKeepsTheLock(PlainSignalStore):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = asyncio.Lock()
+
+    async def append(self, recording_id: str, entries: Sequence[Signal | Blob]) -> None:
+        await self.lock.acquire()
+        await super().append(recording_id, entries)
+        self.lock.release()
+
+
+@garden.plant(CancellationTests)
+class CancellationSwallowed(PlainSignalStore):
+    async def append(self, recording_id: str, entries: Sequence[Signal | Blob]) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await super().append(recording_id, entries)
+
+
+@garden.plant(LifecycleTests)
+class ConcurrentCloseHangs(PlainSignalStore):
+    def __init__(self) -> None:
+        super().__init__()
+        self.closing = False
+
+    async def close(self) -> None:
+        if self.closing and not self.closed:
+            await asyncio.Event().wait()
+        self.closing = True
+        await asyncio.sleep(0)
+        self.closed = True
+
+
+@garden.plant(LifecycleTests)
+class UseAfterCloseWorks(PlainSignalStore):
+    async def list_recordings(self, query: RecordingQuery | None = None) -> list[RecordingInfo]:
+        return [] if self.closed else await super().list_recordings(query)
+
+
+@garden.plant(LifecycleTests)
+class ListingFixturesAfterCloseWorks(PlainSignalStore):
+    async def list_fixtures(self) -> list[str]:
+        return sorted(self.published)

@@ -1,0 +1,573 @@
+"""The pytest plugin, in test runs of their own: a real provider that counts its calls, and recordings in real files."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+pytest_plugins = ("pytester",)
+
+# Each starts several test runs, which import everything anew.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+INI = """
+[pytest]
+asyncio_mode = auto
+asyncio_default_fixture_loop_scope = function
+addopts = -p no:cacheprovider
+pythonpath = src
+"""
+
+# It tells of its requests itself, as any provider may.
+MODEL = """
+import pathlib
+import sys
+
+from openharness.core import Completed, Provider, ProviderOutput, TextDelta, Usage
+
+CALLS = pathlib.Path(__file__).parent.parent / "calls.txt"
+
+
+def calls():
+    return len(CALLS.read_text().splitlines()) if CALLS.exists() else 0
+
+
+class Model(Provider):
+    type = "acme"
+    announces = True
+
+    async def run(self, request, context):
+        if self.announces:
+            sys.audit("openharness.provider.request", self, context)
+        with CALLS.open("a") as log:
+            log.write(context.call + "\\n")
+        text = f"answer {calls()}"
+        yield TextDelta(text)
+        yield Completed(ProviderOutput(content=text, usage=Usage(input_tokens=3, output_tokens=2, cost=0.5)))
+"""
+
+DESK = """
+import attrs
+
+from acme_model import Model
+from openharness.core import create_harness
+
+
+@attrs.define
+class Desk:
+    article: str = "ducks"
+    facts: str = ""
+    headline: str = ""
+
+
+harness = create_harness(Desk, provider=Model())
+AGENTS = {
+    "reader": harness.agent(
+        prompt="List the facts in: {{ state.article }}", activate_on="harness:start", updates="facts", emits="facts:found"
+    ),
+    "editor": harness.agent(
+        prompt="Write a headline: {{ state.facts }}", activate_on="facts:found", updates="headline"
+    ),
+}
+"""
+
+TEST = """
+from desk import AGENTS, Desk, harness
+
+
+async def test_headline(recording):
+    result = await harness.run_reactive(agents=AGENTS, state=Desk(), **recording.options())
+    assert result.state.headline.startswith("answer")
+"""
+
+
+class Project:
+    """A project with agents and tests, as a user has one."""
+
+    def __init__(self, pytester: pytest.Pytester) -> None:
+        self.pytester = pytester
+        self.path = pytester.path
+        pytester.makeini(INI)
+        (self.path / "src").mkdir()
+        (self.path / "src/acme_model.py").write_text(MODEL)
+        (self.path / "src/desk.py").write_text(DESK)
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file below the folder of the tests."""
+        path = self.path / "tests" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+
+    def run(self, *arguments: str) -> pytest.RunResult:
+        """Run pytest in a process of its own."""
+        return self.pytester.runpytest_subprocess(*arguments)
+
+    @property
+    def calls(self) -> int:
+        """How often the model was called."""
+        path = self.path / "calls.txt"
+        return len(path.read_text().splitlines()) if path.exists() else 0
+
+    def fixtures(self, module: str = "test_desk") -> list[str]:
+        """The names of the files that are published for a module."""
+        return sorted(path.name for path in (self.path / "tests/recordings" / module).glob("*.jsonl"))
+
+    def unpublished(self, module: str = "test_desk") -> int:
+        """How many recordings are kept that no fixture name means."""
+        return len(list((self.path / "tests/recordings" / module / "unpublished").glob("*.jsonl")))
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project with two agents, outside of CI."""
+    for name in ("CI", *(name for name in os.environ if name.startswith(("OPENHARNESS_", "PYTEST_ADDOPTS")))):
+        monkeypatch.delenv(name, raising=False)
+    return Project(pytester)
+
+
+def test_recorded_once_and_replayed(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outside of CI a test is recorded the first time, and from then on replayed without a call; in CI, too."""
+    project.write("test_desk.py", TEST)
+
+    project.run().assert_outcomes(passed=1)
+    assert project.fixtures() == ["test_headline.jsonl"]
+    assert project.calls == 2
+
+    project.run().assert_outcomes(passed=1)
+    monkeypatch.setenv("CI", "true")
+    project.run().assert_outcomes(passed=1)
+    assert project.calls == 2
+    assert project.unpublished() == 0
+
+
+def test_nothing_recorded_in_ci(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In CI a test without a recording fails without a call, and its report says how to record it."""
+    project.write("test_desk.py", TEST)
+    monkeypatch.setenv("CI", "1")
+
+    result = project.run()
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "openharness: mode replay (the default where CI is set)",
+            "E *FixtureNotFoundError: There is no recording for the fixture 'test_headline'.*",
+            "*OpenHarness recording*",
+            "    pytest tests/test_desk.py::test_headline --harness-mode=record",
+        ]
+    )
+    assert project.calls == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    ['assert result.state.headline == "no"', "request.addfinalizer(lambda: 1 / 0)", 'pytest.skip("not today")'],
+)
+def test_not_published_unless_passed(project: Project, change: str) -> None:
+    """A test that fails, fails when it is torn down, or skips, leaves the fixture before, and the new one beside it."""
+    project.write("test_desk.py", TEST)
+    project.run("--harness-mode=record")
+    before = (project.path / "tests/recordings/test_desk/test_headline.jsonl").read_bytes()
+    changed = TEST.replace("(recording)", "(recording, request)").replace("from desk", "import pytest\nfrom desk")
+    project.write("test_desk.py", f"{changed}    {change}\n")
+
+    result = project.run("--harness-mode=record")
+
+    assert result.parseoutcomes().keys() & {"failed", "errors", "skipped"}
+    assert (project.path / "tests/recordings/test_desk/test_headline.jsonl").read_bytes() == before
+    assert project.unpublished() == 1
+    assert project.calls == 4
+    if "skip" not in change:
+        result.stdout.fnmatch_lines(["Recorded, but not published, as the test did not pass: test_headline (rec_*"])
+
+
+def test_published_in_place_of_the_one_before(project: Project) -> None:
+    """A test that is recorded again and passes has a new recording; the one before is kept unpublished."""
+    project.write("test_desk.py", TEST)
+    project.run("--harness-mode=record")
+    before = (project.path / "tests/recordings/test_desk/test_headline.jsonl").read_bytes()
+
+    project.run("--harness-mode=record").assert_outcomes(passed=1)
+
+    assert project.calls == 4
+    assert (project.path / "tests/recordings/test_desk/test_headline.jsonl").read_bytes() != before
+    assert project.unpublished() == 1
+
+
+def test_names(project: Project) -> None:
+    """Each test has a file of its own, with a name that every file system takes."""
+    project.write(
+        "test_desk.py",
+        """
+import pytest
+from desk import AGENTS, Desk, harness
+
+
+@pytest.mark.parametrize("article", ["ducks", "a/b", "a b", "..", "", "v-1.5", "D\\u00fccks"])
+async def test_each(recording, article):
+    await harness.run_reactive(agents=AGENTS, state=Desk(article), **recording.options())
+
+
+class TestDesk:
+    async def test_each(self, recording):
+        await harness.run_reactive(agents=AGENTS, state=Desk(), **recording.options())
+        await harness.run_reactive(agents=AGENTS, state=Desk(), **recording.options())
+        await harness.run_reactive(agents=AGENTS, state=Desk("more"), **recording.options("follow-up"))
+        await harness.run_reactive(agents=AGENTS, state=Desk("more"), **recording.options("2"))
+
+
+@pytest.mark.recording("ducks")
+async def test_named(recording):
+    await harness.run_reactive(agents=AGENTS, state=Desk(), **recording.options())
+""",
+    )
+
+    project.run("-n0").assert_outcomes(passed=9)
+
+    names = project.fixtures()
+    assert len(names) == 12
+    assert len({name.lower() for name in names}) == 12
+    assert {"ducks.jsonl", "test_each-ducks.jsonl", "test_each-v-1.5.jsonl"} <= set(names)
+    assert all(re.fullmatch(r"[a-z0-9_.-]+\.jsonl", name) for name in names)
+    own = [name for name in names if name.startswith("testdesk-test_each-")]
+    (first,) = (name.removesuffix(".jsonl") for name in own if "--" not in name)
+    assert {f"{first}--2.jsonl", f"{first}--follow-up.jsonl"} < set(own)
+    assert len(own) == 4
+    calls = project.calls
+
+    project.run("--harness-mode=replay").assert_outcomes(passed=9)
+    assert project.calls == calls
+
+
+def test_two_tests_of_one_name(project: Project) -> None:
+    """Two tests may replay one recording; neither of them may record over what the other one replays."""
+    shared = TEST.replace("async def", '@pytest.mark.recording("ducks")\nasync def').replace(
+        "from", "import pytest\nfrom", 1
+    )
+    project.write("test_desk.py", shared + shared.partition("\n\n\n")[2].replace("test_headline", "test_again"))
+
+    result = project.run("--harness-mode=record")
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["E *2 tests would record the fixture 'ducks': *test_again, *test_headline.*"])
+    assert project.calls == 0
+
+    project.run("--harness-mode=record", "-k", "again").assert_outcomes(passed=1, deselected=1)
+    project.run("--harness-mode=replay").assert_outcomes(passed=2)
+    assert project.calls == 2
+
+
+@pytest.mark.parametrize(
+    "marker", ["recording(1)", 'recording("a", "b")', 'recording(mood="live")', 'recording(mode="lively")']
+)
+def test_marker_that_cannot_work(project: Project, marker: str) -> None:
+    """A marker that means nothing stops the session before any test, naming the test."""
+    project.write("test_desk.py", f"import pytest\n\npytestmark = pytest.mark.{marker}\n{TEST}")
+
+    result = project.run()
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: tests/test_desk.py::test_headline: *mo[od]*"])
+
+
+def test_a_variable_that_names_no_mode(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A typing error in the variable stops the session: it would otherwise run in a mode that nobody chose."""
+    project.write("test_desk.py", TEST)
+    monkeypatch.setenv("OPENHARNESS_MODE", "reply")
+
+    result = project.run()
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*OPENHARNESS_MODE must be one of replay, record, auto, live, got 'reply'*"])
+
+
+def test_drift(project: Project) -> None:
+    """Drift is told in the test's own lines, with the command that records it again, and that command mends it."""
+    project.write("test_desk.py", TEST)
+    project.run()
+    desk = project.path / "src/desk.py"
+    desk.write_text(desk.read_text().replace("Write a headline", "Write a funny headline"))
+
+    result = project.run("--harness-mode=replay", "--show-capture=no")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            ">   * await harness.run_reactive(agents=AGENTS, state=Desk(), **recording.options())",
+            "E *ReplayDriftError: Replay drifted from recording *",
+            'E *content: recorded "Write a headline: answer 1", actual "Write a funny headline: answer 1"',
+            "*- OpenHarness recording -*",
+            "The recording is in tests/recordings/test_desk. *",
+        ],
+        consecutive=False,
+    )
+    result.stdout.no_fnmatch_line("*_runner.py*")
+    (command,) = (line.strip() for line in result.outlines if line.strip().startswith("pytest "))
+    again = subprocess.run([sys.executable, "-m", *shlex.split(command)], cwd=project.path, check=False)  # noqa: S603 - our own command
+    assert again.returncode == 0
+    project.run("--harness-mode=replay").assert_outcomes(passed=1)
+
+
+MANY = """
+import pytest
+from desk import AGENTS, Desk, harness
+
+
+@pytest.mark.parametrize("number", range(8))
+async def test_each(recording, number):
+    await harness.run_reactive(agents=AGENTS, state=Desk(str(number)), **recording.options())
+"""
+
+
+def test_xdist(project: Project) -> None:
+    """Processes of pytest-xdist record and replay as one does, and together know which recordings nobody used."""
+    project.write("test_desk.py", MANY)
+
+    project.run("-n2").assert_outcomes(passed=8)
+    assert project.fixtures() == [f"test_each-{number}.jsonl" for number in range(8)]
+    assert project.calls == 16
+
+    project.write("test_desk.py", MANY.replace("range(8)", "range(6)"))
+    result = project.run("-n2", "--harness-mode=replay", "--harness-unused=delete")
+    result.assert_outcomes(passed=6)
+    result.stdout.fnmatch_lines(["tests/recordings/test_desk: test_each-6", "*test_each-7", "2 deleted"])
+    assert project.fixtures() == [f"test_each-{number}.jsonl" for number in range(6)]
+    assert project.calls == 16
+
+
+def test_reruns(project: Project) -> None:
+    """Of a test that is run again, the recording of the attempt that passed is published."""
+    project.write("test_desk.py", TEST.replace('.startswith("answer")', ' == "answer 4"'))
+
+    result = project.run("--reruns=1")
+
+    assert result.parseoutcomes() == {"passed": 1, "rerun": 1}
+    assert project.fixtures() == ["test_headline.jsonl"]
+    assert "answer 4" in (project.path / "tests/recordings/test_desk/test_headline.jsonl").read_text()
+    assert project.unpublished() == 1
+
+
+def test_unused_are_told_and_deleted(project: Project) -> None:
+    """Recordings that no test used, also those of a module that is gone, are listed, or deleted."""
+    project.write("test_desk.py", TEST + TEST.partition("\n\n\n")[2].replace("headline(", "other("))
+    project.write("test_gone.py", TEST)
+    project.run()
+    project.write("test_desk.py", TEST)
+    (project.path / "tests/test_gone.py").unlink()
+
+    told = project.run("--harness-unused=report")
+    told.stdout.fnmatch_lines(
+        [
+            "tests/recordings/test_desk: test_other",
+            "tests/recordings/test_gone: test_headline",
+            "2 not deleted; --harness-unused=delete does that",
+        ]
+    )
+    assert len(project.fixtures()) == 2
+
+    project.run("--harness-unused=delete").stdout.fnmatch_lines(["2 deleted"])
+    assert project.fixtures() == ["test_headline.jsonl"]
+    assert project.fixtures("test_gone") == []
+    project.run("--harness-unused=delete").stdout.fnmatch_lines(["openharness: no unused recordings"])
+
+
+@pytest.mark.parametrize(
+    "arguments, files, reason",
+    [
+        (["-k", "headline"], {}, "some tests were deselected"),
+        (["--deselect", "tests/test_desk.py::test_other"], {}, "some tests were deselected"),
+        (["tests/test_desk.py::test_headline"], {}, "single tests were chosen"),
+        ([], {"test_broken.py": "import nothing_of_this_name"}, "some tests could not be collected"),
+        (["-x"], {"test_a.py": "def test_fails():\n    assert 0"}, "some tests were not run"),
+        (["-n2", "-k", "headline"], {}, "some tests were deselected"),
+        (["--collect-only"], {}, "only a part of the tests was to be run"),
+    ],
+)
+def test_unused_is_not_guessed(project: Project, arguments: list[str], files: dict[str, str], reason: str) -> None:
+    """A session that did not run every test deletes nothing, and says why."""
+    project.write("test_desk.py", TEST + TEST.partition("\n\n\n")[2].replace("headline(", "other("))
+    project.run()
+    for name, text in files.items():
+        project.write(name, text)
+
+    result = project.run("--harness-unused=delete", *arguments)
+
+    result.stdout.fnmatch_lines([f"openharness: did not look for unused recordings, as *{reason}*"])
+    assert project.fixtures() == ["test_headline.jsonl", "test_other.jsonl"]
+
+
+def test_unused_after_the_last_failed(project: Project) -> None:
+    """A session of what failed last runs a part of a module, and deletes nothing."""
+    project.pytester.makeini(INI.replace("addopts = -p no:cacheprovider\n", ""))
+    project.write("test_desk.py", TEST + "\n\ndef test_fails():\n    assert 0\n")
+    project.run()
+
+    project.run("--lf", "--harness-unused=delete").assert_outcomes(failed=1)
+
+    assert project.fixtures() == ["test_headline.jsonl"]
+
+
+def test_unused_spares_what_a_failed_test_could_use(project: Project) -> None:
+    """A test that skips or fails before its run still has its recordings; those of a test that is gone are unused."""
+    two = TEST.partition("\n\n\n")[2]
+    project.write("test_desk.py", TEST + two.replace("headline(", "other(") + two.replace("headline(", "gone("))
+    project.run()
+    skips = two.replace("headline(recording):\n", "other(recording):\n    pytest.skip('later')\n")
+    fails = TEST.replace("(recording):\n", "(recording):\n    assert 0\n")
+    project.write("test_desk.py", f"import pytest\n{fails}{skips}")
+
+    project.run("--harness-unused=delete").assert_outcomes(failed=1, skipped=1)
+
+    assert project.fixtures() == ["test_headline.jsonl", "test_other.jsonl"]
+
+
+FORGOTTEN = TEST.replace("(recording)", "()").replace(", **recording.options()", "")
+
+
+@pytest.mark.parametrize("mode", ["replay", "auto"])
+def test_guard(project: Project, mode: str) -> None:
+    """A run that was not given its recording is stopped before its first request, and the test told what to do."""
+    project.write("test_desk.py", FORGOTTEN)
+
+    result = project.run(f"--harness-mode={mode}")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [f"E *test_headline reached the provider 'acme' with the call reader#1/0/0, and in mode '{mode}'*"]
+    )
+    assert project.calls == 0
+
+
+@pytest.mark.parametrize("mode", ["live", "record"])
+def test_guard_lets_live_tests_pass(project: Project, mode: str) -> None:
+    """Sessions that are to call providers do, and so does a test that is marked as live."""
+    project.write("test_desk.py", FORGOTTEN)
+    project.run(f"--harness-mode={mode}").assert_outcomes(passed=1)
+
+    project.write("test_desk.py", f'import pytest\n\npytestmark = pytest.mark.recording(mode="live")\n{FORGOTTEN}')
+    project.run("--harness-mode=replay").assert_outcomes(passed=1)
+    assert project.calls == 4
+
+
+def test_guard_is_not_fooled(project: Project) -> None:
+    """A test that expects its run to fail, or calls from another thread, fails all the same."""
+    project.write(
+        "test_desk.py",
+        """
+import asyncio, threading
+import pytest
+from desk import AGENTS, Desk, harness
+from openharness.core import AgentError
+
+
+def test_expected():
+    with pytest.raises(AgentError):
+        asyncio.run(harness.run_reactive(agents=AGENTS, state=Desk()))
+
+
+def test_thread():
+    def work():
+        try:
+            asyncio.run(harness.run_reactive(agents=AGENTS, state=Desk()))
+        except AgentError:
+            pass
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+""",
+    )
+
+    project.run("--harness-mode=replay").assert_outcomes(failed=2)
+    assert project.calls == 0
+
+
+def test_guard_knows_doubles(project: Project) -> None:
+    """Scripts, providers that a test file defines, and those whose type is listed may be called in every mode."""
+    project.write(
+        "test_desk.py",
+        """
+import acme_model
+from desk import AGENTS, Desk, harness
+from openharness.testing import ScriptedProvider
+
+
+class Mine(acme_model.Model):
+    type = "mine"
+
+
+async def test_script():
+    await harness.run_reactive(agents=AGENTS, state=Desk(), provider=ScriptedProvider(["a", "b"]))
+
+
+async def test_mine():
+    await harness.run_reactive(agents=AGENTS, state=Desk(), provider=Mine())
+""",
+    )
+    project.write("test_listed.py", FORGOTTEN)
+    result = project.run("--harness-mode=replay")
+    result.assert_outcomes(passed=2, failed=1)
+
+    project.run("--harness-mode=replay", "-o", "harness_doubles=other acme").assert_outcomes(passed=3)
+
+
+@pytest.mark.xfail(strict=False, reason="core does not raise the audit event yet")
+def test_guard_without_the_help_of_the_provider(project: Project) -> None:
+    """The harness itself tells of every request."""
+    project.write("test_desk.py", FORGOTTEN.replace("from desk", "import acme_model\nfrom desk", 1))
+    model = project.path / "src/acme_model.py"
+    model.write_text(MODEL.replace("announces = True", "announces = False"))
+
+    project.run("--harness-mode=replay").assert_outcomes(failed=1)
+    assert project.calls == 0
+
+
+def test_sync_tests_and_closed_stores(project: Project) -> None:
+    """A test without a loop of its own may run agents, and one that closes the store is published all the same."""
+    project.write(
+        "test_desk.py",
+        """
+import asyncio
+from desk import AGENTS, Desk, harness
+
+
+def test_sync(recording):
+    asyncio.run(harness.run_reactive(agents=AGENTS, state=Desk(), **recording.options()))
+
+
+async def test_closed(recording):
+    async with recording.store:
+        first = await harness.run_reactive(agents=AGENTS, state=Desk(), **recording.options("one"))
+        second = await harness.run_reactive(agents=AGENTS, state=Desk(), **recording.options("one"))
+    assert not first.replayed and second.replayed
+""",
+    )
+
+    project.run().assert_outcomes(passed=2)
+    assert project.fixtures() == ["test_closed--one.jsonl", "test_sync.jsonl"]
+
+
+def test_options_that_cannot_work(project: Project) -> None:
+    """A name or a mode that is none is refused where it is given."""
+    project.write(
+        "test_desk.py",
+        """
+import pytest
+from openharness.core import InvalidValueError
+from openharness.testing import RecordingFixture
+
+
+def test_refused(recording):
+    assert isinstance(recording, RecordingFixture)
+    for arguments in ({"run": ""}, {"mode": "lively"}):
+        with pytest.raises(InvalidValueError, match="must be"):
+            recording.options(**arguments)
+    assert recording.options(mode="live")["mode"] == "live"
+    assert recording.options()["fixture"] == "test_refused--2"
+""",
+    )
+
+    project.run().assert_outcomes(passed=1)
