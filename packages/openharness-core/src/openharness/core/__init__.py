@@ -7,9 +7,10 @@ build on is in `openharness.core.storage`, the meaning of a log in `openharness.
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
 from openharness.core._version import __version__
-from openharness.core.agents import AgentDefinition, Context
-from openharness.core.engine import DriftReport
 from openharness.core.errors import (
     AgentError,
     AmbiguousPluginError,
@@ -51,22 +52,6 @@ from openharness.core.errors import (
     UnknownNameError,
     UnknownPluginError,
 )
-from openharness.core.harness import (
-    AgentMetrics,
-    CommonOptions,
-    ForkOptions,
-    Harness,
-    Mode,
-    ResumeOptions,
-    RunHandle,
-    RunMetrics,
-    RunOptions,
-    RunResult,
-    RunStream,
-    StartedRun,
-    Subscription,
-    create_harness,
-)
 from openharness.core.interfaces import (
     Completed,
     Message,
@@ -104,6 +89,26 @@ from openharness.core.records import (
 )
 from openharness.core.state import from_json
 from openharness.core.values import Difference, JSONObject, JSONValue, canonical_json, digest, to_json
+
+if TYPE_CHECKING:
+    from openharness.core.agents import AgentDefinition, Context
+    from openharness.core.engine import DriftReport
+    from openharness.core.harness import (
+        AgentMetrics,
+        CommonOptions,
+        ForkOptions,
+        Harness,
+        Mode,
+        ResumeOptions,
+        RunHandle,
+        RunMetrics,
+        RunOptions,
+        RunResult,
+        RunStream,
+        StartedRun,
+        Subscription,
+        create_harness,
+    )
 
 __all__ = (
     "AgentDefinition",
@@ -202,3 +207,36 @@ __all__ = (
     "now_ms",
     "to_json",
 )
+
+# Loaded when first asked for: a store, or a program that only reads history, never needs the engine.
+_HARNESS: Final = {
+    "AgentDefinition": "openharness.core.agents",
+    "Context": "openharness.core.agents",
+    "DriftReport": "openharness.core.engine",
+    "AgentMetrics": "openharness.core.harness",
+    "CommonOptions": "openharness.core.harness",
+    "ForkOptions": "openharness.core.harness",
+    "Harness": "openharness.core.harness",
+    "Mode": "openharness.core.harness",
+    "ResumeOptions": "openharness.core.harness",
+    "RunHandle": "openharness.core.harness",
+    "RunMetrics": "openharness.core.harness",
+    "RunOptions": "openharness.core.harness",
+    "RunResult": "openharness.core.harness",
+    "RunStream": "openharness.core.harness",
+    "StartedRun": "openharness.core.harness",
+    "Subscription": "openharness.core.harness",
+    "create_harness": "openharness.core.harness",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HARNESS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HARNESS[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
