@@ -19,6 +19,7 @@ if __name__ == "__main__":
 
     bootstrap.start_nox(sys.argv[1:])
 
+import concurrent.futures
 import os
 import re
 import shutil
@@ -70,6 +71,8 @@ COMBINATIONS = {
     "all": list(PACKAGES),
     "all+third-party": [*PACKAGES, THIRD_PARTY],
 }
+# How many parts of `ci` run at once: the machines it is planned for have two cores.
+AT_ONCE = 2
 COMBINATION_SCRIPTS = ROOT / "packages/openharness-testing/tests/combinations"
 
 
@@ -294,6 +297,16 @@ def changelog(session: nox.Session) -> None:
     session.run("towncrier", "build", *(session.posargs or ["--draft", "--version", "next"]))
 
 
+def run_part(part: list[str], log: pathlib.Path) -> tuple[int, float, str]:
+    """Run sessions in a process of their own, and return its exit code, its seconds and what it printed."""
+    # Of their own, so that a failing part does not keep the others from running.
+    command = [sys.executable, "-m", "nox", "--error-on-missing-interpreters", "--session", *part]
+    started = time.monotonic()
+    with log.open("wb") as file:
+        code = subprocess.call(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT)
+    return code, time.monotonic() - started, log.read_text(encoding="utf-8", errors="replace")
+
+
 @nox.session(python=False)
 def ci(session: nox.Session) -> None:
     """Run everything that a change has to pass, each part with its time, and a summary at the end."""
@@ -301,10 +314,11 @@ def ci(session: nox.Session) -> None:
     found = [version for version in PYTHONS if version == running or shutil.which(f"python{version}")]
     missing = [version for version in PYTHONS if version not in found]
     first, *others = found
+    # The longest first: what runs beside it is short, and so both cores are busy to the end.
     parts = [
+        [f"tests-{first}"],
         ["lint"],
         ["types"],
-        [f"tests-{first}"],
         *([f"tests-{version}", "--", "--fast"] for version in others),
         ["docs"],
         [f"combinations-{first}(core)", "--", "--fast"],
@@ -314,17 +328,18 @@ def ci(session: nox.Session) -> None:
     session.log(
         f"{len(parts)} parts, on Python {', '.join(found)}; not on this machine: {', '.join(missing) or 'none'}"
     )
-    # Processes of their own, so that a failing part does not keep the others from running.
-    nox_itself = [sys.executable, "-m", "nox", "--error-on-missing-interpreters", "--session"]
+    logs = pathlib.Path(session.create_tmp()).resolve()
     lines = []
     failed = 0
-    for part in parts:
-        session.log(f"==== {' '.join(part)} ====")
-        started = time.monotonic()
-        code = subprocess.call([*nox_itself, *part], cwd=ROOT)
-        failed += code != 0
-        lines.append(f"{'failed' if code else 'passed'} in {time.monotonic() - started:4.0f} s: {' '.join(part)}")
-        session.log(lines[-1])
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        running_parts = {pool.submit(run_part, part, logs / f"{number}.log"): part for number, part in enumerate(parts)}
+        for done in concurrent.futures.as_completed(running_parts):
+            code, seconds, output = done.result()
+            failed += code != 0
+            lines.append(f"{'failed' if code else 'passed'} in {seconds:4.0f} s: {' '.join(running_parts[done])}")
+            # Each part's output in one piece: two that run at once would be unreadable together.
+            print(f"==== {' '.join(running_parts[done])} ====", output, sep="\n")
+            session.log(lines[-1])
     print("", *lines, f"parts: {len(parts) - failed} passed, {failed} failed", sep="\n", flush=True)
     if failed:
         session.error("Not every part passed.")
