@@ -108,7 +108,7 @@ class Recording:
     """
 
     info: RecordingInfo
-    signals: Sequence[Signal]
+    signals: Sequence[Signal] = attrs.field(repr=False)
     checkpoints: Sequence[Checkpoint] = ()
 
 
