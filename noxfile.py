@@ -338,7 +338,7 @@ def ci(session: nox.Session) -> None:
             failed += code != 0
             lines.append(f"{'failed' if code else 'passed'} in {seconds:4.0f} s: {' '.join(running_parts[done])}")
             # Each part's output in one piece: two that run at once would be unreadable together.
-            print(f"==== {' '.join(running_parts[done])} ====", output, sep="\n")
+            print(f"==== {' '.join(running_parts[done])} ====", output, sep="\n", flush=True)
             session.log(lines[-1])
     print("", *lines, f"parts: {len(parts) - failed} passed, {failed} failed", sep="\n", flush=True)
     if failed:

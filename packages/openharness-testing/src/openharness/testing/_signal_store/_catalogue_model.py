@@ -60,7 +60,12 @@ class Log:
                 signals.append(signal)
             elif first_difference(signals[entry.seq], signal) is not None:
                 return RecordingConflictError
-        self.entries += [entry for entry in entries if isinstance(entry, Blob) or entry.seq >= len(self.signals)]
+        known = {blob.digest for blob in self.blobs}
+        for entry in entries:
+            # What is there already is not there twice, or appending a log again would double it.
+            if (entry.digest not in known) if isinstance(entry, Blob) else (entry.seq >= len(self.signals)):
+                self.entries.append(entry)
+                known.update([entry.digest] if isinstance(entry, Blob) else [])
         self.signals = signals
         return None
 
