@@ -1,0 +1,76 @@
+"""What a failed test says about its recordings, and what to do."""
+
+from __future__ import annotations
+
+import traceback
+from types import TracebackType
+from typing import TYPE_CHECKING, cast
+
+from openharness.core import FixtureNotFoundError, ReplayError
+from openharness.testing._pytest._names import command, display_path
+
+if TYPE_CHECKING:
+    import pytest
+
+    from openharness.testing._pytest._fixture import RecordingFixture
+
+__all__ = ("TITLE", "advice", "hide_internals", "replay_error")
+
+TITLE = "OpenHarness recording"
+
+_INTERNAL = ("openharness.", "asyncio.")
+
+
+def replay_error(error: BaseException | None) -> ReplayError | None:
+    """Return the replay error in an exception: itself, one of a group, or one that caused it."""
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        current = waiting.pop(0)
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        if isinstance(current, ReplayError):
+            return current
+        if isinstance(current, BaseExceptionGroup):
+            waiting += cast("BaseExceptionGroup[BaseException]", current).exceptions
+        waiting += [current.__cause__, current.__context__]
+    return None
+
+
+def hide_internals(raised: pytest.ExceptionInfo[BaseException]) -> None:
+    """Let the traceback of a replay error end where the test called the harness: the rest says nothing about it."""
+    if not isinstance(raised.value, ReplayError):
+        return
+    shown: TracebackType | None = None
+    # A new chain of frames: pytest walks the chain, so that leaving entries out of its list does nothing.
+    for frame, line in reversed(list(traceback.walk_tb(raised.tb))):
+        if not str(frame.f_globals.get("__name__", "")).startswith(_INTERNAL):
+            shown = TracebackType(shown, frame, frame.f_lasti, line)
+    if shown is not None:
+        raised.traceback = type(raised.traceback)(shown)
+
+
+def advice(error: ReplayError | None, item: pytest.Item, recording: RecordingFixture) -> str | None:
+    """Return what to tell about the recordings of a test that failed; None if there is nothing.
+
+    Args:
+        error: The replay error it failed with, if it did.
+        item: The test.
+        recording: Its recordings.
+    """
+    folder = display_path(recording.folder, item.config)
+    if isinstance(error, FixtureNotFoundError):
+        return f"Nothing is recorded for this test in {folder}. To record it, with a provider:\n\n    {command(item)}"
+    if error is not None:
+        return (
+            f"The recording is in {folder}. If the change is meant, record the test again and look at what differs:"
+            f"\n\n    {command(item)}"
+        )
+    if recording.store.unsettled:
+        listed = ", ".join(f"{name} ({recording_id})" for name, recording_id in recording.store.unsettled.items())
+        return (
+            f"Recorded, but not published, as the test did not pass: {listed}. The recordings are in "
+            f"{folder}, in the subfolder 'unpublished'; what was published before is as it was."
+        )
+    return None

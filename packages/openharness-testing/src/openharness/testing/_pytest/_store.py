@@ -1,0 +1,112 @@
+"""The store that a test records to: what it publishes is published once the test has passed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from openharness.core import OpenHarnessError, RecordingQuery
+from openharness.signals import FileSignalStore
+
+if TYPE_CHECKING:
+    import pathlib
+    from collections.abc import Callable, Iterable, Mapping
+
+    from openharness.core import JSONValue, RecordingInfo
+
+__all__ = ("SharedRecordingError", "TestedSignalStore")
+
+
+class SharedRecordingError(OpenHarnessError):
+    """Two tests would record under one name, and the second would overwrite what the first one replays.
+
+    Attributes:
+        name: The fixture name.
+        tests: The tests.
+    """
+
+    def __init__(self, name: str, *, tests: list[str]) -> None:
+        self.name = name
+        self.tests = tests
+        super().__init__(
+            f"{len(tests)} tests would record the fixture {name!r}: {', '.join(tests)}. "
+            "Each needs a name of its own: give the marker recording(...) to one of them, or leave it away."
+        )
+
+
+class TestedSignalStore(FileSignalStore):
+    """Recordings in files, of one test. What the test publishes means something in this test only, until `settle`.
+
+    Args:
+        folder: Where they are.
+        on_use: Told the name of every fixture that is replayed or recorded.
+        sharing: Tells which tests have recordings of the same names.
+    """
+
+    # pytest takes classes for tests by their names.
+    __test__ = False
+
+    def __init__(
+        self, folder: pathlib.Path, *, on_use: Callable[[str], None], sharing: Callable[[], list[str]]
+    ) -> None:
+        super().__init__(folder)
+        self._on_use = on_use
+        self._sharing = sharing
+        self._pending: dict[str, str] = {}
+        self.recorded: dict[str, str] = {}
+        """The run of every recording that was made, by the recording's id."""
+
+    async def create_recording(
+        self,
+        *,
+        run_id: str,
+        name: str | None = None,
+        tags: Iterable[str] = (),
+        metadata: Mapping[str, JSONValue] | None = None,
+        resumed_from: str | None = None,
+    ) -> str:
+        """Create an empty recording. See `SignalStore.create_recording`.
+
+        Raises:
+            SharedRecordingError: Another test records under this name.
+        """
+        if name is not None:
+            tests = self._sharing()
+            if len(tests) > 1:
+                raise SharedRecordingError(name, tests=tests)
+        recording_id = await super().create_recording(
+            run_id=run_id, name=name, tags=tags, metadata=metadata, resumed_from=resumed_from
+        )
+        self.recorded[recording_id] = run_id
+        return recording_id
+
+    async def publish(self, recording_id: str, name: str) -> None:
+        """Make this recording what the name means in this test, and remember to publish it."""
+        self._pending[name] = recording_id
+        self._on_use(name)
+
+    async def find_recording(self, name: str) -> RecordingInfo | None:
+        """Return what the name means in this test. See `SignalStore.find_recording`."""
+        if name in self._pending:
+            made = await self.list_recordings(RecordingQuery(name=name))
+            return next((info for info in made if info.id == self._pending[name]), None)
+        found = await super().find_recording(name)
+        if found is not None:
+            self._on_use(name)
+        return found
+
+    async def list_fixtures(self) -> list[str]:
+        """Return the names that mean something in this test. See `SignalStore.list_fixtures`."""
+        return sorted({*await super().list_fixtures(), *self._pending})
+
+    async def settle(self) -> None:
+        """Publish what the test published, each recording in one atomic step."""
+        # Through a store of its own: the test may have closed this one.
+        store = FileSignalStore(self.folder)
+        for name, recording_id in self._pending.items():
+            await store.publish(recording_id, name)
+        self._pending.clear()
+
+    @property
+    def unsettled(self) -> dict[str, str]:
+        """What the test published and nobody has settled: recordings by fixture name."""
+        return dict(self._pending)

@@ -1,0 +1,276 @@
+"""The hooks and the fixture of the pytest plugin."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import pytest
+
+from openharness.testing._pytest._books import Books
+from openharness.testing._pytest._guard import ProviderGuard, guarding
+from openharness.testing._pytest._mode import MODES, SessionMode, session_mode
+from openharness.testing._pytest._names import MARKER, place_of
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from openharness.testing._pytest._fixture import RecordingFixture
+    from openharness.testing._pytest._unused import Unused
+
+_NAME: Final = "openharness-recordings"
+_SENT: Final = "openharness_books"
+
+_passed: Final = pytest.StashKey[dict[str, bool]]()
+_opened: Final = pytest.StashKey["RecordingFixture | None"]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options."""
+    group = parser.getgroup("openharness", "recordings of agents")
+    group.addoption(
+        "--harness-mode",
+        choices=MODES,
+        default=None,
+        help="how tests with the fixture `recording` run their agents: replay what is recorded, record it anew, replay "
+        "or else record (auto), or neither (live). Default: $OPENHARNESS_MODE, else replay where CI is set, else auto.",
+    )
+    group.addoption(
+        "--harness-unused",
+        choices=("report", "delete"),
+        default=None,
+        help="tell of recordings that no test used, or delete them. Needs a session that runs every test it finds.",
+    )
+    parser.addini(
+        "harness_doubles",
+        type="args",
+        default=[],
+        help="types of providers that are no models, which tests may call in every mode",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Describe the marker, and begin to keep books."""
+    config.addinivalue_line(
+        "markers",
+        f"{MARKER}(name, *, mode): name the recording of a test, instead of by the test; run it in another mode.",
+    )
+    mode = session_mode(cast("Any", config.getoption("harness_mode")))
+    config.pluginmanager.register(Recordings(config, mode), _NAME)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop."""
+    guarding(None)
+    config.pluginmanager.unregister(name=_NAME)
+
+
+@pytest.fixture
+def recording(request: pytest.FixtureRequest) -> RecordingFixture:
+    """The recordings of this test: give ``**recording.options()`` to its runs. See `RecordingFixture`."""
+    plugin = cast("Recordings", request.config.pluginmanager.get_plugin(_NAME))
+    return plugin.open(request.node)
+
+
+class Recordings:
+    """Keeps the recordings of one session. Registered as a plugin of its own.
+
+    Args:
+        config: The configuration of pytest.
+        session: The mode of the session.
+    """
+
+    def __init__(self, config: pytest.Config, session: SessionMode) -> None:
+        self._config = config
+        self._session = session
+        self._books = Books()
+        self._sources: set[pathlib.Path] = set()
+        self._unused: list[Unused] = []
+        self._current: ProviderGuard | None = None
+        self._unused_mode = cast("str | None", config.getoption("harness_unused"))
+
+    def open(self, item: pytest.Item) -> RecordingFixture:
+        """Return the recordings of a test."""
+        from openharness.testing._pytest._fixture import RecordingFixture
+        from openharness.testing._pytest._store import TestedSignalStore
+
+        place = place_of(item)
+        store = TestedSignalStore(
+            place.folder,
+            on_use=lambda name: self._books.use(place.folder, name),
+            sharing=lambda: self._books.sharing(place.folder, place.name),
+        )
+        recording = RecordingFixture(place.name, mode=place.mode or self._session.mode, store=store)
+        item.stash[_opened] = recording
+        return recording
+
+    # What is seen of the session.
+
+    def pytest_report_header(self) -> str:
+        """Say in which mode the tests run, and why."""
+        return f"openharness: mode {self._session.mode} ({self._session.reason})"
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Check the markers, and note where the recordings of every test are that is to run."""
+        for item in session.items:
+            place = place_of(item)
+            self._books.collected[item.nodeid] = (str(place.folder), place.name)
+            self._sources.add(item.path)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note what could not be collected."""
+        if report.failed:
+            self._books.gaps.add("some tests could not be collected")
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        """Note that tests were left out."""
+        if items:
+            self._books.gaps.add("some tests were deselected")
+
+    def pytest_plugin_registered(self, plugin: object) -> None:
+        """Note the files of conftest modules."""
+        file = getattr(plugin, "__file__", None)
+        if isinstance(file, str) and pathlib.Path(file).name == "conftest.py":
+            self._sources.add(pathlib.Path(file))
+
+    # One test.
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Begin a test, also one that is run again."""
+        item.stash[_passed] = {}
+        item.stash[_opened] = None
+        self._current = self._guard(item)
+        guarding(self._current)
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_call(self) -> Generator[None, Any, Any]:
+        """Fail a test that reached a provider, also when it did not notice."""
+        __tracebackhide__ = True
+        result = yield
+        if self._current is not None:
+            self._current.verdict()
+        return result
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Publish what a test has recorded, once everything about it has passed."""
+        result = yield
+        guarding(None)
+        phases = item.stash.setdefault(_passed, {})
+        recording = item.stash.get(_opened, None)
+        if recording is not None and recording.store.unsettled and phases.get("setup") and phases.get("call"):
+            from openharness.testing._pytest._apart import run_apart
+
+            run_apart(recording.store.settle())
+        return result
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Note how each phase of a test ended; add what its recordings have to do with a failure."""
+        if call.excinfo is not None and not self._config.getoption("fulltrace"):
+            self._shorten(item, call.excinfo)
+        report = yield
+        phases = item.stash.setdefault(_passed, {})
+        phases[report.when] = report.passed
+        if report.failed and call.excinfo is not None:
+            self._explain(item, call.excinfo.value, report)
+        if report.when == "teardown":
+            self._books.end(item.nodeid, passed=all(phases.values()))
+        return report
+
+    def _guard(self, item: pytest.Item) -> ProviderGuard:
+        place = place_of(item)
+
+        def recorded() -> set[str]:
+            recording = item.stash.get(_opened, None)
+            return set() if recording is None else set(recording.store.recorded.values())
+
+        return ProviderGuard(
+            item.nodeid,
+            session=self._session,
+            mode=place.mode or self._session.mode,
+            doubles=cast("list[str]", self._config.getini("harness_doubles")),
+            sources=self._sources,
+            recorded=recorded,
+        )
+
+    def _shorten(self, item: pytest.Item, raised: pytest.ExceptionInfo[BaseException]) -> None:
+        if item.stash.get(_opened, None) is not None:
+            from openharness.testing._pytest._failures import hide_internals
+
+            hide_internals(raised)
+
+    def _explain(self, item: pytest.Item, error: BaseException, report: pytest.TestReport) -> None:
+        recording = item.stash.get(_opened, None)
+        if recording is None:
+            return
+        from openharness.testing._pytest._failures import TITLE, advice, replay_error
+
+        text = advice(replay_error(error), item, recording)
+        if text is None:
+            return
+        add = getattr(report.longrepr, "addsection", None)
+        if add is None:
+            report.sections.append((TITLE, text))
+        else:
+            # Shown whatever --show-capture says, and in every file that pytest writes.
+            add(TITLE, text)
+
+    # The end.
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        """Take over the books of a process of pytest-xdist."""
+        sent = getattr(node, "workeroutput", {}).get(_SENT)
+        if error is not None or sent is None:
+            self._books.gaps.add("a process of pytest-xdist was lost")
+        else:
+            self._books.add(sent)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Send the books to the main process, or look for recordings that no test used."""
+        if self._unused_mode is None:
+            return
+        self._note_gaps(session, exitstatus)
+        if hasattr(self._config, "workerinput"):
+            cast("Any", self._config).workeroutput[_SENT] = self._books.as_data()
+            return
+        if self._books.collected.keys() - self._books.ended:
+            self._books.gaps.add("some tests were not run")
+        if self._books.gaps:
+            return
+        from openharness.testing._pytest._unused import delete_unused, find_unused
+
+        self._unused = find_unused(self._books)
+        if self._unused_mode == "delete":
+            delete_unused(self._unused)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Tell of recordings that no test used."""
+        if self._unused_mode is None:
+            return
+        if self._books.gaps:
+            reasons = ", ".join(sorted(self._books.gaps))
+            terminalreporter.write_line(f"openharness: did not look for unused recordings, as {reasons}")
+        elif not self._unused:
+            terminalreporter.write_line("openharness: no unused recordings")
+        else:
+            terminalreporter.section("unused recordings")
+            for unused in self._unused:
+                terminalreporter.write_line(unused.told(self._config))
+            what = "deleted" if self._unused_mode == "delete" else "not deleted; --harness-unused=delete does that"
+            terminalreporter.write_line(f"{len(self._unused)} {what}")
+
+    def _note_gaps(self, session: pytest.Session, exitstatus: int) -> None:
+        config = self._config
+        if any("::" in argument for argument in config.args):
+            self._books.gaps.add("single tests were chosen")
+        # These leave out tests without telling anybody.
+        if any(config.getoption(option, default=False) for option in ("lf", "stepwise", "collectonly")):
+            self._books.gaps.add("only a part of the tests was to be run")
+        if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or session.shouldstop:
+            self._books.gaps.add("the session ended early")
