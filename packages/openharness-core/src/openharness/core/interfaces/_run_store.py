@@ -78,7 +78,11 @@ class RunStore(abc.ABC):
 
     @abc.abstractmethod
     async def delete_run(self, run_id: str) -> None:
-        """Delete a run. One that does not exist is no error. Durable when it returns."""
+        """Delete a run. One that does not exist is no error. Durable when it returns.
+
+        Raises:
+            InvalidValueError: The id could not be one.
+        """
 
     async def iter_runs(self, query: RunQuery | None = None) -> AsyncIterator[RunRecord]:
         """Yield the runs that match, page by page, in constant memory.

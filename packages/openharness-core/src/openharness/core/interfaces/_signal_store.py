@@ -131,7 +131,8 @@ class SignalStore(abc.ABC):
         """Yield the signals with ``start <= seq < stop`` whose name matches one of the patterns, in order of seq.
 
         Without patterns, all of them. References to blobs are resolved, also to blobs outside of the range. No lock is
-        held while the caller works with a signal. A recording that is still written to is read as far as it is.
+        held while the caller works with a signal. A recording that is still written to is read as far as it is, and
+        whoever appends while reading comes to an end.
 
         Raises:
             RecordingNotFoundError: There is no such recording (at the first step).
