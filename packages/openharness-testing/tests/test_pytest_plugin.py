@@ -514,7 +514,6 @@ async def test_mine():
     project.run("--harness-mode=replay", "-o", "harness_doubles=other acme").assert_outcomes(passed=3)
 
 
-@pytest.mark.xfail(strict=False, reason="core does not raise the audit event yet")
 def test_guard_without_the_help_of_the_provider(project: Project) -> None:
     """The harness itself tells of every request."""
     project.write("test_desk.py", FORGOTTEN.replace("from desk", "import acme_model\nfrom desk", 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import sys
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, cast
 
@@ -135,6 +136,8 @@ class Calls:
             call=effect.call,
             attempt=effect.attempt,
         )
+        # Whoever must know that a model is about to be called listens to this: the guard of the pytest plugin does.
+        sys.audit("openharness.provider.request", provider, context)
         events: object = provider.run(provider_request(effect.request), context)
         if not isinstance(events, AsyncGenerator):  # pyright: ignore[reportUnnecessaryIsInstance] - providers are not checked
             if inspect.iscoroutine(events):
