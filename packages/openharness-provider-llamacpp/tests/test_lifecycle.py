@@ -222,19 +222,25 @@ def test_signal_handlers_are_put_back() -> None:
         # The handler's address comes first in the structure.
         return action.raw[: ctypes.sizeof(ctypes.c_void_p)]
 
+    # Whoever starts the tests in the background has Ctrl+C ignored.
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
     before = current()
     with kept_signal_handlers():
         ignore = ctypes.create_string_buffer(512)
         ignore[0] = 1
         library.sigaction(int(signal.SIGINT), ignore, None)
         assert current() != before
-    assert current() == before
+    after = current()
+    signal.signal(signal.SIGINT, inherited)
+    assert after == before
 
 
 PROLOGUE = """
 import asyncio, os, signal, sys, threading, time
 from openharness.core import Message, ProviderError, ProviderRequest, RunContext
 from openharness.provider_llamacpp import LlamaCppProvider
+# Whoever starts the tests in the background has Ctrl+C ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 CONTEXT = RunContext(run_id="r", agent="a", activation="a#1", call="a#1/0/0")
 provider = LlamaCppProvider()
 
