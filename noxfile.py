@@ -71,9 +71,12 @@ COMBINATIONS = {
     "all": list(PACKAGES),
     "all+third-party": [*PACKAGES, THIRD_PARTY],
 }
+# What the sample project of the `adoption` session installs.
+ADOPTED = ["openharness-core", "openharness-signals", "openharness-testing", "openharness-provider-llamacpp"]
 # How many parts of `ci` run at once: the machines it is planned for have two cores.
 AT_ONCE = 2
 COMBINATION_SCRIPTS = ROOT / "packages/openharness-testing/tests/combinations"
+ADOPTION_SCRIPT = ROOT / "packages/openharness-testing/tests/adoption/adopt.py"
 
 
 def folder_of(distribution: str) -> pathlib.Path:
@@ -187,6 +190,18 @@ def combinations(session: nox.Session, name: str) -> None:
         session.error(f"None of {', '.join(chosen)} has a tests/test_contract*.py.")
     options = [f"--rootdir={ROOT}", f"--config-file={ROOT / 'pyproject.toml'}", "-p", "no:cacheprovider"]
     session.run("pytest", *options, *fast(session.posargs), *contracts)
+
+
+# Always a new environment: the packages are installed and uninstalled in it.
+@nox.session(python=PYTHONS[0], reuse_venv=False)
+def adoption(session: nox.Session) -> None:
+    """Adopt the wheels in a sample project: record with a real model, replay without it, catch a change, mend it."""
+    wheels = pathlib.Path(session.create_tmp()).resolve() / "wheels"
+    shutil.rmtree(wheels, ignore_errors=True)
+    wheels.mkdir()
+    built = [build_wheel(session, distribution, wheels) for distribution in ADOPTED]
+    session.install("pip")
+    session.run("python", str(ADOPTION_SCRIPT), *group("model"), *built)
 
 
 @nox.session
@@ -323,6 +338,7 @@ def ci(session: nox.Session) -> None:
         ["docs"],
         [f"combinations-{first}(core)", "--", "--fast"],
         [f"combinations-{first}(all)", "--", "--fast"],
+        ["adoption"],
         ["demo"],
     ]
     session.log(
