@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from openharness.core.records import Recording, RecordingInfo, Signal, SignalSource
+from openharness.core.storage import EncodedSignal, encode_entries
 from openharness.core.values import MAX_BYTES
 from openharness.signals import FileSignalStore, MemorySignalStore, Player
-from openharness.signals._encoding import EncodedSignal, encode_entries
 from openharness.signals._format import LineWriter, LogReader, write_header
 from openharness.signals._header import Header
 

@@ -35,8 +35,8 @@ from openharness.core import (
     StoreVersionError,
 )
 from openharness.core.records import Signal
+from openharness.core.storage import _log_header as header_module
 from openharness.signals import CorruptLineError, FileSignalStore
-from openharness.signals import _header as header_module
 from openharness.signals._file_store import _disk as disk
 from openharness.signals._format import LogReader
 from openharness.signals._format._frame import seal

@@ -16,8 +16,8 @@ from signals_support import EXAMPLES, HEADER, NOON, RUN_ID, delta, encoded, logs
 
 from openharness.core import CorruptRecordError, RunStatus, StoreVersionError
 from openharness.core.records import Blob, Signal
+from openharness.core.storage import EncodedBlob, EncodedSignal, RecordingSummary
 from openharness.signals import CorruptLineError
-from openharness.signals._encoding import EncodedBlob, EncodedSignal
 from openharness.signals._format import (
     Limits,
     LineWriter,
@@ -29,13 +29,13 @@ from openharness.signals._format import (
     write_recording,
 )
 from openharness.signals._format._write import MAX_RUN_CHARACTERS, MAX_RUN_DELTAS
-from openharness.signals._header import Header, Summary
+from openharness.signals._header import Header
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from openharness.core import LogEntry
-    from openharness.signals._encoding import EncodedEntry
+    from openharness.core.storage import EncodedEntry
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -44,7 +44,7 @@ def whole(entries: Sequence[LogEntry], checkpoints: dict[str, int] | None = None
     """The file of a log."""
     written = encoded(entries)
     signals = [entry for entry in written if isinstance(entry, EncodedSignal)]
-    summary = Summary(
+    summary = RecordingSummary(
         outcome=RunStatus.COMPLETED if final else "incomplete",
         duration_ms=11,
         signal_count=len(signals),
@@ -111,7 +111,7 @@ def test_the_final_form_does_not_depend_on_the_appends(entries: list[LogEntry], 
     )
     _, found = read(appended)
     assert found == written
-    assert write_recording(HEADER, found, {}, Summary()) == whole(entries, final=False)
+    assert write_recording(HEADER, found, {}, RecordingSummary()) == whole(entries, final=False)
 
 
 def test_deltas_of_one_call_share_a_line() -> None:
@@ -373,8 +373,8 @@ def test_members_of_later_releases_are_passed_over() -> None:
 
 def test_a_look_at_the_last_line_judges_nothing() -> None:
     """`read_footer` gives the summary of a whole footer and None for everything else."""
-    footer = write_footer(Summary(outcome=RunStatus.FAILED, signal_count=3))
-    assert read_footer(footer) == Summary(outcome=RunStatus.FAILED, signal_count=3)
+    footer = write_footer(RecordingSummary(outcome=RunStatus.FAILED, signal_count=3))
+    assert read_footer(footer) == RecordingSummary(outcome=RunStatus.FAILED, signal_count=3)
     for line in (b"", footer[1:], footer.replace(b"3", b"4"), write_checkpoint("a", 0), sealed(blobs=1, outcome=[])):
         assert read_footer(line) is None
 
@@ -418,7 +418,7 @@ def test_the_golden_file_of_version_1_holds_the_sample() -> None:
     assert reader.header == attrs.evolve(HEADER, resumed_from="rec-0")
     assert found == encoded(sample_log())
     assert reader.checkpoints == {"here": 3, "there": 3, "end": 10}
-    assert reader.summary == Summary(
+    assert reader.summary == RecordingSummary(
         outcome=RunStatus.COMPLETED,
         duration_ms=11,
         signal_count=11,

@@ -154,6 +154,10 @@ class KeepingStore(SignalStore):
         found = self.published.get(name)
         return None if found is None else self._kept(found).info
 
+    async def list_fixtures(self) -> list[str]:
+        """Return the names that mean something."""
+        return sorted(self.published)
+
     async def delete_recording(self, recording_id: str) -> None:
         """Forget the recording."""
         await self._do("delete", recording_id)

@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from openharness.core import Recording, Signal, SignalSource, create_harness
 from openharness.core.records import Blob, signal_id
-from openharness.core.storage import pool_signal
+from openharness.core.storage import EncodedEntry, encode_entries, pool_signal
 from openharness.core.values import MAX_BYTES
 from openharness.signals import MemorySignalStore
-from openharness.signals._encoding import EncodedEntry, encode_entries
 from openharness.signals._header import Header
 from openharness.testing import ScriptedProvider
 from openharness.testing.strategies import log_entries, texts

@@ -429,6 +429,25 @@ class DurationLost(PlainSignalStore):
         await super().finalize(recording_id, outcome=outcome)
 
 
+@garden.plant(FinalizeTests)
+class DurationAddedLater(PlainSignalStore):
+    async def finalize(self, recording_id: str, *, outcome: Any, duration_ms: int | None = None) -> None:
+        info = self.log(recording_id).info
+        if duration_ms is not None and info.outcome == outcome and info.duration_ms is None:
+            self.logs[recording_id].info = attrs.evolve(info, duration_ms=duration_ms)
+        await super().finalize(recording_id, outcome=outcome, duration_ms=duration_ms)
+
+
+@garden.plant(FinalizeTests)
+class LaterDurationIsPassedOver(PlainSignalStore):
+    async def finalize(self, recording_id: str, *, outcome: Any, duration_ms: int | None = None) -> None:
+        info = self.log(recording_id).info
+        if info.outcome == "incomplete" or info.duration_ms is not None:
+            await super().finalize(recording_id, outcome=outcome, duration_ms=duration_ms)
+        else:
+            await super().finalize(recording_id, outcome=outcome)
+
+
 # Unknown recordings.
 
 
@@ -735,6 +754,13 @@ class ReplacedRecordingIsDeleted(PlainSignalStore):
         await super().publish(recording_id, name)
         if before is not None and before != recording_id:
             del self.logs[before]
+
+
+@garden.plant(FixtureTests)
+class OnlyTheNameItWasMadeForIsListed(PlainSignalStore):
+    async def list_fixtures(self) -> list[str]:
+        names = {info.name for info in await self.list_recordings() if info.name is not None}
+        return [name for name in sorted(names) if await self.find_recording(name) is not None]
 
 
 @garden.plant(FixtureTests)

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from openharness.core.errors import InvalidValueError, OpenHarnessError, RecordingNotFoundError
 from openharness.core.records import RecordingQuery, check_id
-from openharness.core.storage import pool_signal
+from openharness.core.storage import EncodedBlob, RecordingSummary, encode_entries, pool_signal
 from openharness.core.values import MAX_BYTES, dump_json, to_json
-from openharness.signals._encoding import EncodedBlob, encode_entries
 from openharness.signals._file_store import _disk as disk
 from openharness.signals._file_store._folder import Folder
 from openharness.signals._file_store._log_file import Content, LogFiles, file_content
@@ -19,7 +18,7 @@ from openharness.signals._file_store._publishing import publish
 from openharness.signals._file_store._store import MAX_RECORDING_BYTES
 from openharness.signals._file_store._threads import Worker
 from openharness.signals._format import Limits
-from openharness.signals._header import Header, Summary
+from openharness.signals._header import Header
 
 if TYPE_CHECKING:
     from openharness.core.interfaces import SignalStore
@@ -181,7 +180,7 @@ def _content(recording: Recording, fixture: str) -> Content:
         ),
         entries=encoded,
         checkpoints={checkpoint.name: checkpoint.seq for checkpoint in recording.checkpoints},
-        summary=Summary(
+        summary=RecordingSummary(
             outcome=info.outcome,
             duration_ms=info.duration_ms,
             signal_count=len(recording.signals),

@@ -1,139 +1,31 @@
-"""What is fixed when a recording is created, and the information that is made of it."""
+"""What the first line of a recording's file says: what every store keeps, and what only a file needs."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import attrs
 
-from openharness.core.errors import InvalidValueError, SerializationError
-from openharness.core.records import Outcome, RecordingInfo, check_id, new_id, now_ms
-from openharness.core.values import decode_json, dump_json, to_json
+from openharness.core.storage import RecordingHeader
 
 if TYPE_CHECKING:
-    from openharness.core.values import JSONObject, JSONValue
+    from typing import Self
 
-__all__ = ("Header", "Summary", "new_header")
-
-_UNINDEXABLE = re.compile("[\0\ud800-\udfff]")
+__all__ = ("Header",)
 
 
 @attrs.frozen(kw_only=True)
-class Summary:
-    """What the signals of a recording amount to.
+class Header(RecordingHeader):
+    """The header of a recording in a file.
 
     Attributes:
-        outcome: How the run ended.
-        duration_ms: How long it took in milliseconds, if that was said.
-        signal_count: How many signals there are.
-        blob_count: How many blobs there are.
-        checkpoint_count: How many checkpoints there are.
-        provider_types: The providers that took part, sorted.
-    """
-
-    outcome: Outcome = "incomplete"
-    duration_ms: int | None = None
-    signal_count: int = 0
-    blob_count: int = 0
-    checkpoint_count: int = 0
-    provider_types: tuple[str, ...] = ()
-
-
-@attrs.frozen(kw_only=True)
-class Header:
-    """What is said about a recording when it is created.
-
-    Attributes:
-        id: As in `RecordingInfo`, and so are `run_id`, `name`, `created_at`, `tags` and `resumed_from`.
-        metadata: The metadata as JSON text; None when there is none.
         published_as: The fixture name it was published under where that is not `name` and the name of the file cannot
             say it; None otherwise.
     """
 
-    id: str
-    run_id: str
-    name: str | None
-    created_at: int
-    tags: tuple[str, ...] = ()
-    metadata: bytes | None = None
-    resumed_from: str | None = None
     published_as: str | None = None
 
-    def info(self, summary: Summary) -> RecordingInfo:
-        """Return all there is to know about the recording without its signals, as a new object."""
-        metadata = None if self.metadata is None else cast("JSONObject", decode_json(self.metadata, path="metadata"))
-        return RecordingInfo(
-            id=self.id,
-            run_id=self.run_id,
-            name=self.name,
-            created_at=self.created_at,
-            tags=self.tags,
-            metadata=metadata,
-            provider_types=summary.provider_types,
-            signal_count=summary.signal_count,
-            duration_ms=summary.duration_ms,
-            outcome=summary.outcome,
-            resumed_from=self.resumed_from,
-        )
-
-
-def new_header(
-    *,
-    run_id: str,
-    name: str | None,
-    tags: Iterable[str],
-    metadata: Mapping[str, JSONValue] | None,
-    resumed_from: str | None,
-    max_bytes: int,
-) -> Header:
-    """Check what a recording is created with, and give it an id and the present time.
-
-    Raises:
-        InvalidValueError: An id, the name or a tag is not valid.
-        SerializationError: The metadata cannot be stored, or is too large.
-    """
-    return Header(
-        id=new_id("rec"),
-        run_id=check_id(run_id, name="run_id"),
-        name=None if name is None else check_id(name, name="name"),
-        created_at=now_ms(),
-        tags=_checked_tags(tags),
-        metadata=None if metadata is None else _encoded_metadata(metadata, max_bytes),
-        resumed_from=None if resumed_from is None else check_id(resumed_from, name="resumed_from"),
-    )
-
-
-def _checked_tags(tags: Iterable[str]) -> tuple[str, ...]:
-    given = cast("object", tags)
-    words = (
-        (given,)
-        if isinstance(given, str) or not isinstance(given, Iterable)
-        else tuple(cast("Iterable[object]", given))
-    )
-    if not all(isinstance(word, str) for word in words):
-        raise InvalidValueError("tags", value=tags, expected="a string or several")
-    return tuple(cast("list[str]", to_json(words, path="tags")))
-
-
-def _encoded_metadata(metadata: Mapping[str, JSONValue], max_bytes: int) -> bytes:
-    if not isinstance(cast("object", metadata), Mapping):
-        raise InvalidValueError("metadata", value=metadata, expected="a mapping of strings to JSON values, or None")
-    value = to_json(metadata, path="metadata")
-    _check_texts(value, "metadata")
-    return dump_json(value, path="metadata", max_bytes=max_bytes)
-
-
-def _check_texts(value: JSONValue, path: str) -> None:
-    """As in the metadata of runs: databases index it as their own text, which holds neither NUL nor lone surrogates."""
-    if isinstance(value, str):
-        if _UNINDEXABLE.search(value):
-            raise SerializationError(path, value=value, reason="metadata takes no NUL characters and no surrogates")
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            _check_texts(key, f"{path}[{key!r}]")
-            _check_texts(item, f"{path}[{key!r}]")
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            _check_texts(item, f"{path}[{index}]")
+    @classmethod
+    def of(cls, header: RecordingHeader) -> Self:
+        """Return the header of a new file, which is published under no name."""
+        return cls(**attrs.asdict(header, recurse=False))

@@ -9,12 +9,25 @@ import attrs
 from openharness.core.errors import InvalidValueError, RecordingNotFoundError, StoreClosedError
 from openharness.core.interfaces import SignalStore
 from openharness.core.records import Outcome, Recording, RecordingQuery, check_id
+from openharness.core.storage import (
+    EncodedBlob,
+    EncodedSignal,
+    LogPosition,
+    RecordingHeader,
+    RecordingSummary,
+    SignalDecoder,
+    check_finalize,
+    check_range,
+    encode_entries,
+    name_filter,
+    needs_checkpoint,
+    needs_finalizing,
+    new_header,
+    ordered_checkpoints,
+    plan_append,
+    select_recordings,
+)
 from openharness.core.values import MAX_BYTES
-from openharness.signals import _rules as rules
-from openharness.signals._encoding import EncodedBlob, EncodedSignal, encode_entries
-from openharness.signals._header import Header, Summary, new_header
-from openharness.signals._patterns import name_filter
-from openharness.signals._resolving import Resolver, resolved
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -31,7 +44,7 @@ __all__ = ("MemorySignalStore",)
 class _Log:
     """One recording: everything in it is encoded, so that nothing is shared with any caller."""
 
-    header: Header
+    header: RecordingHeader
     signals: list[EncodedSignal] = attrs.field(factory=list[EncodedSignal])
     blobs: dict[str, bytes] = attrs.field(factory=dict[str, bytes])
     checkpoints: dict[str, int] = attrs.field(factory=dict[str, int])
@@ -39,8 +52,11 @@ class _Log:
     outcome: Outcome = "incomplete"
     duration_ms: int | None = None
 
-    def summary(self) -> Summary:
-        return Summary(
+    def position(self) -> LogPosition:
+        return LogPosition(self.header.id, len(self.signals), self.blobs.keys(), self.outcome, self.duration_ms)
+
+    def summary(self) -> RecordingSummary:
+        return RecordingSummary(
             outcome=self.outcome,
             duration_ms=self.duration_ms,
             signal_count=len(self.signals),
@@ -109,8 +125,7 @@ class MemorySignalStore(SignalStore):
         self._check_open()
         encoded = encode_entries(entries, max_bytes=self._max_bytes)
         log = self._log(recording_id)
-        position = rules.LogPosition(recording_id, len(log.signals), log.blobs.keys(), log.outcome)
-        new = rules.plan_append(position, encoded, lambda start, stop: log.signals[start:stop], store=repr(self))
+        new = plan_append(log.position(), encoded, lambda start, stop: log.signals[start:stop], store=repr(self))
         for entry in new:
             if isinstance(entry, EncodedBlob):
                 log.blobs[entry.digest] = entry.data
@@ -123,15 +138,15 @@ class MemorySignalStore(SignalStore):
         """Give a name to a position. See `SignalStore.add_checkpoint`."""
         self._check_open()
         log = self._log(recording_id)
-        if rules.check_checkpoint(recording_id, log.checkpoints, len(log.signals), name, seq, store=repr(self)):
+        if needs_checkpoint(log.position(), log.checkpoints, name, seq, store=repr(self)):
             log.checkpoints[name] = seq
 
     async def finalize(self, recording_id: str, *, outcome: Outcome | str, duration_ms: int | None = None) -> None:
         """Close the log. See `SignalStore.finalize`."""
         self._check_open()
-        checked, duration = rules.check_finalize(outcome, duration_ms)
+        checked, duration = check_finalize(outcome, duration_ms)
         log = self._log(recording_id)
-        if rules.needs_finalizing(recording_id, log.summary(), checked, duration, store=repr(self)):
+        if needs_finalizing(log.position(), checked, duration, store=repr(self)):
             log.outcome, log.duration_ms = checked, duration
 
     async def publish(self, recording_id: str, name: str) -> None:
@@ -147,11 +162,11 @@ class MemorySignalStore(SignalStore):
         log = self._logs.get(check_id(recording_id, name="recording_id"))
         if log is None:
             return None
-        resolver = Resolver(log.blobs)
+        decoder = SignalDecoder(log.blobs, recording_id=recording_id, store=repr(self))
         return Recording(
             info=log.info(),
-            signals=[self._resolved(signal, resolver, recording_id) for signal in log.signals],
-            checkpoints=rules.ordered_checkpoints(log.checkpoints),
+            signals=[decoder.decode(signal) for signal in log.signals],
+            checkpoints=ordered_checkpoints(log.checkpoints),
         )
 
     async def iter_signals(
@@ -164,22 +179,22 @@ class MemorySignalStore(SignalStore):
     ) -> AsyncIterator[Signal]:
         """Yield signals in order of seq. See `SignalStore.iter_signals`."""
         self._check_open()
-        rules.check_range(start, stop)
+        check_range(start, stop)
         wanted = name_filter(patterns)
         log = self._log(recording_id)
-        resolver = Resolver(log.blobs)
+        decoder = SignalDecoder(log.blobs, recording_id=recording_id, store=repr(self))
         # Not more than there are now: a caller that appends while it reads would otherwise never come to an end.
         end = len(log.signals) if stop is None else min(stop, len(log.signals))
         for seq in range(start, end):
             signal = log.signals[seq]
             if wanted(signal.name):
-                yield self._resolved(signal, resolver, recording_id)
+                yield decoder.decode(signal)
                 self._check_open()
 
     async def list_recordings(self, query: RecordingQuery | None = None) -> list[RecordingInfo]:
         """Return the recordings that match, newest first. See `SignalStore.list_recordings`."""
         self._check_open()
-        return rules.select_recordings((log.info() for log in self._logs.values()), query or RecordingQuery())
+        return select_recordings((log.info() for log in self._logs.values()), query or RecordingQuery())
 
     async def find_recording(self, name: str) -> RecordingInfo | None:
         """Return the recording published under a fixture name, or None. See `SignalStore.find_recording`."""
@@ -214,6 +229,3 @@ class MemorySignalStore(SignalStore):
             return self._logs[check_id(recording_id, name="recording_id")]
         except KeyError:
             raise RecordingNotFoundError(recording_id, store=repr(self)) from None
-
-    def _resolved(self, signal: EncodedSignal, resolver: Resolver, recording_id: str) -> Signal:
-        return resolved(signal, resolver, recording_id=recording_id, store=repr(self))

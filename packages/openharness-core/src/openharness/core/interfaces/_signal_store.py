@@ -156,10 +156,13 @@ class SignalStore(abc.ABC):
         One that does not exist is no error.
         """
 
+    @abc.abstractmethod
     async def list_fixtures(self) -> list[str]:
-        """Return the fixture names that are published, sorted. The default asks `find_recording` for each name."""
-        names = sorted({info.name for info in await self.list_recordings() if info.name is not None})
-        return [name for name in names if await self.find_recording(name) is not None]
+        """Return the fixture names that are published, sorted.
+
+        A recording may be published under another name than the one it was made for, and under several, so that this
+        cannot be found out from `list_recordings`.
+        """
 
     async def close(self) -> None:
         """Wait for what was begun, and give back what the store holds. Closing twice, or at once, is no error.

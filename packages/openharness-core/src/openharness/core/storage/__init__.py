@@ -1,10 +1,31 @@
-"""What authors of stores build on: encoded rows, checksums, the message pool, and filtering in memory.
+"""What authors of stores build on: encoded rows, checksums, the message pool, the rules of a log, and filtering.
 
 Stores that use these refuse, order and round-trip exactly as every other store does.
+
+For a run store: `encode_run` and `decode_run`, `select_runs` where nothing else filters.
+
+For a signal store: `new_header` checks what a recording is created with; `encode_entries` gives the columns of what is
+appended, before the first ``await``; `plan_append` tells what of it is new, `needs_finalizing` and `needs_checkpoint`
+whether there is anything to write; `SignalDecoder`, `name_filter` and `check_range` serve readers; `select_recordings`
+filters in memory. `encode_signal` and `decode_signal` are for stores that keep one text a signal.
 """
 
 from __future__ import annotations
 
+from openharness.core.storage._log_entries import EncodedBlob, EncodedEntry, EncodedSignal, encode_entries
+from openharness.core.storage._log_header import RecordingHeader, RecordingSummary, new_header
+from openharness.core.storage._log_reading import SignalDecoder, name_filter
+from openharness.core.storage._log_rules import (
+    ExistingSignals,
+    LogPosition,
+    check_finalize,
+    check_range,
+    needs_checkpoint,
+    needs_finalizing,
+    ordered_checkpoints,
+    plan_append,
+    select_recordings,
+)
 from openharness.core.storage._runs import EncodedRun, decode_run, encode_run, run_order, select_runs
 from openharness.core.storage._signals import (
     blob_digest,
@@ -18,17 +39,35 @@ from openharness.core.storage._signals import (
 from openharness.core.values import checksum
 
 __all__ = (
+    "EncodedBlob",
+    "EncodedEntry",
     "EncodedRun",
+    "EncodedSignal",
+    "ExistingSignals",
+    "LogPosition",
+    "RecordingHeader",
+    "RecordingSummary",
+    "SignalDecoder",
     "blob_digest",
+    "check_finalize",
+    "check_range",
     "checksum",
     "decode_run",
     "decode_signal",
     "encode_blob",
+    "encode_entries",
     "encode_run",
     "encode_signal",
+    "name_filter",
+    "needs_checkpoint",
+    "needs_finalizing",
+    "new_header",
+    "ordered_checkpoints",
+    "plan_append",
     "pool_signal",
     "references",
     "resolve_signal",
     "run_order",
+    "select_recordings",
     "select_runs",
 )

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from openharness.core.errors import CorruptRecordError, StoreError, StoreVersionError
+from openharness.core.storage import RecordingSummary
 from openharness.signals._file_store import _disk as disk
 from openharness.signals._file_store._names import SUFFIX, file_stem, stem_as_name
 from openharness.signals._format import LogReader, read_footer, read_header
-from openharness.signals._header import Header, Summary
+from openharness.signals._header import Header
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -41,7 +42,7 @@ class _Known:
 
     signature: disk.Signature
     header: Header
-    summary: Summary | None
+    summary: RecordingSummary | None
 
 
 class Folder:
@@ -206,7 +207,7 @@ class Folder:
         self._remember(path, known)
         return known
 
-    def _count(self, path: Path) -> Summary:
+    def _count(self, path: Path) -> RecordingSummary:
         """Read a recording that is not finalized as far as it can be read."""
         reader = LogReader(path.name, limits=self._limits, store=self._store)
         try:

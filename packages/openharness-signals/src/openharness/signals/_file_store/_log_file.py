@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from openharness.core import storage as rules
 from openharness.core.errors import (
     RecordingFinalizedError,
     RecordingNotFoundError,
     SerializationError,
     StoreFullError,
 )
-from openharness.signals import _rules as rules
-from openharness.signals._encoding import EncodedBlob, EncodedEntry, EncodedSignal
+from openharness.core.storage import EncodedBlob, EncodedEntry, EncodedSignal, RecordingSummary
 from openharness.signals._file_store import _disk as disk
 from openharness.signals._file_store._names import file_stem
 from openharness.signals._format import (
@@ -29,10 +29,10 @@ from openharness.signals._format import (
     write_header,
     write_recording,
 )
-from openharness.signals._header import Header, Summary
+from openharness.signals._header import Header
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Collection, Generator, Sequence
 
     from openharness.core.records import Outcome
     from openharness.signals._file_store._folder import Folder
@@ -60,7 +60,11 @@ class Content:
     header: Header
     entries: list[EncodedEntry]
     checkpoints: dict[str, int]
-    summary: Summary
+    summary: RecordingSummary
+
+    def position(self) -> rules.LogPosition:
+        """How far the log has been written, as the rules of `openharness.core.storage` ask."""
+        return _position(self.header, self.summary, count=self.summary.signal_count, digests=())
 
 
 @attrs.define(eq=False)
@@ -74,9 +78,12 @@ class _Tail:
     signal_count: int
     digests: set[str]
     checkpoints: dict[str, int]
-    summary: Summary
+    summary: RecordingSummary
     lacks_line_end: bool
     writer: LineWriter
+
+    def position(self) -> rules.LogPosition:
+        return _position(self.header, self.summary, count=self.signal_count, digests=self.digests)
 
     def added(self, entries: Sequence[EncodedEntry], size: int) -> None:
         for entry in entries:
@@ -86,6 +93,10 @@ class _Tail:
                 self.signal_count += 1
         self.size += size
         self.lacks_line_end = False
+
+
+def _position(header: Header, summary: RecordingSummary, *, count: int, digests: Collection[str]) -> rules.LogPosition:
+    return rules.LogPosition(header.id, count, digests, summary.outcome, summary.duration_ms)
 
 
 def file_content(content: Content) -> bytes:
@@ -136,7 +147,7 @@ class LogFiles:
             StoreFullError: There is no room, or the recording would become too large.
         """
         with self._changing(recording_id), self._opened(recording_id) as (descriptor, tail):
-            position = rules.LogPosition(recording_id, tail.signal_count, tail.digests, tail.summary.outcome)
+            position = tail.position()
             new = rules.plan_append(position, entries, self._existing(tail), store=self._store)
             lines = tail.writer.write_append(new)
             if tail.size + len(lines) > self._max_recording_bytes:
@@ -157,9 +168,7 @@ class LogFiles:
         """
         with self._changing(recording_id) as over:
             with self._opened(recording_id) as (descriptor, tail):
-                is_new = rules.check_checkpoint(
-                    recording_id, tail.checkpoints, tail.signal_count, name, seq, store=self._store
-                )
+                is_new = rules.needs_checkpoint(tail.position(), tail.checkpoints, name, seq, store=self._store)
                 is_open = tail.summary.outcome == "incomplete"
                 if is_new and is_open:
                     line = write_checkpoint(name, seq)
@@ -183,7 +192,7 @@ class LogFiles:
         """
         with self._changing(recording_id) as over, self._folder.lock_names():
             content = self._content(recording_id)
-            if rules.needs_finalizing(recording_id, content.summary, outcome, duration_ms, store=self._store):
+            if rules.needs_finalizing(content.position(), outcome, duration_ms, store=self._store):
                 summary = attrs.evolve(content.summary, outcome=outcome, duration_ms=duration_ms)
                 try:
                     self.rewrite(attrs.evolve(content, summary=summary))
@@ -356,6 +365,6 @@ class LogFiles:
     def _reader(self, path: Path) -> LogReader:
         return LogReader(path.name, limits=self._limits, store=self._store)
 
-    def _append_footer(self, recording_id: str, summary: Summary) -> None:
+    def _append_footer(self, recording_id: str, summary: RecordingSummary) -> None:
         with self._opened(recording_id) as (descriptor, tail):
             self._extend(descriptor, tail, write_footer(summary))

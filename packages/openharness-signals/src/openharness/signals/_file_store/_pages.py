@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from openharness.core.errors import CorruptRecordError, RecordingNotFoundError
-from openharness.signals._encoding import EncodedBlob
+from openharness.core.storage import EncodedBlob, SignalDecoder
 from openharness.signals._file_store import _disk as disk
 from openharness.signals._format import LogReader
-from openharness.signals._resolving import Resolver, resolved
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from openharness.core.records import Signal
-    from openharness.signals._encoding import EncodedEntry
+    from openharness.core.storage import EncodedEntry
     from openharness.signals._file_store._folder import Folder
     from openharness.signals._format import Limits
 
@@ -93,7 +92,7 @@ class SignalPages:
         self._offset = 0
         self._end: int | None = None
         self._blobs: dict[str, bytes] = {}
-        self._resolver = Resolver(self._blobs)
+        self._decoder = SignalDecoder(self._blobs, recording_id=self._recording_id, store=self._store)
 
     def _read(self) -> list[Signal] | None:
         if self._stop is not None and self._next >= self._stop:
@@ -139,6 +138,6 @@ class SignalPages:
             elif entry.seq >= following and (self._stop is None or entry.seq < self._stop):
                 following = entry.seq + 1
                 if self._wanted(entry.name):
-                    signals.append(resolved(entry, self._resolver, recording_id=self._recording_id, store=self._store))
+                    signals.append(self._decoder.decode(entry))
         self._next = following
         return signals

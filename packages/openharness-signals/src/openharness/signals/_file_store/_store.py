@@ -13,9 +13,18 @@ from urllib.request import url2pathname
 from openharness.core.errors import InvalidValueError
 from openharness.core.interfaces import SignalStore
 from openharness.core.records import Recording, RecordingQuery, check_id
+from openharness.core.storage import (
+    EncodedBlob,
+    SignalDecoder,
+    check_finalize,
+    check_range,
+    encode_entries,
+    name_filter,
+    new_header,
+    ordered_checkpoints,
+    select_recordings,
+)
 from openharness.core.values import MAX_BYTES
-from openharness.signals import _rules as rules
-from openharness.signals._encoding import EncodedBlob, encode_entries
 from openharness.signals._file_store._disk import explained
 from openharness.signals._file_store._folder import Folder
 from openharness.signals._file_store._log_file import LogFiles
@@ -23,9 +32,7 @@ from openharness.signals._file_store._pages import SignalPages
 from openharness.signals._file_store._publishing import delete, publish
 from openharness.signals._file_store._threads import Worker
 from openharness.signals._format import Limits
-from openharness.signals._header import new_header
-from openharness.signals._patterns import name_filter
-from openharness.signals._resolving import Resolver, resolved
+from openharness.signals._header import Header
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -136,7 +143,7 @@ class FileSignalStore(SignalStore):
             resumed_from=resumed_from,
             max_bytes=self._max_bytes,
         )
-        await self._run(partial(self._logs.create, header), header.id)
+        await self._run(partial(self._logs.create, Header.of(header)), header.id)
         return header.id
 
     async def append(self, recording_id: str, entries: Sequence[LogEntry]) -> None:
@@ -154,7 +161,7 @@ class FileSignalStore(SignalStore):
     async def finalize(self, recording_id: str, *, outcome: Outcome | str, duration_ms: int | None = None) -> None:
         """Close the log and give its file the final form. See `SignalStore.finalize`."""
         check_id(recording_id, name="recording_id")
-        checked, duration = rules.check_finalize(outcome, duration_ms)
+        checked, duration = check_finalize(outcome, duration_ms)
         await self._run(partial(self._logs.finalize, recording_id, checked, duration), recording_id)
 
     async def publish(self, recording_id: str, name: str) -> None:
@@ -179,7 +186,7 @@ class FileSignalStore(SignalStore):
         """Yield signals in order of seq, read a page at a time. See `SignalStore.iter_signals`."""
         self._worker.check_open()
         check_id(recording_id, name="recording_id")
-        rules.check_range(start, stop)
+        check_range(start, stop)
         pages = SignalPages(
             self._folder,
             recording_id,
@@ -237,17 +244,17 @@ class FileSignalStore(SignalStore):
         if content is None:
             return None
         blobs: dict[str, bytes] = {}
-        resolver = Resolver(blobs)
+        decoder = SignalDecoder(blobs, recording_id=recording_id, store=self._name)
         signals: list[Signal] = []
         for entry in content.entries:
             if isinstance(entry, EncodedBlob):
                 blobs[entry.digest] = entry.data
             else:
-                signals.append(resolved(entry, resolver, recording_id=recording_id, store=self._name))
+                signals.append(decoder.decode(entry))
         return Recording(
             info=content.header.info(content.summary),
             signals=signals,
-            checkpoints=rules.ordered_checkpoints(content.checkpoints),
+            checkpoints=ordered_checkpoints(content.checkpoints),
         )
 
     def _list(self, query: RecordingQuery) -> list[RecordingInfo]:
@@ -261,7 +268,7 @@ class FileSignalStore(SignalStore):
             info = self._info(path, header.id)
             if info is not None:
                 infos.append(info)
-        return rules.select_recordings(infos, query)
+        return select_recordings(infos, query)
 
     def _info(self, path: Path | None, recording_id: str) -> RecordingInfo | None:
         """The info of a recording, also when its file is given another name in this moment."""

@@ -11,11 +11,11 @@ import msgspec
 from openharness.core.errors import CorruptRecordError, OpenHarnessError, SerializationError, StoreVersionError
 from openharness.core.log import STREAMING
 from openharness.core.records import RunStatus, SignalSource, check_id, signal_id, time_ms
+from openharness.core.storage import EncodedBlob, EncodedEntry, EncodedSignal, RecordingSummary
 from openharness.core.values import MAX_BYTES, decode_json, dump_json
-from openharness.signals._encoding import EncodedBlob, EncodedEntry, EncodedSignal
 from openharness.signals._errors import CorruptLineError
 from openharness.signals._format._frame import FORMAT, VERSION, is_sealed
-from openharness.signals._header import Header, Summary
+from openharness.signals._header import Header
 
 __all__ = ("Limits", "LogReader", "read_footer", "read_header")
 
@@ -149,7 +149,7 @@ def _checked_header(probe: _Probe, line: _HeaderLine) -> Header:
     )
 
 
-def read_footer(line: bytes) -> Summary | None:
+def read_footer(line: bytes) -> RecordingSummary | None:
     """Return what a line says if it is a whole footer, else None. A look at the last line, which judges nothing."""
     line = line.rstrip(b"\r\n")
     if not line.startswith(b'{"blobs":') or not is_sealed(line):
@@ -185,7 +185,7 @@ class LogReader:
 
     def __init__(self, file: str, *, limits: Limits | None = None, store: str = "") -> None:
         self.header: Header | None = None
-        self.footer: Summary | None = None
+        self.footer: RecordingSummary | None = None
         self.signal_count = 0
         self.digests: set[str] = set()
         self.checkpoints: dict[str, int] = {}
@@ -209,9 +209,9 @@ class LogReader:
         self._created_at = 0
 
     @property
-    def summary(self) -> Summary:
+    def summary(self) -> RecordingSummary:
         """What was read so far amounts to; the footer once that was read."""
-        return self.footer or Summary(
+        return self.footer or RecordingSummary(
             signal_count=self.signal_count,
             blob_count=len(self.digests),
             checkpoint_count=len(self.checkpoints),
@@ -399,12 +399,12 @@ _UNSEALED: Final = "it does not match its checksum"
 _TOO_LONG: Final = "it is longer than %d bytes"
 
 
-def _footer(line: _Line) -> Summary:
+def _footer(line: _Line) -> RecordingSummary:
     try:
         outcome = RunStatus(line.outcome or "")
     except ValueError:
         raise _Refused(f"{line.outcome!r} is no outcome") from None
-    return Summary(
+    return RecordingSummary(
         outcome=outcome,
         duration_ms=line.duration_ms,
         signal_count=line.signals,

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Final, cast
 
 from openharness.core.log import STREAMING
 from openharness.core.records import signal_id
+from openharness.core.storage import EncodedBlob
 from openharness.core.values import decode_json, dump_json
-from openharness.signals._encoding import EncodedBlob
 from openharness.signals._format._frame import FORMAT, VERSION, seal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from openharness.core.records import SignalSource
+    from openharness.core.storage import EncodedEntry, EncodedSignal, RecordingSummary
     from openharness.core.values import JSONObject
-    from openharness.signals._encoding import EncodedEntry, EncodedSignal
-    from openharness.signals._header import Header, Summary
+    from openharness.signals._header import Header
 
 __all__ = ("LineWriter", "write_checkpoint", "write_footer", "write_header", "write_recording")
 
@@ -57,7 +57,7 @@ def write_checkpoint(name: str, seq: int) -> bytes:
     return seal(b'{"checkpoint":%b,"seq":%d' % (dump_json(name), seq))
 
 
-def write_footer(summary: Summary) -> bytes:
+def write_footer(summary: RecordingSummary) -> bytes:
     """Return the last line of a finalized recording."""
     duration = b"" if summary.duration_ms is None else b'"duration_ms":%d,' % summary.duration_ms
     return seal(
@@ -74,7 +74,7 @@ def write_footer(summary: Summary) -> bytes:
 
 
 def write_recording(
-    header: Header, entries: Iterable[EncodedEntry], checkpoints: Mapping[str, int], summary: Summary
+    header: Header, entries: Iterable[EncodedEntry], checkpoints: Mapping[str, int], summary: RecordingSummary
 ) -> bytes:
     """Return a whole recording in its one final form.
 

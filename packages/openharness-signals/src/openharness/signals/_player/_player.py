@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from openharness.core.errors import FixtureNotFoundError, InvalidValueError, RecordingNotFoundError, UnknownNameError
 from openharness.core.state import from_json
+from openharness.core.storage import name_filter
 from openharness.core.values import copy_json
-from openharness.signals._patterns import name_filter
 from openharness.signals._player._history import FoldHistory
 from openharness.signals._player._snapshot import take_snapshot
 

@@ -243,6 +243,22 @@ class FixtureTests(SignalStoreCase):
             assert found.id == recording_id, name
         assert await store.list_fixtures() == sorted(names)
 
+    async def test_a_recording_may_be_published_under_other_names(self, store: SignalStore) -> None:
+        """Under a name it was not made for, and under several: each means it, and all of them are listed."""
+        named, nameless = await record(store, *make_signals(1), name="made-for"), await record(store)
+        await store.publish(named, "other")
+        await store.publish(nameless, "nameless")
+        assert await store.list_fixtures() == ["nameless", "other"]
+        assert await store.find_recording("made-for") is None
+        await store.publish(named, "third")
+        assert await store.list_fixtures() == ["nameless", "other", "third"]
+        for name, recording_id in (("other", named), ("third", named), ("nameless", nameless)):
+            found = await store.find_recording(name)
+            assert found is not None
+            assert found.id == recording_id
+        await store.delete_recording(named)
+        assert await store.list_fixtures() == ["nameless"]
+
     async def test_an_unfinished_recording_may_be_published_and_go_on(self, store: SignalStore) -> None:
         """Publishing closes nothing: the recording takes entries as before."""
         recording_id = await record(store, make_signal(0), name="fixture")

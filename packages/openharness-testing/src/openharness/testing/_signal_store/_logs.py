@@ -224,9 +224,20 @@ class FinalizeTests(SignalStoreCase):
         recording_id = await record(store)
         await store.finalize(recording_id, outcome="completed", duration_ms=7)
         before = await load(store, recording_id)
-        for arguments in ({"outcome": "failed", "duration_ms": 7}, {"outcome": "completed", "duration_ms": 8}):
+        for outcome, duration_ms in (("failed", 7), ("completed", 8), ("completed", 0), ("completed", None)):
             with pytest.raises(RecordingFinalizedError):
-                await store.finalize(recording_id, **arguments)  # type: ignore[arg-type]  # a dict of both kinds
+                await store.finalize(recording_id, outcome=outcome, duration_ms=duration_ms)
+        assert_same(await load(store, recording_id), before, what="recording")
+
+    async def test_a_duration_is_not_added_later(self, store: SignalStore) -> None:
+        """A log that was finalized without a duration is not given one by finalizing again, not even 0."""
+        recording_id = await record(store)
+        await store.finalize(recording_id, outcome="completed")
+        before = await load(store, recording_id)
+        for duration_ms in (7, 0):
+            with pytest.raises(RecordingFinalizedError):
+                await store.finalize(recording_id, outcome="completed", duration_ms=duration_ms)
+        await store.finalize(recording_id, outcome="completed")
         assert_same(await load(store, recording_id), before, what="recording")
 
     @pytest.mark.parametrize("outcome", ["incomplete", "unknown", "", None, 1], ids=repr)

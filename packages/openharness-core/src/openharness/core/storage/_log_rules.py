@@ -17,20 +17,20 @@ from openharness.core.errors import (
     SerializationError,
 )
 from openharness.core.records import Checkpoint, Outcome, check_id, check_outcome
-from openharness.signals._encoding import EncodedBlob
+from openharness.core.storage._log_entries import EncodedBlob
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from openharness.core.records import RecordingInfo, RecordingQuery
-    from openharness.signals._encoding import EncodedEntry, EncodedSignal
-    from openharness.signals._header import Summary
+    from openharness.core.storage._log_entries import EncodedEntry, EncodedSignal
 
 __all__ = (
+    "ExistingSignals",
     "LogPosition",
-    "check_checkpoint",
     "check_finalize",
     "check_range",
+    "needs_checkpoint",
     "needs_finalizing",
     "ordered_checkpoints",
     "plan_append",
@@ -55,12 +55,14 @@ class LogPosition:
         count: How many signals it holds.
         blobs: The digests of the blobs it holds.
         outcome: The outcome it was finalized with, or ``"incomplete"``.
+        duration_ms: The duration it was finalized with; None where none was said.
     """
 
     recording_id: str
     count: int
     blobs: Collection[str]
     outcome: Outcome = "incomplete"
+    duration_ms: int | None = None
 
 
 def plan_append(
@@ -160,25 +162,36 @@ def check_finalize(outcome: object, duration_ms: object) -> tuple[Outcome, int |
     return checked, duration_ms
 
 
-def needs_finalizing(
-    recording_id: str, summary: Summary, outcome: Outcome, duration_ms: int | None, *, store: str
-) -> bool:
+def needs_finalizing(position: LogPosition, outcome: Outcome, duration_ms: int | None, *, store: str) -> bool:
     """Tell whether a log is still to be closed; False when it was closed just so.
+
+    No duration and a duration are different: a log that was closed without one does not get one later.
+
+    Args:
+        position: How far the log has been written.
+        outcome: The outcome it is to be closed with, from `check_finalize`; so is `duration_ms`.
+        duration_ms: The duration.
+        store: The store as it names itself, for errors.
 
     Raises:
         RecordingFinalizedError: It was closed with another outcome or duration.
     """
-    if summary.outcome == "incomplete":
+    if position.outcome == "incomplete":
         return True
-    if (summary.outcome, summary.duration_ms) != (outcome, duration_ms):
-        raise RecordingFinalizedError(recording_id, outcome=summary.outcome, store=store)
+    if (position.outcome, position.duration_ms) != (outcome, duration_ms):
+        raise RecordingFinalizedError(position.recording_id, outcome=position.outcome, store=store)
     return False
 
 
-def check_checkpoint(
-    recording_id: str, checkpoints: Mapping[str, int], count: int, name: str, seq: int, *, store: str
-) -> bool:
-    """Tell whether a checkpoint is new; False when the name stands for this position already.
+def needs_checkpoint(position: LogPosition, checkpoints: Mapping[str, int], name: str, seq: int, *, store: str) -> bool:
+    """Tell whether a checkpoint is to be written; False when the name stands for this position already.
+
+    Args:
+        position: How far the log has been written; it may be closed.
+        checkpoints: The positions of the checkpoints it has, by name.
+        name: The name of the checkpoint.
+        seq: The signal it shall stand at.
+        store: The store as it names itself, for errors.
 
     Raises:
         InvalidValueError: The name or the position is not valid.
@@ -190,10 +203,10 @@ def check_checkpoint(
     known = checkpoints.get(name)
     if known is not None and known != seq:
         reason = f"the checkpoint {name!r} stands for signal {known} already"
-        raise RecordingConflictError(recording_id, seq=seq, reason=reason, store=store)
-    if not 0 <= seq < count:
-        reason = f"there is no such signal to place the checkpoint {name!r} at (there are {count})"
-        raise RecordingConflictError(recording_id, seq=seq, reason=reason, store=store)
+        raise RecordingConflictError(position.recording_id, seq=seq, reason=reason, store=store)
+    if not 0 <= seq < position.count:
+        reason = f"there is no such signal to place the checkpoint {name!r} at (there are {position.count})"
+        raise RecordingConflictError(position.recording_id, seq=seq, reason=reason, store=store)
     return known is None
 
 

@@ -1,4 +1,4 @@
-"""Entries of a log in the form both stores keep: what identifies them beside the JSON text of what they carry."""
+"""Entries of a log in the form in which stores keep them: what identifies them beside the JSON text of what they carry."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import attrs
 
 from openharness.core.errors import InvalidValueError, SerializationError
 from openharness.core.records import Signal, SignalSource
-from openharness.core.storage import encode_blob, references
+from openharness.core.storage._signals import encode_blob, references
 from openharness.core.values import decode_json, encode_json, to_json
 
 if TYPE_CHECKING:

@@ -1,0 +1,153 @@
+"""The rules of a log that every signal store shares: what of an append is new, and what contradicts what is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openharness.core import (
+    Blob,
+    InvalidValueError,
+    RecordingConflictError,
+    RecordingFinalizedError,
+    SerializationError,
+    Signal,
+)
+from openharness.core.records import signal_id
+from openharness.core.storage import (
+    EncodedBlob,
+    EncodedSignal,
+    LogPosition,
+    SignalDecoder,
+    blob_digest,
+    check_finalize,
+    encode_entries,
+    needs_checkpoint,
+    needs_finalizing,
+    plan_append,
+    pool_signal,
+)
+from openharness.core.values import MAX_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from openharness.core import LogEntry
+    from openharness.core.storage import EncodedEntry
+
+STORE = "TestStore()"
+
+
+def make(seq: int, payload: object = None, name: str = "a:b") -> Signal:
+    """A signal of one run."""
+    return Signal(signal_id("run-1", seq), name=name, payload=payload, timestamp=seq, seq=seq)
+
+
+def encode(*entries: LogEntry) -> list[EncodedEntry]:
+    """Entries as a store keeps them."""
+    return encode_entries(entries, max_bytes=MAX_BYTES)
+
+
+def nothing(start: int, stop: int) -> Sequence[EncodedSignal]:
+    """What is there, where no append repeats anything."""
+    raise AssertionError((start, stop))
+
+
+@given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=6))
+def test_appends_that_overlap_give_each_signal_once(parts: list[tuple[int, int]]) -> None:
+    """However a log is cut into appends that repeat what came before, what is new adds up to the log."""
+    log = encode(*(make(seq, {"n": seq}) for seq in range(8)))
+    kept: list[EncodedEntry] = []
+    for start, stop in [*parts, (0, 8)]:
+        signals = [entry for entry in kept if isinstance(entry, EncodedSignal)]
+        repeated = log[min(start, len(kept)) : stop]
+        kept += plan_append(LogPosition("rec", len(kept), ()), repeated, lambda a, b: signals[a:b], store=STORE)  # noqa: B023 - called at once
+    assert kept == log
+
+
+def test_what_contradicts_the_log_is_refused() -> None:
+    """A gap, other content under a seq that is there, and two contents in one append are conflicts."""
+    there = [entry for entry in encode(make(0), make(1)) if isinstance(entry, EncodedSignal)]
+    position = LogPosition("rec", 2, ())
+    for entries, seq in (
+        ([make(3)], 3),
+        ([make(2), make(4)], 4),
+        ([make(1, "other")], 1),
+        ([make(2), make(2, "other")], 2),
+    ):
+        with pytest.raises(RecordingConflictError) as caught:
+            plan_append(position, encode(*entries), lambda start, stop: there[start:stop], store=STORE)
+        assert (caught.value.seq, caught.value.recording_id, caught.value.store) == (seq, "rec", STORE)
+
+
+def test_a_closed_log_takes_nothing() -> None:
+    """Also an empty append is refused with the outcome."""
+    with pytest.raises(RecordingFinalizedError, match="failed"):
+        plan_append(LogPosition("rec", 0, (), "failed"), [], nothing, store=STORE)
+
+
+def test_references_lead_to_blobs_before_them() -> None:
+    """A blob is taken once, a reference to one that comes later is refused, and a decoder puts each in its place."""
+    message = {"role": "user", "content": "Hi"}
+    blobs, start = pool_signal(
+        make(0, {"request": {"messages": [message], "tools": []}}, "provider:start"), lambda _: False
+    )
+    assert [blob.digest for blob in blobs] == [blob_digest(message)]
+    entries = encode(*blobs, start, *blobs)
+    new = plan_append(LogPosition("rec", 0, ()), entries, nothing, store=STORE)
+    assert new == entries[:2]
+    assert plan_append(LogPosition("rec", 0, {blobs[0].digest}), entries, nothing, store=STORE) == entries[1:2]
+    with pytest.raises(SerializationError, match="no blob of this digest"):
+        plan_append(LogPosition("rec", 0, ()), entries[1:], nothing, store=STORE)
+    data = {entry.digest: entry.data for entry in new if isinstance(entry, EncodedBlob)}
+    signal = next(entry for entry in new if isinstance(entry, EncodedSignal))
+    decoded = SignalDecoder(data, recording_id="rec", store=STORE).decode(signal)
+    assert decoded.payload == {"request": {"messages": [message], "tools": []}}
+
+
+def test_a_blob_must_have_its_digest() -> None:
+    """Data under the digest of something else is refused before anything is written."""
+    with pytest.raises(SerializationError, match="digest"):
+        encode(Blob(blob_digest("a"), "b"))
+
+
+@given(
+    st.sampled_from(["completed", "failed"]),
+    st.sampled_from(["completed", "failed"]),
+    st.none() | st.integers(0, 2),
+    st.none() | st.integers(0, 2),
+)
+def test_a_log_is_closed_once(first: str, second: str, before: int | None, after: int | None) -> None:
+    """Closing again is no error exactly if outcome and duration are the same, and no duration is not any duration."""
+    outcome, duration_ms = check_finalize(first, before)
+    assert needs_finalizing(LogPosition("rec", 0, ()), outcome, duration_ms, store=STORE)
+    closed = LogPosition("rec", 0, (), outcome, duration_ms)
+    if (first, before) == (second, after):
+        assert not needs_finalizing(closed, *check_finalize(second, after), store=STORE)
+    else:
+        with pytest.raises(RecordingFinalizedError):
+            needs_finalizing(closed, *check_finalize(second, after), store=STORE)
+
+
+@pytest.mark.parametrize("duration_ms", [-1, True, 1.5, "1", 2**63], ids=repr)
+def test_what_is_no_duration(duration_ms: object) -> None:
+    """A duration is milliseconds from 0 on that every store can keep, or None."""
+    with pytest.raises(InvalidValueError):
+        check_finalize("completed", duration_ms)
+
+
+def test_checkpoints_stand_at_signals() -> None:
+    """A name stands for one position at which there is a signal; open and closed logs take them alike."""
+    position = LogPosition("rec", 2, ())
+    for one in (position, attrs.evolve(position, outcome="completed")):
+        assert needs_checkpoint(one, {"x": 0}, "y", 1, store=STORE)
+        assert not needs_checkpoint(one, {"x": 0}, "x", 0, store=STORE)
+        for name, seq in (("x", 1), ("y", 2), ("y", -1)):
+            with pytest.raises(RecordingConflictError):
+                needs_checkpoint(one, {"x": 0}, name, seq, store=STORE)
+    with pytest.raises(InvalidValueError):
+        needs_checkpoint(position, {}, "", 0, store=STORE)
