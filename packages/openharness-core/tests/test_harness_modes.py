@@ -94,7 +94,7 @@ async def test_auto_without_the_fixture_needs_a_provider() -> None:
 async def test_a_live_run_with_a_store_is_recorded_and_not_published() -> None:
     """A live run is recorded under no fixture name, and can be replayed by its id."""
     store = KeepingStore()
-    live = await run(provider=ScriptedProvider(), fixture="f", mode="live", store=store, tags=["x"], metadata={"k": 1})
+    live = await run(provider=ScriptedProvider(), mode="live", store=store, tags=["x"], metadata={"k": 1})
     assert store.published == {}
     info = store.recordings["rec-0"].info
     assert (info.name, info.tags, info.metadata, info.run_id, info.outcome) == (
@@ -168,13 +168,39 @@ async def test_the_mode_comes_from_the_argument_the_harness_or_the_environment(m
     monkeypatch.setenv("OPENHARNESS_MODE", "replay")
     assert (await run(fixture="f", store=store)).replayed
     defaults = create_harness(State, mode="live")
-    assert not (await run(defaults, provider=provider, fixture="f", store=store)).replayed
+    assert not (await run(defaults, provider=provider, store=store)).replayed
     assert (await run(defaults, mode="replay", fixture="f", store=store)).replayed
     monkeypatch.setenv("OPENHARNESS_MODE", "sometimes")
     with pytest.raises(InvalidValueError, match="OPENHARNESS_MODE must be one of"):
         await run(provider=provider, fixture="f", store=store)
     monkeypatch.setenv("OPENHARNESS_MODE", "")
-    assert not (await run(provider=provider, fixture="f", store=store)).replayed
+    assert not (await run(provider=provider, store=store)).replayed
+
+
+@pytest.mark.parametrize("mode", ["live", None])
+async def test_a_fixture_is_refused_where_it_would_not_be_used(mode: Any) -> None:
+    """A live run neither records nor replays a fixture, so a fixture's name there is an error and not passed over."""
+    store, provider = KeepingStore(), ScriptedProvider()
+    with pytest.raises(InvalidValueError, match="fixture must be left out with mode='live'"):
+        await run(fixture="f", mode=mode, store=store, provider=provider)
+    assert (store.recordings, provider.requests) == ({}, [])
+
+
+@pytest.mark.parametrize("mode", ["live", "record", "auto"])
+async def test_a_recording_is_refused_in_a_mode_that_would_not_replay_it(
+    mode: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a replay uses recording=, so another mode= beside it is an error; a default of any kind gives way to it."""
+    store, provider = KeepingStore(), ScriptedProvider()
+    await run(provider=provider, store=store)
+    with pytest.raises(InvalidValueError, match="mode must be 'replay' or left out with recording="):
+        await run(recording="rec-0", mode=mode, store=store, provider=provider)
+    with pytest.raises(InvalidValueError, match="fixture must be left out with recording="):
+        await run(recording="rec-0", fixture="f", store=store)
+    monkeypatch.setenv("OPENHARNESS_MODE", mode)
+    assert (await run(recording="rec-0", store=store)).replayed
+    assert (await run(create_harness(State, mode=mode), recording="rec-0", mode="replay", store=store)).replayed
+    assert len(store.recordings) == 1
 
 
 async def test_defaults_of_the_harness_are_used_by_its_runs() -> None:

@@ -564,7 +564,7 @@ def test_refused(recording):
     for arguments in ({"run": ""}, {"mode": "lively"}):
         with pytest.raises(InvalidValueError, match="must be"):
             recording.options(**arguments)
-    assert recording.options(mode="live")["mode"] == "live"
+    assert recording.options(mode="live") == {"store": recording.store, "mode": "live"}
     assert recording.options()["fixture"] == "test_refused--2"
 """,
     )

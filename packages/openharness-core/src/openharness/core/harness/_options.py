@@ -78,8 +78,10 @@ class RunOptions(CommonOptions[S], Generic[S], total=False):
             recorded one, and for state types that need no arguments.
         input: Any JSON value: recorded, ``ctx.input`` and ``{{ input }}``.
         mode: See `Mode`. By default that of the harness, else ``OPENHARNESS_MODE``, else ``"live"``.
-        fixture: The name that the recording is published under, and that a replay looks for.
-        recording: Replay the recording with this id, whatever its name; implies ``mode="replay"``.
+        fixture: The name that the recording is published under, and that a replay looks for. Refused in a ``live``
+            run, which would not use it.
+        recording: Replay the recording with this id, whatever its name; implies ``mode="replay"``, and is refused with
+            another ``mode=`` or a ``fixture=``.
         run_id: The run's id; made if not given.
         seed: The seed of ``ctx.random``; chosen by chance if not given.
     """
@@ -215,6 +217,37 @@ class Settings:
         if "agents" not in options:
             raise TypeError(f"{function}() needs agents=.")
         return cls(**options)
+
+    def mode_of(self, default: Mode | None) -> Mode:
+        """Return the mode of the run, which fits its fixture and its recording.
+
+        Args:
+            default: The mode of the harness.
+
+        Raises:
+            InvalidValueError: It is no mode, or the run was given what its mode would not use.
+        """
+        if self.recording is not None:
+            if self.mode not in (None, "", "replay"):
+                raise InvalidValueError(
+                    "mode", value=self.mode, expected="'replay' or left out with recording=, which is always replayed"
+                )
+            if self.fixture is not None:
+                raise InvalidValueError(
+                    "fixture", value=self.fixture, expected="left out with recording=, which says what is replayed"
+                )
+            return "replay"
+        mode = read_mode(self.mode, default)
+        if mode == "live" and self.fixture is not None:
+            raise InvalidValueError(
+                "fixture",
+                value=self.fixture,
+                expected="left out with mode='live', which records and replays no fixture: "
+                "give mode= (or OPENHARNESS_MODE) as 'record', 'replay' or 'auto'",
+            )
+        if mode != "live" and self.fixture is None:
+            raise InvalidValueError("fixture", value=None, expected=f"given with mode={mode!r}")
+        return mode
 
     @property
     def limits(self) -> Limits:

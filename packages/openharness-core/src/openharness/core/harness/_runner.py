@@ -34,7 +34,7 @@ from openharness.core.harness._continuation import Resumption, find_fork, find_r
 from openharness.core.harness._ending import end_run, make_record, make_result, save_end
 from openharness.core.harness._injection import check_injected
 from openharness.core.harness._live import Beginning, LiveRun
-from openharness.core.harness._options import Settings, read_mode
+from openharness.core.harness._options import Settings
 from openharness.core.harness._subscriptions import RunListeners
 from openharness.core.log import _names as names
 from openharness.core.records import new_id, now_ms
@@ -105,13 +105,11 @@ class Runner(Generic[S]):
 
     async def _run(self) -> RunResult[S]:
         settings = self._settings
-        mode = read_mode(settings.mode, self._defaults.mode)
+        mode = settings.mode_of(self._defaults.mode)
         store = await self._backends.signal_store()
         if settings.recording is not None:
             return await self._replay(needed(store, "recording"), settings.recording)
-        if mode in ("replay", "auto"):
-            if settings.fixture is None:
-                raise InvalidValueError("fixture", value=None, expected=f"given with mode={mode!r}")
+        if mode in ("replay", "auto") and settings.fixture is not None:
             found = await needed(store, f"mode={mode!r}").find_recording(settings.fixture)
             if found is not None:
                 return await self._replay(needed(store, "mode"), found.id)
@@ -121,9 +119,7 @@ class Runner(Generic[S]):
             mode = "record"
         if mode == "record":
             needed(store, "mode='record'")
-            if settings.fixture is None:
-                raise InvalidValueError("fixture", value=None, expected="given with mode='record'")
-        return await self._live(store, settings.fixture if mode == "record" else None)
+        return await self._live(store, settings.fixture)
 
     # Replaying.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from openharness.core import InvalidValueError, Mode, SignalStore
 from openharness.testing._pytest._mode import MODES
@@ -21,12 +21,12 @@ class RecordingOptions(TypedDict):
 
     Attributes:
         store: The store of the test's recordings.
-        fixture: The name of this run's recording.
+        fixture: The name of this run's recording; left out in a ``live`` run, which has none.
         mode: Whether the run is replayed, recorded or neither.
     """
 
     store: SignalStore
-    fixture: str
+    fixture: NotRequired[str]
     mode: Mode
 
 
@@ -79,4 +79,7 @@ class RecordingFixture:
         if run is None:
             self._runs += 1
         name = run_name(self.name, self._runs if run is None else run)
-        return RecordingOptions(store=self.store, fixture=name, mode=mode or self.mode)
+        options = RecordingOptions(store=self.store, mode=mode or self.mode)
+        if options["mode"] != "live":
+            options["fixture"] = name
+        return options
