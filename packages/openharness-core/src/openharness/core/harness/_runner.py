@@ -34,7 +34,6 @@ from openharness.core.harness._continuation import Resumption, find_fork, find_r
 from openharness.core.harness._ending import end_run, make_record, make_result, save_end
 from openharness.core.harness._injection import check_injected
 from openharness.core.harness._live import Beginning, LiveRun
-from openharness.core.harness._options import Settings
 from openharness.core.harness._subscriptions import RunListeners
 from openharness.core.log import _names as names
 from openharness.core.records import new_id, now_ms
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from openharness.core.agents import AgentDefinition
+    from openharness.core.harness._options import Settings
     from openharness.core.harness._result import RunResult
     from openharness.core.harness._subscriptions import StreamBuffer, Subscription
     from openharness.core.interfaces import Provider, SignalStore
