@@ -23,9 +23,11 @@ from openharness.signals._export import FixtureExistsError, IncompleteRecordingE
 from openharness.signals._file_store import FileSignalStore
 from openharness.signals._memory_store import MemorySignalStore
 from openharness.signals._player import Player, Snapshot
+from openharness.signals._provider_view import CallState, ProviderFold, ProviderView
 
 __all__ = (
     "AgentFigures",
+    "CallState",
     "CausalityNode",
     "CausalityTree",
     "ComparedRun",
@@ -37,6 +39,8 @@ __all__ = (
     "MemorySignalStore",
     "OutputChange",
     "Player",
+    "ProviderFold",
+    "ProviderView",
     "RecordingDiff",
     "RunFigures",
     "SignalChange",

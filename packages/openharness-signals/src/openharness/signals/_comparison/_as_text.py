@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from openharness.signals._comparison._texts import DiffLine, diff_lines, visible
+from openharness.signals._comparison._texts import DiffLine, diff_lines
 from openharness.signals._comparison._wording import (
     FIGURES,
     Echoes,
@@ -16,6 +16,7 @@ from openharness.signals._comparison._wording import (
     signal_name,
     summary,
 )
+from openharness.signals._visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from openharness.signals._comparison._texts import visible
+from openharness.signals._visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

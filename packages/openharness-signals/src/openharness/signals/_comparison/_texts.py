@@ -1,4 +1,4 @@
-"""Two texts as the lines of a diff, with the words marked that changed; and text made safe to look at."""
+"""Two texts as the lines of a diff, with the words marked that changed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ("DiffLine", "Piece", "diff_lines", "visible")
+__all__ = ("DiffLine", "Piece", "diff_lines")
 
 _WORD: Final = re.compile(r"\w+\s*|[^\w\s]\s*|\s+")
 _CONTEXT: Final = 2
@@ -20,8 +20,6 @@ _MOST_LINES: Final = 1_000
 _MOST_WORDS: Final = 1_000
 _LEAST_ALIKE: Final = 0.3
 """Where less than this of two lines is the same, marks would be a riddle."""
-_JOINERS: Final = "\u200c\u200d"
-"""They join characters into one, as in many emoji, and cannot make a text look like another."""
 
 
 @attrs.frozen
@@ -78,19 +76,6 @@ def diff_lines(left: str, right: str) -> list[DiffLine]:
             lines += [DiffLine("added", pieces) for _, pieces in marked]
             lines += [DiffLine("added", (Piece(line),)) for line in added[len(marked) :]]
     return lines
-
-
-def visible(text: str) -> str:
-    """Return a text with every character written out that would not be seen, or would act instead of being shown.
-
-    Models write control characters, half characters and marks that turn the direction of text; a terminal obeys them,
-    and a file in UTF-8 cannot hold them all.
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char.isprintable() or char in _JOINERS else repr(char)[1:-1] if char != "\t" else char for char in text
-    )
 
 
 def _grouped(left: Sequence[str], right: Sequence[str]) -> Iterator[list[tuple[str, int, int, int, int]]]:

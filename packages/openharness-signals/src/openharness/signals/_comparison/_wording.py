@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-from openharness.signals._comparison._texts import visible
+from openharness.signals._visible import visible
 
 if TYPE_CHECKING:
     from openharness.core.records import Signal

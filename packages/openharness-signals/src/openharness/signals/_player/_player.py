@@ -10,6 +10,7 @@ from openharness.core.storage import name_filter
 from openharness.core.values import copy_json
 from openharness.signals._player._history import FoldHistory
 from openharness.signals._player._snapshot import take_snapshot
+from openharness.signals._provider_view import ProviderFold
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,6 +53,7 @@ class Player:
         self._recording = recording
         self._signals = recording.signals
         self._history = FoldHistory(self._signals, recording_id=recording.info.id)
+        self._providers = ProviderFold()
         self._position = 0
 
     @classmethod
@@ -140,12 +142,16 @@ class Player:
         return from_json(self._history.at(self._position).state, type_, path="state")
 
     def snapshot(self) -> Snapshot:
-        """Return all that is known of the run here: state, open requests and activations, totals.
+        """Return all that is known of the run here: state, providers' answers, open activations, totals.
 
         Raises:
             CorruptRecordError: A signal up to here does not fit the ones before it.
         """
-        return take_snapshot(self._history.at(self._position), self.current)
+        fold = self._history.at(self._position)
+        # It can show every place it has been to, so it only ever goes forward.
+        for signal in self._signals[self._providers.count : self._position]:
+            self._providers.apply(signal)
+        return take_snapshot(fold, self.current, providers=self._providers.at(self._position))
 
     def step(self, count: int = 1) -> Signal | None:
         """Play some signals, fewer where the recording ends.

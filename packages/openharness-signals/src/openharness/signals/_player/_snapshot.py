@@ -11,6 +11,7 @@ from openharness.core.log import AgentTotals, OpenActivation, OpenCall
 from openharness.core.records import Signal
 from openharness.core.state import from_json
 from openharness.core.values import JSONObject, JSONValue, copy_json
+from openharness.signals._provider_view import ProviderView
 
 if TYPE_CHECKING:
     from openharness.core.log import RunFold
@@ -29,6 +30,8 @@ class Snapshot:
         signal: The last of them; None before the first.
         state: The state as a JSON value.
         input: The run's input.
+        providers: Every call of a provider so far, answered or not, with its text, reasoning, tool calls and usage up
+            to here, by call, in the order in which they were sent.
         calls: The requests that were sent and not answered yet, with what had arrived of their answers, by call.
         activations: The activations that had begun and not ended, in the order in which they began.
         totals: What each agent had done, by name.
@@ -41,6 +44,7 @@ class Snapshot:
     signal: Signal | None
     state: JSONObject
     input: JSONValue
+    providers: Mapping[str, ProviderView]
     calls: Mapping[str, OpenCall]
     activations: Sequence[OpenActivation]
     totals: Mapping[str, AgentTotals]
@@ -57,12 +61,13 @@ class Snapshot:
         return from_json(self.state, type_, path="state")
 
 
-def take_snapshot(fold: RunFold, signal: Signal | None) -> Snapshot:
+def take_snapshot(fold: RunFold, signal: Signal | None, *, providers: Mapping[str, ProviderView]) -> Snapshot:
     """Return what a fold says, as an object of its own.
 
     Args:
         fold: The fold.
         signal: The last signal it took into account.
+        providers: The calls of providers as they stood there.
     """
     fold = fold.copy()
     return Snapshot(
@@ -70,6 +75,7 @@ def take_snapshot(fold: RunFold, signal: Signal | None) -> Snapshot:
         signal=signal,
         state=_copied_object(fold.state),
         input=copy_json(fold.input),
+        providers=providers,
         calls=fold.calls,
         activations=tuple(fold.activations.values()),
         totals=fold.totals,
