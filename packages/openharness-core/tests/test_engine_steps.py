@@ -296,10 +296,18 @@ class Asynchronous:
         """Wait."""
 
 
-WAITING = [a_coroutine, a_generator, an_async_generator, Asynchronous(), functools.partial(a_coroutine, 1)]
+WAITING = {
+    "coroutine": a_coroutine,
+    "generator": a_generator,
+    "async generator": an_async_generator,
+    "object": Asynchronous(),
+    "partial": functools.partial(a_coroutine, 1),
+    "number": 5,
+    "bool": True,
+}
 
 
-@pytest.mark.parametrize("function", [*WAITING, 5, True], ids=str)
+@pytest.mark.parametrize("function", WAITING.values(), ids=WAITING)
 async def test_functions_that_wait_are_refused_when_defined(function: Any) -> None:
     """Guards, prompts, system prompts, reducers and end_when are plain functions; others are refused by name."""
     plain = {"prompt": "x", "activate_on": "harness:start"}

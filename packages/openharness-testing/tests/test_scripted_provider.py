@@ -75,8 +75,10 @@ OUTPUT = ProviderOutput(content="text", thinking="hm", usage=Usage(input_tokens=
         ([ProviderWarning("slow"), "x"], [ProviderWarning("slow"), TextDelta("x"), done("x")]),
         (OUTPUT, [ThinkingDelta("hm"), TextDelta("text"), Completed(OUTPUT)]),
         (["text", Completed(OUTPUT), "never said"], [TextDelta("text"), Completed(OUTPUT)]),
-        (lambda request: request.messages[0].content, [TextDelta("question"), done("question")]),
-        (lambda request: lambda request: ["a"], [TextDelta("a"), done("a")]),
+        pytest.param(
+            lambda request: request.messages[0].content, [TextDelta("question"), done("question")], id="function"
+        ),
+        pytest.param(lambda request: lambda request: ["a"], [TextDelta("a"), done("a")], id="function of a function"),
     ],
     ids=repr,
 )
