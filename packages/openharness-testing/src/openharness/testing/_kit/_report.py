@@ -18,9 +18,9 @@ __all__ = ("note_contract",)
 _NAME = "openharness-testing-report"
 
 
-@attrs.define
+@attrs.define(eq=False)
 class _Report:
-    """A pytest plugin that tells which contract classes ran."""
+    """A pytest plugin that tells which contract classes ran. Compared by identity: pytest 8 keeps plugins in sets."""
 
     seen: dict[str, frozenset[Ability]] = attrs.field(factory=dict[str, "frozenset[Ability]"])
 
