@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
@@ -13,16 +13,19 @@ from openharness.core.errors import CorruptRecordError, SerializationError
 from openharness.core.records import Blob, RunRecord, RunStatus, Signal, SignalSource
 from openharness.core.storage import (
     EncodedRun,
+    MessagePool,
     decode_run,
     decode_signal,
     encode_blob,
     encode_run,
     encode_signal,
-    pool_signal,
     references,
     resolve_signal,
 )
-from openharness.core.values import decode_json, digest, to_json
+from openharness.core.values import decode_json, digest, dump_json, to_json
+
+if TYPE_CHECKING:
+    import random
 
 TEXT = st.text(st.characters(), max_size=8)
 ATOMS = (
@@ -205,7 +208,7 @@ def start(seq: int, messages: Any, tools: Any = ()) -> Signal:
 def test_the_pool_gives_back_what_it_took(messages: list[Any], tools: list[Any]) -> None:
     """Resolving a pooled signal gives the signal, whatever its messages are, and each blob is written once."""
     signal = start(0, [to_json(message) for message in messages], [to_json(tool) for tool in tools])
-    blobs, pooled = pool_signal(signal, lambda _: False)
+    blobs, pooled = MessagePool().pool(signal)
     assert len({blob.digest for blob in blobs}) == len(blobs)
     assert all(blob.digest == digest(blob.data) for blob in blobs)
     assert references(pooled) == [blob.digest for blob in blobs]
@@ -213,14 +216,54 @@ def test_the_pool_gives_back_what_it_took(messages: list[Any], tools: list[Any])
     assert resolved == signal
 
 
+def respelt(value: Any, chance: random.Random) -> Any:
+    """A value with the same canonical text and, by chance, another text of its own."""
+    if isinstance(value, dict):
+        keys = list(value)
+        chance.shuffle(keys)
+        return {key: respelt(value[key], chance) for key in keys}
+    if isinstance(value, list):
+        return [respelt(item, chance) for item in value]
+    if type(value) is int and abs(value) < 2**50:
+        return chance.choice([value, float(value), -0.0 if value == 0 else value])
+    return value
+
+
+@given(
+    values=st.lists(JSON, min_size=1, max_size=4),
+    chance=st.randoms(use_true_random=False),
+    requests=st.integers(1, 5),
+    resumed=st.integers(0, 5),
+)
+def test_what_is_restored_is_exactly_what_was_sent(
+    values: list[Any], chance: random.Random, requests: int, resumed: int
+) -> None:
+    """Messages and tools with one digest and different texts each come back with their own, also after a resume."""
+    pool, known, before = MessagePool(), dict[str, Any](), list[Signal]()
+    for seq in range(requests):
+        if seq == resumed:
+            pool = MessagePool()
+            pool.adopt(before)
+        messages, tools = ([respelt(to_json(value), chance) for value in chance.choices(values, k=3)] for _ in "mt")
+        signal = start(seq, messages, tools)
+        blobs, pooled = pool.pool(signal)
+        for blob in blobs:
+            assert digest(blob.data) == blob.digest
+            known.setdefault(blob.digest, decode_json(encode_blob(blob)))  # A store keeps what it has.
+        restored = resolve_signal(decode_signal(encode_signal(pooled)), known)
+        assert dump_json(restored.payload) == dump_json(signal.payload)
+        before.append(restored)
+
+
 def test_a_conversation_is_written_once() -> None:
     """Of N turns, each with all messages before it, the log holds each message once: O(N) and not O(N²)."""
     known: dict[str, Any] = {}
+    pool = MessagePool()
     messages: list[Any] = []
     written = 0
     for turn in range(50):
         messages.append({"role": "user", "content": f"message {turn} " + "x" * 1000})
-        blobs, pooled = pool_signal(start(turn, list(messages)), known.__contains__)
+        blobs, pooled = pool.pool(start(turn, list(messages)))
         assert len(blobs) == 1
         known.update((blob.digest, blob.data) for blob in blobs)
         written += sum(len(encode_blob(blob)) for blob in blobs)
@@ -231,7 +274,7 @@ def test_a_conversation_is_written_once() -> None:
 def test_only_requests_are_pooled() -> None:
     """Another signal keeps its payload, even if it looks like a request: no text of a user's is a reference."""
     lookalike = attrs.evolve(start(0, ["sha256:0"]), name="custom:start")
-    assert pool_signal(lookalike, lambda _: False) == ([], lookalike)
+    assert MessagePool().pool(lookalike) == ([], lookalike)
     assert references(lookalike) == []
     assert resolve_signal(lookalike, {}) is lookalike
 
@@ -242,7 +285,7 @@ def test_only_requests_are_pooled() -> None:
 def test_a_request_of_another_form_is_left_alone(payload: Any) -> None:
     """A signal of a stranger's log with the name of a request and not its form has no references."""
     signal = attrs.evolve(start(0, []), payload=payload)
-    assert pool_signal(signal, lambda _: False) == ([], signal)
+    assert MessagePool().pool(signal) == ([], signal)
     assert references(signal) == []
     assert resolve_signal(signal, {}) == signal
 
@@ -250,14 +293,14 @@ def test_a_request_of_another_form_is_left_alone(payload: Any) -> None:
 def test_messages_that_were_not_pooled_stand_for_themselves() -> None:
     """Objects among the references are messages."""
     message = {"role": "user", "content": "hi"}
-    [blob], pooled = pool_signal(start(0, [message]), lambda _: False)
+    [blob], pooled = MessagePool().pool(start(0, [message]))
     mixed = start(0, [pooled.payload["request"]["messages"][0], message])
     assert resolve_signal(mixed, {blob.digest: message}) == start(0, [message, message])
 
 
 def test_a_missing_blob_is_a_key_error() -> None:
     """A reference that leads nowhere is never silently left in place."""
-    [blob], pooled = pool_signal(start(0, [{"a": 1}]), lambda _: False)
+    [blob], pooled = MessagePool().pool(start(0, [{"a": 1}]))
     with pytest.raises(KeyError, match=blob.digest):
         resolve_signal(pooled, {})
 

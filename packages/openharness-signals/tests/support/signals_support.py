@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from openharness.core import Recording, Signal, SignalSource, create_harness
 from openharness.core.records import Blob, signal_id
-from openharness.core.storage import EncodedEntry, encode_entries, pool_signal
+from openharness.core.storage import EncodedEntry, MessagePool, encode_entries
 from openharness.core.values import MAX_BYTES
 from openharness.signals import MemorySignalStore
 from openharness.signals._header import Header
@@ -59,9 +59,8 @@ def sample_log() -> list[LogEntry]:
         "attempt": 0,
         "request": {"messages": [{"role": "user", "content": "Analyse: caf\xe9"}], "tools": [], "system": None},
     }
-    blobs, start = pool_signal(
-        signal(1, "provider:start", request, agent="analyzer", provider="claude", activation="analyzer#1"),
-        lambda _: False,
+    blobs, start = MessagePool().pool(
+        signal(1, "provider:start", request, agent="analyzer", provider="claude", activation="analyzer#1")
     )
     return [
         signal(0, "harness:start", {"state": {"z": 1, "a": [1.0, -0.0, None]}, "input": None, "seed": 7, "agents": {}}),

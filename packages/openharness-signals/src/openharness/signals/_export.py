@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from openharness.core.errors import InvalidValueError, OpenHarnessError, RecordingNotFoundError
 from openharness.core.records import RecordingQuery, check_id
-from openharness.core.storage import EncodedBlob, RecordingSummary, encode_entries, pool_signal
+from openharness.core.storage import EncodedBlob, MessagePool, RecordingSummary, encode_entries
 from openharness.core.values import MAX_BYTES, dump_json, to_json
 from openharness.signals._file_store import _disk as disk
 from openharness.signals._file_store._folder import Folder
@@ -160,10 +160,9 @@ async def _chosen(store: SignalStore, run_id: str, recording_id: str | None) -> 
 def _content(recording: Recording, fixture: str) -> Content:
     """All that the file is to hold: what the recording holds, under the fixture's name."""
     entries: list[LogEntry] = []
-    known: set[str] = set()
+    pool = MessagePool()
     for signal in recording.signals:
-        blobs, pooled = pool_signal(signal, known.__contains__)
-        known.update(blob.digest for blob in blobs)
+        blobs, pooled = pool.pool(signal)
         entries += [*blobs, pooled]
     encoded = encode_entries(entries, max_bytes=MAX_BYTES)
     info = recording.info

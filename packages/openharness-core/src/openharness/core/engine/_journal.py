@@ -82,6 +82,11 @@ class Journal:
         """Say that so many signals of the log are durable already."""
         self._drained = count
 
+    @property
+    def durable(self) -> list[Signal]:
+        """The signals that were written, or are durable already."""
+        return self.signals[: self._drained]
+
     def drain(self) -> list[Signal]:
         """Return the signals written since the last call."""
         fresh = self.signals[self._drained :]

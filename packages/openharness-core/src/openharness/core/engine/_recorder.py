@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from openharness.core.storage import pool_signal
+from openharness.core.storage import MessagePool
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from openharness.core.interfaces import SignalStore
     from openharness.core.records import LogEntry, Outcome, Signal
@@ -36,27 +36,33 @@ class NoRecorder:
 
 
 class StoreRecorder:
-    """Writes to one recording of a signal store, each message once."""
+    """Writes to one recording of a signal store, each message once.
 
-    def __init__(self, store: SignalStore, recording_id: str) -> None:
+    Args:
+        store: The store.
+        recording_id: The recording.
+        durable: The signals it has already.
+    """
+
+    def __init__(self, store: SignalStore, recording_id: str, *, durable: Iterable[Signal] = ()) -> None:
         self._store = store
         self._recording_id = recording_id
-        self._known: set[str] = set()
+        self._pool = MessagePool()
+        self._pool.adopt(durable)
 
     async def write(self, signals: Sequence[Signal]) -> None:
-        """Append signals, with the blobs they are the first to refer to; durable when it returns."""
+        """Append signals, with the blobs they are the first to refer to; durable when it returns.
+
+        A recorder that has failed is not used again: it takes what it could not write for written.
+        """
         if not signals:
             return
         entries: list[LogEntry] = []
-        known = set(self._known)
         for signal in signals:
-            blobs, pooled = pool_signal(signal, known.__contains__)
-            known.update(blob.digest for blob in blobs)
+            blobs, pooled = self._pool.pool(signal)
             entries += blobs
             entries.append(pooled)
         await self._store.append(self._recording_id, entries)
-        # Only what is durable needs no writing again.
-        self._known = known
 
     async def finalize(self, outcome: Outcome, duration_ms: int) -> None:
         """Close the recording with the outcome of the run."""

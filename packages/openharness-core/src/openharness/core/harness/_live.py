@@ -204,7 +204,9 @@ class LiveRun(Generic[S]):
                         metadata=beginning.metadata,
                         resumed_from=beginning.resumed_from,
                     )
-                recorder = StoreRecorder(store, self.recording_id)
+                # What a recording that is written further holds already is the log before the first new signal.
+                durable = () if fresh else beginning.journal.durable
+                recorder = StoreRecorder(store, self.recording_id, durable=durable)
                 await recorder.write(beginning.prefix)
             except Exception as error:
                 raise RecorderError(f"The signal store could not begin a recording: {error}") from error

@@ -28,11 +28,11 @@ from openharness.core.storage._log_rules import (
 )
 from openharness.core.storage._runs import EncodedRun, decode_run, encode_run, run_order, select_runs
 from openharness.core.storage._signals import (
+    MessagePool,
     blob_digest,
     decode_signal,
     encode_blob,
     encode_signal,
-    pool_signal,
     references,
     resolve_signal,
 )
@@ -45,6 +45,7 @@ __all__ = (
     "EncodedSignal",
     "ExistingSignals",
     "LogPosition",
+    "MessagePool",
     "RecordingHeader",
     "RecordingSummary",
     "SignalDecoder",
@@ -64,7 +65,6 @@ __all__ = (
     "new_header",
     "ordered_checkpoints",
     "plan_append",
-    "pool_signal",
     "references",
     "resolve_signal",
     "run_order",

@@ -4,10 +4,14 @@ A request's messages and tools repeat from request to request. The log holds eac
 ``provider:start`` refers to it by digest: in its payload, every item of ``request.messages`` and ``request.tools`` that
 is a string stands for the blob of that digest. Items that are objects stand for themselves. No other signal refers to
 blobs, so that no payload of a user's can be taken for a reference.
+
+A digest tells values apart as canonical JSON does, which knows neither the order of keys nor ``1`` from ``1.0``. The log
+gives back exactly what was sent: of values with one digest the first becomes the blob, and others stand for themselves.
 """
 
 from __future__ import annotations
 
+import hashlib
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -21,23 +25,25 @@ from openharness.core.values._codec import guard_stack, may_exceed
 from openharness.core.values._limits import check_limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from openharness.core.values import JSONObject, JSONValue
 
 __all__ = (
+    "MessagePool",
     "blob_digest",
     "decode_signal",
     "encode_blob",
     "encode_signal",
-    "pool_signal",
     "references",
     "resolve_signal",
 )
 
 POOLING_SIGNAL = "provider:start"
 _POOLED = ("messages", "tools")
-_PLAIN_MESSAGE = frozenset({"role", "content"})
+_PLAIN_MESSAGE = ["role", "content"]
+_PLAIN_KEYS = frozenset(_PLAIN_MESSAGE)
+_HASH_SIZE = 32
 # Characters; so that what is remembered stays below a few megabytes.
 _SHORT = 8_192
 
@@ -122,35 +128,77 @@ def encode_blob(blob: Blob, *, max_bytes: int = MAX_BYTES) -> bytes:
     return dump_json(value, path="blob.data", max_bytes=max_bytes)
 
 
-def pool_signal(signal: Signal, known: Callable[[str], bool]) -> tuple[list[Blob], Signal]:
-    """Replace what a signal repeats by references.
+class MessagePool:
+    """What the log of one recording holds as blobs, so that each message is written once."""
 
-    Args:
-        signal: A signal with its payload whole.
-        known: Tells whether the log holds the blob of a digest already.
+    def __init__(self) -> None:
+        # The exact text of every blob, by its digest (of a long one its hash); None where no blob can be relied on.
+        self._texts: dict[str, bytes | None] = {}
+        self._written: set[str] = set()
 
-    Returns:
-        The blobs that must be written before it, and the signal to write.
-    """
-    if not _pooled_lists(signal):
-        return [], signal
-    payload = cast("JSONObject", signal.payload)
-    request = dict(cast("JSONObject", payload["request"]))
-    blobs: dict[str, Blob] = {}
-    for key in _POOLED:
-        items = request.get(key)
-        if isinstance(items, list):
-            request[key] = [_pool(item, known, blobs) for item in items]
-    return list(blobs.values()), attrs.evolve(signal, payload={**payload, "request": request})
+    def adopt(self, signals: Iterable[Signal]) -> None:
+        """Learn what a log has that something else has written.
+
+        Nobody can tell any more which of its messages it has as blobs. So blobs are written again, which changes
+        nothing; and what the log has in several texts is not made a blob of.
+
+        Args:
+            signals: Its signals from the first one on, references resolved.
+        """
+        for signal in signals:
+            for items in _pooled_lists(signal):
+                for item in items:
+                    name, text = blob_digest(item), _exact(item)
+                    if self._texts.setdefault(name, text) != text:
+                        self._texts[name] = None
+
+    def pool(self, signal: Signal) -> tuple[list[Blob], Signal]:
+        """Replace what a signal repeats by references.
+
+        Args:
+            signal: The next signal of the log, with its payload whole.
+
+        Returns:
+            The blobs that must be written before it, and the signal to write.
+        """
+        if not _pooled_lists(signal):
+            return [], signal
+        payload = cast("JSONObject", signal.payload)
+        request = dict(cast("JSONObject", payload["request"]))
+        blobs: list[Blob] = []
+        for key in _POOLED:
+            items = request.get(key)
+            if isinstance(items, list):
+                request[key] = [self._pooled(item, blobs) for item in items]
+        return blobs, attrs.evolve(signal, payload={**payload, "request": request})
+
+    def _pooled(self, item: JSONValue, blobs: list[Blob]) -> JSONValue:
+        name, text = blob_digest(item), _exact(item)
+        if self._texts.setdefault(name, text) != text:
+            return item
+        if name not in self._written:
+            self._written.add(name)
+            blobs.append(Blob(name, item))
+        return name
+
+
+def _exact(item: JSONValue) -> bytes:
+    """Return what tells a value from all others with its digest."""
+    if isinstance(item, str):
+        return b""  # There is but one, and it has to be a blob: a string that stands for itself would be a reference.
+    if isinstance(item, dict) and list(item) == _PLAIN_MESSAGE and all(isinstance(part, str) for part in item.values()):
+        return b""  # In this order, likewise.
+    text = dump_json(item)
+    return text if len(text) <= _HASH_SIZE else hashlib.sha256(text).digest()
 
 
 def blob_digest(item: JSONValue) -> str:
-    """Return the digest that stands for a message or a tool; that of a short message is remembered.
+    """Return the digest that stands for a message or a tool; that of a short one is remembered.
 
     The same messages come again and again: a system prompt with every request of its agent, a conversation with every
     turn of it, and each of them once to compare the request and once to write it.
     """
-    if isinstance(item, dict) and item.keys() == _PLAIN_MESSAGE:
+    if isinstance(item, dict) and item.keys() == _PLAIN_KEYS:
         role, content = item["role"], item["content"]
         if isinstance(role, str) and isinstance(content, str) and len(content) < _SHORT:
             return _message_digest(role, content)
@@ -160,13 +208,6 @@ def blob_digest(item: JSONValue) -> str:
 @lru_cache(maxsize=1024)
 def _message_digest(role: str, content: str) -> str:
     return digest({"role": role, "content": content})
-
-
-def _pool(item: JSONValue, known: Callable[[str], bool], blobs: dict[str, Blob]) -> JSONValue:
-    name = blob_digest(item)
-    if name not in blobs and not known(name):
-        blobs[name] = Blob(name, item)
-    return name
 
 
 def references(signal: Signal) -> list[str]:
