@@ -22,6 +22,7 @@ from openharness.core.storage import (
     EncodedBlob,
     EncodedSignal,
     LogPosition,
+    MessagePool,
     SignalDecoder,
     blob_digest,
     check_finalize,
@@ -29,7 +30,6 @@ from openharness.core.storage import (
     needs_checkpoint,
     needs_finalizing,
     plan_append,
-    pool_signal,
 )
 from openharness.core.values import MAX_BYTES
 
@@ -93,9 +93,7 @@ def test_a_closed_log_takes_nothing() -> None:
 def test_references_lead_to_blobs_before_them() -> None:
     """A blob is taken once, a reference to one that comes later is refused, and a decoder puts each in its place."""
     message = {"role": "user", "content": "Hi"}
-    blobs, start = pool_signal(
-        make(0, {"request": {"messages": [message], "tools": []}}, "provider:start"), lambda _: False
-    )
+    blobs, start = MessagePool().pool(make(0, {"request": {"messages": [message], "tools": []}}, "provider:start"))
     assert [blob.digest for blob in blobs] == [blob_digest(message)]
     entries = encode(*blobs, start, *blobs)
     new = plan_append(LogPosition("rec", 0, ()), entries, nothing, store=STORE)
