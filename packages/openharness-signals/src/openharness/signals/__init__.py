@@ -2,7 +2,7 @@
 
 `MemorySignalStore` and `FileSignalStore` keep what happened; `Player` steps through it, and a `Snapshot` holds
 all that is known at one signal; `causality_tree` shows what caused what; `diff_recordings` compares two runs;
-`export_recording` makes a test of one.
+`export_recording` makes a test of one. A `Reporter` tells of runs while they go on, and of recordings.
 """
 
 from __future__ import annotations
@@ -24,9 +24,21 @@ from openharness.signals._file_store import FileSignalStore
 from openharness.signals._memory_store import MemorySignalStore
 from openharness.signals._player import Player, Snapshot
 from openharness.signals._provider_view import CallState, ProviderFold, ProviderView
+from openharness.signals._reporters import (
+    AgentMeasurements,
+    Latency,
+    MetricsReporter,
+    MetricsSnapshot,
+    ProviderMeasurements,
+    Reporter,
+    ToolMeasurements,
+    WideEventReporter,
+    report_recording,
+)
 
 __all__ = (
     "AgentFigures",
+    "AgentMeasurements",
     "CallState",
     "CausalityNode",
     "CausalityTree",
@@ -36,16 +48,24 @@ __all__ = (
     "FileSignalStore",
     "FixtureExistsError",
     "IncompleteRecordingError",
+    "Latency",
     "MemorySignalStore",
+    "MetricsReporter",
+    "MetricsSnapshot",
     "OutputChange",
     "Player",
     "ProviderFold",
+    "ProviderMeasurements",
     "ProviderView",
     "RecordingDiff",
+    "Reporter",
     "RunFigures",
     "SignalChange",
     "Snapshot",
+    "ToolMeasurements",
+    "WideEventReporter",
     "causality_tree",
     "diff_recordings",
     "export_recording",
+    "report_recording",
 )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from openharness.core.records import Signal
 
-__all__ = ("CallState", "ProviderFold", "ProviderView", "fields_of")
+__all__ = ("CallState", "ProviderFold", "ProviderView", "fields_of", "object_of")
 
 _NUMBER: Final = re.compile("[0-9]{1,9}")
 
@@ -143,7 +143,7 @@ class _Sending:
         closed = self.end is not None and self.end < position
         state: CallState = self.end_state if closed else "running"
         text, thinking = self.text.before(position), self.thinking.before(position)
-        output: dict[str, Any] = _object(self.end_payload.get("output")) if state == "ended" else {}
+        output: dict[str, Any] = object_of(self.end_payload.get("output")) if state == "ended" else {}
         content, thought = output.get("content"), output.get("thinking")
         activation, agent, turn, attempt = _split(call)
         return ProviderView(
@@ -160,7 +160,7 @@ class _Sending:
             usage=_usage(output.get("usage")) if state == "ended" else None,
             stop_reason=_text_or_none(output.get("stop_reason")),
             model=_text_or_none(output.get("model")),
-            error=cast("Any", copy_json(_object(self.end_payload.get("error")))) if state == "failed" else None,
+            error=cast("Any", copy_json(object_of(self.end_payload.get("error")))) if state == "failed" else None,
             pieces=len(text) + len(thinking),
             started_at=self.started_at,
             first_token_at=self.first_at if self.first is not None and self.first < position else None,
@@ -325,10 +325,11 @@ class _Views(Mapping[str, ProviderView]):
 
 def fields_of(signal: Signal) -> dict[str, Any]:
     """Return the payload of a signal where it is an object, and an empty one where it is not: strangers write logs."""
-    return _object(signal.payload)
+    return object_of(signal.payload)
 
 
-def _object(value: object) -> dict[str, Any]:
+def object_of(value: object) -> dict[str, Any]:
+    """Return a JSON value where it is an object, and an empty one where it is not."""
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
@@ -342,7 +343,7 @@ def _split(call: str) -> tuple[str, str, int, int]:
 
 
 def _usage(value: object) -> Usage:
-    given = _object(value)
+    given = object_of(value)
     cost = given.get("cost")
     tokens = {
         name: given[name] for name in ("input_tokens", "output_tokens", "cached_tokens") if type(given.get(name)) is int
