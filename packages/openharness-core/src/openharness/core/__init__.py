@@ -91,7 +91,7 @@ from openharness.core.state import from_json
 from openharness.core.values import Difference, JSONObject, JSONValue, canonical_json, digest, to_json
 
 if TYPE_CHECKING:
-    from openharness.core.agents import AgentDefinition, Context
+    from openharness.core.agents import AgentDefinition, Context, Tool, ToolContext, tool
     from openharness.core.engine import DriftReport
     from openharness.core.harness import (
         AgentMetrics,
@@ -194,7 +194,9 @@ __all__ = (
     "TemplateError",
     "TextDelta",
     "ThinkingDelta",
+    "Tool",
     "ToolCall",
+    "ToolContext",
     "UnknownNameError",
     "UnknownPluginError",
     "Usage",
@@ -206,12 +208,16 @@ __all__ = (
     "new_id",
     "now_ms",
     "to_json",
+    "tool",
 )
 
 # Loaded when first asked for: a store, or a program that only reads history, never needs the engine.
 _HARNESS: Final = {
     "AgentDefinition": "openharness.core.agents",
     "Context": "openharness.core.agents",
+    "Tool": "openharness.core.agents",
+    "ToolContext": "openharness.core.agents",
+    "tool": "openharness.core.agents",
     "DriftReport": "openharness.core.engine",
     "AgentMetrics": "openharness.core.harness",
     "CommonOptions": "openharness.core.harness",

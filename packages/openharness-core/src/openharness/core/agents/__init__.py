@@ -1,4 +1,4 @@
-"""Agents as they are defined, and the context their functions are given."""
+"""Agents and tools as they are defined, and the context their functions are given."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from openharness.core.agents._definition import (
     check_synchronous,
     define_agent,
 )
+from openharness.core.agents._tool import Tool, ToolContext, collect_tools, tool
 
 __all__ = (
     "AgentDefinition",
@@ -21,7 +22,11 @@ __all__ = (
     "OnError",
     "Prompt",
     "Reducer",
+    "Tool",
+    "ToolContext",
     "check_agent_name",
     "check_synchronous",
+    "collect_tools",
     "define_agent",
+    "tool",
 )

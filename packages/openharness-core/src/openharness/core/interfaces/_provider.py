@@ -29,16 +29,41 @@ __all__ = (
 
 
 @attrs.frozen
+class ToolCall:
+    """The model asks for a tool.
+
+    Attributes:
+        id: The vendor's id of the call; data, never used as an identity.
+        name: The tool's name.
+        arguments: The arguments as a JSON value.
+    """
+
+    id: str
+    name: str
+    arguments: Any
+
+
+@attrs.frozen
 class Message:
     """One message of a conversation.
 
     Attributes:
         role: Who speaks: ``"user"``, ``"assistant"`` or ``"tool"``.
-        content: What is said: text, or a list of JSON objects for what is more than text.
+        content: What is said: text, or a list of JSON objects for what is more than text. Of a tool it is text: what the
+            tool returned if that is text, else its JSON; after a failure, what went wrong.
+        tool_calls: The tools an assistant's message asks for, in order. Its text may then be empty.
+        tool_call_id: The `ToolCall.id` that a tool's message answers; None for other messages. One such message for
+            each call follows the message that asks, in the order of the calls.
+        is_error: Whether a tool's message tells of a failure.
+        continuation: In an assistant's message, the `ProviderOutput.continuation` it came with.
     """
 
     role: Literal["user", "assistant", "tool"]
     content: Any
+    tool_calls: Sequence[ToolCall] = attrs.field(default=(), kw_only=True)
+    tool_call_id: str | None = attrs.field(default=None, kw_only=True)
+    is_error: bool = attrs.field(default=False, kw_only=True)
+    continuation: Any = attrs.field(default=None, kw_only=True)
 
 
 @attrs.frozen(kw_only=True)
@@ -54,7 +79,8 @@ class ProviderRequest:
         stop: Texts at which the answer ends; the text itself is not part of it.
         seed: Makes sampling repeatable where the provider can.
         output_schema: The JSON Schema the answer must fit; the answer is then the JSON text.
-        tools: The tools the model may call, as JSON objects with ``name``, ``description`` and ``parameters``.
+        tools: The tools the model may call, as JSON objects with ``name``, ``description`` and ``parameters`` (the JSON
+            Schema of an object).
         options: Further parameters, passed on to the provider as they are.
     """
 
@@ -133,21 +159,6 @@ class ThinkingDelta:
 
 
 @attrs.frozen
-class ToolCall:
-    """The model asks for a tool.
-
-    Attributes:
-        id: The vendor's id of the call; data, never used as an identity.
-        name: The tool's name.
-        arguments: The arguments as a JSON value.
-    """
-
-    id: str
-    name: str
-    arguments: Any
-
-
-@attrs.frozen
 class ProviderWarning:
     """Something the user should know that does not stop the request.
 
@@ -190,6 +201,8 @@ class ProviderOutput:
         model: The model that answered, where the provider says so.
         request_id: The vendor's id of the request.
         data: Anything else worth keeping, as a JSON value.
+        continuation: What the provider must be given again with this answer, as a JSON value, when the conversation goes
+            on with the results of tools (signed reasoning, for example); it comes back as `Message.continuation`.
     """
 
     content: str
@@ -199,6 +212,7 @@ class ProviderOutput:
     model: str | None = None
     request_id: str | None = None
     data: Any = None
+    continuation: Any = None
 
 
 @attrs.frozen
