@@ -12,11 +12,16 @@ from hypothesis import strategies as st
 from openharness.core.errors import CorruptRecordError, SerializationError
 from openharness.core.records import Blob, RunRecord, RunStatus, Signal, SignalSource
 from openharness.core.storage import (
+    EncodedBlob,
     EncodedRun,
+    EncodedSignal,
     MessagePool,
+    SignalDecoder,
+    _log_reading,
     decode_run,
     decode_signal,
     encode_blob,
+    encode_entries,
     encode_run,
     encode_signal,
     references,
@@ -256,19 +261,83 @@ def test_what_is_restored_is_exactly_what_was_sent(
 
 
 def test_a_conversation_is_written_once() -> None:
-    """Of N turns, each with all messages before it, the log holds each message once: O(N) and not O(N²)."""
+    """Of N turns, each with all messages before it, the log takes space for each message and each turn once."""
     known: dict[str, Any] = {}
     pool = MessagePool()
     messages: list[Any] = []
-    written = 0
-    for turn in range(50):
-        messages.append({"role": "user", "content": f"message {turn} " + "x" * 1000})
+    sizes: list[int] = []
+    for turn in range(400):
+        messages.append({"role": "user", "content": f"message {turn:03} " + "x" * 100})
         blobs, pooled = pool.pool(start(turn, list(messages)))
-        assert len(blobs) == 1
         known.update((blob.digest, blob.data) for blob in blobs)
-        written += sum(len(encode_blob(blob)) for blob in blobs)
+        sizes.append(len(encode_signal(pooled)) + sum(len(encode_blob(blob)) for blob in blobs))
         assert resolve_signal(pooled, known) == start(turn, messages)
-    assert written < 60_000
+    assert max(sizes) < 3_000
+    # The same from the sixteenth turn on, but for the digits of seq: nothing grows with the turns before.
+    assert sum(sizes[208:400]) <= sum(sizes[16:208]) + 192 * 4
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_a_list_is_pooled_in_one_way(count: int, before: int) -> None:
+    """What a long list becomes depends on the list alone; what was known decides only what is written again."""
+    messages: list[Any] = [{"role": "user", "content": str(number)} for number in range(count)]
+    blobs, pooled = MessagePool().pool(start(0, messages))
+    pool = MessagePool()
+    known = {blob.digest for blob in pool.pool(start(0, messages[:before]))[0]}
+    new, again = pool.pool(start(1, messages))
+    again = attrs.evolve(again, id=pooled.id, seq=0)
+    assert again == pooled
+    assert new == [blob for blob in blobs if blob.digest not in known]
+    assert len(pooled.payload["request"]["messages"]) <= 16
+    assert (references(pooled) == [blob.digest for blob in blobs]) == (count < 16)
+
+
+def test_a_long_list_with_an_item_that_stands_for_itself() -> None:
+    """Before an item of which the log has another text, the list is shared; from there on it is written whole."""
+    pool = MessagePool()
+    messages: list[Any] = [{"n": number} for number in range(60)]
+    blobs, _ = pool.pool(start(0, messages))
+    messages[30] = {"n": 30.0}
+    more, pooled = pool.pool(start(1, messages))
+    assert more == []
+    assert [type(item) for item in pooled.payload["request"]["messages"]].count(dict) == 1
+    assert len(pooled.payload["request"]["messages"]) == 1 + 60 - 24
+    resolved = resolve_signal(pooled, {blob.digest: blob.data for blob in blobs})
+    assert dump_json(resolved.payload) == dump_json(start(1, messages).payload)
+
+
+def test_lists_shorter_than_sixteen_are_written_as_ever() -> None:
+    """Up to 15 messages each is a reference of its own."""
+    messages: list[Any] = [{"role": "user", "content": str(number)} for number in range(15)]
+    _, pooled = MessagePool().pool(start(0, messages))
+    assert pooled.payload["request"]["messages"] == [digest(message) for message in messages]
+
+
+@pytest.mark.parametrize("data", [["list:sha256:0"], {"role": "user"}, "list:sha256:0", None], ids=repr)
+def test_a_list_that_is_none_or_never_ends(data: Any) -> None:
+    """A reference to the items before that leads to itself, or to something else, is an error and no endless loop."""
+    with pytest.raises(SerializationError, match="no list of items"):
+        resolve_signal(start(0, ["list:sha256:0"]), {"sha256:0": data})
+
+
+def test_only_the_first_item_stands_for_others() -> None:
+    """A reference to a list further down is a blob that is not there: otherwise a few bytes could mean millions of items."""
+    with pytest.raises(KeyError, match="list:sha256:0"):
+        resolve_signal(start(0, [{}, "list:sha256:0"]), {"sha256:0": [{}]})
+
+
+def test_small_logs_do_not_become_endless_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The messages that one reading puts back in place are counted, so that a hostile log cannot fill the memory."""
+    monkeypatch.setattr(_log_reading, "MAX_RESOLVED_ITEMS", 100)
+    blobs, pooled = MessagePool().pool(start(0, [{"n": number} for number in range(40)]))
+    encoded = encode_entries([*blobs, pooled], max_bytes=10_000)
+    signal = encoded.pop()
+    assert isinstance(signal, EncodedSignal)
+    data = {entry.digest: entry.data for entry in encoded if isinstance(entry, EncodedBlob)}
+    decoder = SignalDecoder(data, recording_id="rec", store="")
+    assert [len(decoder.decode(signal).payload["request"]["messages"]) for _ in range(2)] == [40, 40]
+    with pytest.raises(CorruptRecordError, match="more than 100 messages"):
+        decoder.decode(signal)
 
 
 def test_only_requests_are_pooled() -> None:

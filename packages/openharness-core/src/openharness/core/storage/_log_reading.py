@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from openharness.core.errors import CorruptRecordError, SerializationError
 from openharness.core.patterns import compile_pattern
-from openharness.core.storage._signals import references, resolve_signal
+from openharness.core.storage._signals import POOLING_SIGNAL, pooled_lists, resolve_signal
 from openharness.core.values import decode_json
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from openharness.core.values import JSONValue
 
 __all__ = ("SignalDecoder", "name_filter")
+
+MAX_RESOLVED_ITEMS: Final = 20_000_000
+"""How many messages and tools one reading puts back in place. A few bytes of a reference stand for a whole conversation,
+so that a small hostile log could fill the memory; one of 200 turns has 40,000."""
 
 
 def name_filter(patterns: PatternLike | Sequence[PatternLike]) -> Callable[[str], bool]:
@@ -47,8 +51,8 @@ class SignalDecoder:
     """
 
     def __init__(self, blobs: Mapping[str, bytes], *, recording_id: str, store: str) -> None:
-        self._encoded = blobs
-        self._decoded: dict[str, JSONValue] = {}
+        self._blobs = _DecodedBlobs(blobs)
+        self._resolved = 0
         self._recording_id = recording_id
         self._store = store
 
@@ -68,10 +72,23 @@ class SignalDecoder:
 
     def _decode(self, encoded: EncodedSignal) -> Signal:
         signal = encoded.decode()
-        digests = references(signal)
-        if not digests:
+        if signal.name != POOLING_SIGNAL:
             return signal
-        for digest in digests:
-            if digest not in self._decoded:
-                self._decoded[digest] = decode_json(self._encoded[digest], path="blob.data")
-        return resolve_signal(signal, self._decoded)
+        signal = resolve_signal(signal, self._blobs)
+        self._resolved += sum(map(len, pooled_lists(signal)))
+        if self._resolved > MAX_RESOLVED_ITEMS:
+            reason = f"its requests have more than {MAX_RESOLVED_ITEMS:,} messages and tools"
+            raise SerializationError("request", value=self._resolved, reason=reason, verb="read")
+        return signal
+
+
+class _DecodedBlobs(dict[str, "JSONValue"]):
+    """The values of blobs, each decoded when it is first asked for."""
+
+    def __init__(self, encoded: Mapping[str, bytes]) -> None:
+        super().__init__()
+        self._encoded = encoded
+
+    def __missing__(self, digest: str) -> JSONValue:
+        self[digest] = value = decode_json(self._encoded[digest], path="blob.data")
+        return value

@@ -7,6 +7,10 @@ blobs, so that no payload of a user's can be taken for a reference.
 
 A digest tells values apart as canonical JSON does, which knows neither the order of keys nor ``1`` from ``1.0``. The log
 gives back exactly what was sent: of values with one digest the first becomes the blob, and others stand for themselves.
+
+The digests alone of a conversation of N turns would still take space in proportion to N². So a list of 16 items or more
+begins with ``list:`` and the digest of a blob that holds the items before: eight of them, the first of which is such a
+reference again where there are more. What the requests of a conversation have in common is written once.
 """
 
 from __future__ import annotations
@@ -44,6 +48,8 @@ _POOLED = ("messages", "tools")
 _PLAIN_MESSAGE = ["role", "content"]
 _PLAIN_KEYS = frozenset(_PLAIN_MESSAGE)
 _HASH_SIZE = 32
+_LIST = "list:"
+_LIST_ITEMS = 8
 # Characters; so that what is remembered stays below a few megabytes.
 _SHORT = 8_192
 
@@ -135,6 +141,7 @@ class MessagePool:
         # The exact text of every blob, by its digest (of a long one its hash); None where no blob can be relied on.
         self._texts: dict[str, bytes | None] = {}
         self._written: set[str] = set()
+        self._lists: dict[tuple[JSONValue, ...], str] = {}
 
     def adopt(self, signals: Iterable[Signal]) -> None:
         """Learn what a log has that something else has written.
@@ -146,7 +153,7 @@ class MessagePool:
             signals: Its signals from the first one on, references resolved.
         """
         for signal in signals:
-            for items in _pooled_lists(signal):
+            for items in pooled_lists(signal):
                 for item in items:
                     name, text = blob_digest(item), _exact(item)
                     if self._texts.setdefault(name, text) != text:
@@ -161,7 +168,7 @@ class MessagePool:
         Returns:
             The blobs that must be written before it, and the signal to write.
         """
-        if not _pooled_lists(signal):
+        if not pooled_lists(signal):
             return [], signal
         payload = cast("JSONObject", signal.payload)
         request = dict(cast("JSONObject", payload["request"]))
@@ -169,13 +176,32 @@ class MessagePool:
         for key in _POOLED:
             items = request.get(key)
             if isinstance(items, list):
-                request[key] = [self._pooled(item, blobs) for item in items]
+                request[key] = self._pooled_list(items, blobs)
         return blobs, attrs.evolve(signal, payload={**payload, "request": request})
+
+    def _pooled_list(self, items: list[JSONValue], blobs: list[Blob]) -> list[JSONValue]:
+        pooled = [self._pooled(item, blobs) for item in items]
+        # As long as there is room in a list of its own, nothing is gained.
+        before = max(0, len(pooled) // _LIST_ITEMS - 1) * _LIST_ITEMS
+        link: list[JSONValue] = []
+        for start in range(0, before, _LIST_ITEMS):
+            firsts = [*link, *pooled[start : start + _LIST_ITEMS]]
+            if not all(isinstance(item, str) for item in firsts):
+                # Of what stands for itself there may be several texts; of digests there is but one.
+                return [*link, *pooled[start:]]
+            name = self._lists.get(tuple(firsts))
+            if name is None:
+                name = self._lists[tuple(firsts)] = self._written_once(digest(firsts), firsts, blobs)
+            link = [_LIST + name]
+        return [*link, *pooled[before:]]
 
     def _pooled(self, item: JSONValue, blobs: list[Blob]) -> JSONValue:
         name, text = blob_digest(item), _exact(item)
         if self._texts.setdefault(name, text) != text:
             return item
+        return self._written_once(name, item, blobs)
+
+    def _written_once(self, name: str, item: JSONValue, blobs: list[Blob]) -> str:
         if name not in self._written:
             self._written.add(name)
             blobs.append(Blob(name, item))
@@ -211,10 +237,14 @@ def _message_digest(role: str, content: str) -> str:
 
 
 def references(signal: Signal) -> list[str]:
-    """Return the digests of the blobs a stored signal refers to, each once, in order."""
+    """Return the digests of the blobs a stored signal refers to, each once, in order.
+
+    Not those that a blob with the first items of a long list refers to in its turn.
+    """
     if signal.name != POOLING_SIGNAL:
         return []
-    return list(dict.fromkeys(item for items in _pooled_lists(signal) for item in items if isinstance(item, str)))
+    strings = (item for items in pooled_lists(signal) for item in items if isinstance(item, str))
+    return list(dict.fromkeys(item.removeprefix(_LIST) for item in strings))
 
 
 def resolve_signal(signal: Signal, blobs: Mapping[str, JSONValue]) -> Signal:
@@ -222,10 +252,11 @@ def resolve_signal(signal: Signal, blobs: Mapping[str, JSONValue]) -> Signal:
 
     Args:
         signal: The signal as it was stored.
-        blobs: The data by digest; it must hold all `references` of the signal.
+        blobs: The data of the blobs that the log holds, by digest.
 
     Raises:
-        KeyError: A blob is missing.
+        KeyError: A blob is missing; its digest is the argument.
+        SerializationError: A blob that a list is to begin with is no list, or refers to itself.
     """
     if not references(signal):
         return signal
@@ -234,11 +265,33 @@ def resolve_signal(signal: Signal, blobs: Mapping[str, JSONValue]) -> Signal:
     for key in _POOLED:
         items = request.get(key)
         if isinstance(items, list):
-            request[key] = [blobs[item] if isinstance(item, str) else item for item in items]
+            request[key] = _resolve_list(items, blobs)
     return attrs.evolve(signal, payload={**payload, "request": request})
 
 
-def _pooled_lists(signal: Signal) -> list[list[JSONValue]]:
+def _resolve_list(items: list[JSONValue], blobs: Mapping[str, JSONValue]) -> list[JSONValue]:
+    parts: list[list[JSONValue]] = []
+    seen: set[str] = set()
+    while True:
+        own = _own_items(items)
+        parts.append([blobs[item] if isinstance(item, str) else item for item in own])
+        if own is items:
+            return parts[0] if len(parts) == 1 else [item for part in reversed(parts) for item in part]
+        name = cast("str", items[0]).removeprefix(_LIST)
+        before = blobs[name]
+        if not isinstance(before, list) or name in seen:
+            # No content holds its own digest, but digests are not computed again where a log is read.
+            raise SerializationError("request", value=name, reason="it is the digest of no list of items", verb="read")
+        seen.add(name)
+        items = before
+
+
+def _own_items(items: list[JSONValue]) -> list[JSONValue]:
+    """The items without the reference to those before them, which only the first can be."""
+    return items[1:] if items and isinstance(items[0], str) and items[0].startswith(_LIST) else items
+
+
+def pooled_lists(signal: Signal) -> list[list[JSONValue]]:
     payload = cast("JSONValue", signal.payload)
     if signal.name != POOLING_SIGNAL or not isinstance(payload, dict):
         return []

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import attrs
 import pytest
 
-from openharness.core import Blob, SerializationError, digest
+from openharness.core import Blob, SerializationError, Signal, digest
+from openharness.core.storage import MessagePool
 from openharness.testing._kit._same import assert_same
 from openharness.testing._signal_store._base import SignalStoreCase
 from openharness.testing._signal_store._samples import as_stored, load, make_blob, make_request, make_signal, record
@@ -49,6 +50,28 @@ class BlobTests(SignalStoreCase):
         assert_same(last, as_stored(entries)[5:], what="signals")
         found = [signal async for signal in store.iter_signals(recording_id, start=1, patterns="provider:*")]
         assert_same(found, as_stored(entries)[5:], what="signals")
+
+    async def test_long_conversations_come_back_whole(self, store: SignalStore) -> None:
+        """Requests whose first messages are blobs that refer to blobs have all their messages, in order."""
+        texts = [f"message {number}" for number in range(40)]
+        signals = [
+            Signal(
+                id=f"run-1/{seq}",
+                name="provider:start",
+                payload={"request": {"messages": [{"role": "user", "content": text} for text in texts[:count]]}},
+                timestamp=seq,
+                seq=seq,
+            )
+            for seq, count in enumerate((1, 15, 16, 17, 24, 39, 40))
+        ]
+        pool = MessagePool()
+        recording_id = await record(store)
+        for signal in signals:
+            blobs, pooled = pool.pool(signal)
+            await store.append(recording_id, [*blobs, pooled])
+        assert_same(list((await load(store, recording_id)).signals), signals, what="signals")
+        last = [signal async for signal in store.iter_signals(recording_id, start=6)]
+        assert_same(last, signals[6:], what="signals")
 
     async def test_a_blob_may_be_used_by_a_later_append(self, store: SignalStore) -> None:
         """A blob appended alone, or in an earlier append, serves all later signals."""
