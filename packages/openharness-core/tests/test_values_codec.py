@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import collections
+import decimal
+import enum
+import fractions
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from openharness.core.errors import SerializationError
-from openharness.core.values import MAX_DEPTH, checksum, copy_json, decode_json, dump_json, encode_json, to_json
+from openharness.core.values import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    checksum,
+    copy_json,
+    decode_json,
+    dump_json,
+    encode_json,
+    to_json,
+)
+from openharness.core.values._convert import convert
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ATOMS = (
     st.none()
@@ -48,6 +65,71 @@ def test_any_other_json_reader_reads_the_same(value: Any) -> None:
     except SerializationError:
         return
     assert repr(json.loads(encoded)) == repr(decode_json(encoded))
+
+
+class Loud(str):
+    """Text that says something else when it is asked."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return self.upper()
+
+
+class Colour(enum.Enum):
+    """An enumeration that is no text itself."""
+
+    RED = "red"
+
+
+OBJECTS = st.recursive(
+    ATOMS
+    | st.floats()
+    | st.integers(-(2**65), 2**65)
+    | st.sampled_from([Colour.RED, Loud("a"), b"x", object(), decimal.Decimal(1), fractions.Fraction(1, 2)]),
+    lambda inner: (
+        st.lists(inner)
+        | st.lists(inner).map(tuple)
+        | st.dictionaries(st.text(st.characters()) | st.sampled_from([Loud("k"), Colour.RED, 1, None]), inner)
+        | st.dictionaries(st.text(), inner).map(collections.OrderedDict)
+        | st.sets(st.integers())
+    ),
+    max_leaves=20,
+)
+
+
+@given(OBJECTS, st.sampled_from([MAX_BYTES, 60, 7]))
+def test_encoding_is_converting_and_writing(value: Any, most: int) -> None:
+    """Text made at once is the text of the converted value; what one of the two refuses, the other refuses alike."""
+
+    def outcome(encode: Callable[[], bytes]) -> bytes | str:
+        try:
+            return encode()
+        except SerializationError as error:
+            return str(error)
+
+    def in_two_steps() -> bytes:
+        return dump_json(convert(value, path="value", max_bytes=most), max_bytes=most)
+
+    assert outcome(lambda: encode_json(value, max_bytes=most)) == outcome(in_two_steps)
+
+
+@pytest.mark.parametrize("levels", [MAX_DEPTH, MAX_DEPTH + 1])
+def test_encoding_at_once_keeps_to_the_limits(levels: int) -> None:
+    """Nesting beyond the limit is refused, and a value that multiplies itself is refused before it is written."""
+    value: Any = None
+    for level in range(levels):
+        value = [value] if level % 2 else {"a": value}
+    many: Any = []
+    for _ in range(60):
+        many = [many, many]
+    if levels > MAX_DEPTH:
+        with pytest.raises(SerializationError, match="nested deeper"):
+            encode_json(value)
+        with pytest.raises(SerializationError, match="bytes"):
+            encode_json(many)
+    else:
+        assert decode_json(encode_json(value)) == value
 
 
 def test_the_text_is_compact_and_keeps_the_order() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 import attrs
+import msgspec
 
 from openharness.core.errors import InvalidValueError, SerializationError
 from openharness.core.records import Signal, SignalSource
@@ -24,8 +25,7 @@ MAX_ENVELOPE: Final = 64 * 1024
 _LATEST: Final = 2**62
 
 
-@attrs.define
-class EncodedSignal:
+class EncodedSignal(msgspec.Struct, gc=False, eq=False):
     """A signal with its payload as JSON text. Equal signals are equal in this form, and nothing in it is shared.
 
     Attributes:
@@ -40,7 +40,26 @@ class EncodedSignal:
     timestamp: int
     source: SignalSource
     payload: bytes
-    references: tuple[str, ...] = attrs.field(default=(), eq=False)
+    references: tuple[str, ...] = ()
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether both are the same signal; what it refers to follows from its payload."""
+        if not isinstance(other, EncodedSignal):
+            return NotImplemented
+        return (
+            self.seq == other.seq
+            and self.payload == other.payload
+            and self.name == other.name
+            and self.id == other.id
+            and self.timestamp == other.timestamp
+            and self.source == other.source
+        )
+
+    def __ne__(self, other: object) -> bool:
+        """Tell whether they differ; what the base class says of it is about identity."""
+        return not self == other
+
+    __hash__ = None  # type: ignore[assignment] - as of everything that can be changed
 
     def decode(self) -> Signal:
         """Return the signal as a new object.
@@ -95,10 +114,11 @@ def encode_entries(entries: Iterable[LogEntry], *, max_bytes: int) -> list[Encod
 
 
 def _encode_signal(signal: Signal, max_bytes: int) -> EncodedSignal:
-    if type(signal.seq) is not int or not 0 <= signal.seq < _LATEST:
-        raise InvalidValueError("signal.seq", value=signal.seq, expected="an integer from 0 on")
-    if type(signal.timestamp) is not int or not -_LATEST < signal.timestamp < _LATEST:
-        raise InvalidValueError("signal.timestamp", value=signal.timestamp, expected="milliseconds as an integer")
+    seq, timestamp = signal.seq, signal.timestamp
+    if type(seq) is not int or not 0 <= seq < _LATEST:
+        raise InvalidValueError("signal.seq", value=seq, expected="an integer from 0 on")
+    if type(timestamp) is not int or not -_LATEST < timestamp < _LATEST:
+        raise InvalidValueError("signal.timestamp", value=timestamp, expected="milliseconds as an integer")
     identifier, name, source = signal.id, signal.name, signal.source
     envelope = (
         identifier,
@@ -108,18 +128,6 @@ def _encode_signal(signal: Signal, max_bytes: int) -> EncodedSignal:
         source.parent or "",
         source.activation or "",
     )
-    text = _joined(envelope)
-    if not text.isascii():
-        # As in every JSON text: the two halves of a character become that character.
-        identifier, name, source = _normal(identifier), _normal(name), _normal_source(source)
-    payload = encode_json(signal.payload, path=f"{name}.payload", max_bytes=max_bytes)
-    referred = references(signal)
-    return EncodedSignal(
-        signal.seq, identifier, name, signal.timestamp, source, payload, tuple(referred) if referred else ()
-    )
-
-
-def _joined(envelope: tuple[str, ...]) -> str:
     try:
         text = "".join(envelope)
     except TypeError:
@@ -130,7 +138,12 @@ def _joined(envelope: tuple[str, ...]) -> str:
         raise SerializationError(
             "signal", value=len(text), reason=f"its name and source may have at most {MAX_ENVELOPE:,} characters"
         )
-    return text
+    if not text.isascii():
+        # As in every JSON text: the two halves of a character become that character.
+        identifier, name, source = _normal(identifier), _normal(name), _normal_source(source)
+    payload = encode_json(signal.payload, path=f"{name}.payload", max_bytes=max_bytes)
+    referred = references(signal)
+    return EncodedSignal(seq, identifier, name, timestamp, source, payload, tuple(referred) if referred else ())
 
 
 def _normal(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from openharness.core.errors import SerializationError
-from openharness.core.values._convert import convert
+from openharness.core.values._convert import convert, is_plain
 from openharness.core.values._limits import MAX_BYTES, MAX_DEPTH, check_limits
 
 if TYPE_CHECKING:
@@ -42,6 +42,14 @@ def encode_json(value: object, *, path: str = "value", max_bytes: int = MAX_BYTE
     Raises:
         SerializationError: When `to_json` refuses it, or the text is longer than ``max_bytes``.
     """
+    if is_plain(value, max_bytes):
+        try:
+            encoded = _encode(value)
+        except UnicodeEncodeError:
+            pass
+        else:
+            if len(encoded) <= max_bytes:
+                return encoded
     return dump_json(convert(value, path=path, max_bytes=max_bytes), path=path, max_bytes=max_bytes)
 
 

@@ -29,7 +29,7 @@ def seal(members: bytes, *, goes_on: bool = False) -> bytes:
     """
     if goes_on:
         members += b',"more":true'
-    return members + _SEAL % crc32(members) + b"\n"
+    return b'%b,"crc":"%08x"}\n' % (members, crc32(members))
 
 
 def is_sealed(line: bytes) -> bool:

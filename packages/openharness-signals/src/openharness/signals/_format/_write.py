@@ -7,8 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final, cast
 
 from openharness.core.log import STREAMING
-from openharness.core.records import signal_id
-from openharness.core.storage import EncodedBlob
+from openharness.core.storage import EncodedBlob, EncodedSignal
 from openharness.core.values import decode_json, dump_json
 from openharness.signals._format._frame import FORMAT, VERSION, seal
 
@@ -16,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from openharness.core.records import SignalSource
-    from openharness.core.storage import EncodedEntry, EncodedSignal, RecordingSummary
-    from openharness.core.values import JSONObject
+    from openharness.core.storage import EncodedEntry, RecordingSummary
+    from openharness.core.values import JSONObject, JSONValue
     from openharness.signals._header import Header
 
 __all__ = ("LineWriter", "write_checkpoint", "write_footer", "write_header", "write_recording")
@@ -99,7 +98,6 @@ class LineWriter:
     """
 
     def __init__(self, header: Header) -> None:
-        self._run_id = header.run_id
         self._created_at = header.created_at
         self._own_ids = f"{header.run_id}/"
 
@@ -117,10 +115,10 @@ class LineWriter:
         lines: list[bytes] = []
         deltas = _Deltas()
         for entry in entries:
-            text = self._delta_text(entry)
+            text = self._delta_text(entry) if isinstance(entry, EncodedSignal) and entry.name in STREAMING else None
             if text is not None and deltas.take(cast("EncodedSignal", entry), *text):
                 continue
-            if deltas:
+            if deltas.signals:
                 lines.append(self._delta_line(deltas))
                 deltas = _Deltas()
             if text is not None:
@@ -129,15 +127,15 @@ class LineWriter:
                 lines.append(b'{"blob":%b,"data":%b' % (_quote(entry.digest), entry.data))
             else:
                 lines.append(self._signal_line(entry))
-        if deltas:
+        if deltas.signals:
             lines.append(self._delta_line(deltas))
         return lines
 
-    def _delta_text(self, entry: EncodedEntry) -> tuple[str, str] | None:
-        """The call and the text of a delta that may share a line with others; None for everything else."""
-        if isinstance(entry, EncodedBlob) or entry.name not in STREAMING or not self._has_own_id(entry):
+    def _delta_text(self, delta: EncodedSignal) -> tuple[str, str] | None:
+        """The call and the text of a delta that may share a line with others; None for one that is unlike them."""
+        if delta.id != f"{self._own_ids}{delta.seq}":
             return None
-        payload = decode_json(entry.payload)
+        payload = decode_json(delta.payload)
         if not isinstance(payload, dict) or list(payload) != ["call", "text"]:
             return None
         call, text = payload.values()
@@ -149,61 +147,48 @@ class LineWriter:
             return self._signal_line(first)
         times = [signal.timestamp for signal in deltas.signals]
         gaps = [later - earlier for earlier, later in pairwise(times)]
-        before, parent, after = self._source(first.source)
-        return b'{%b"call":%b,"gaps":%b,"name":%b,%b%b"seq":%d,"texts":%b,"time":%d' % (
-            before,
-            dump_json(deltas.call),
-            _numbers(gaps),
-            _quote(first.name),
-            parent,
-            after,
-            first.seq,
-            dump_json(list(deltas.texts)),
-            first.timestamp - self._created_at,
-        )
+        source = first.source
+        before, name, after = _envelope(source.activation, source.agent, first.name, source.provider)
+        head = f'{{{before}"call":{_text(deltas.call)},"gaps":[{",".join(map(str, gaps))}],{name}{self._parent(source)}'
+        tail = f',"time":{first.timestamp - self._created_at}'
+        return f'{head}{after}"seq":{first.seq},"texts":{_text(list(deltas.texts))}{tail}'.encode()
 
     def _signal_line(self, signal: EncodedSignal) -> bytes:
-        before, parent, after = self._source(signal.source)
-        return b'{%b%b"name":%b,%b"payload":%b,%b"seq":%d,"time":%d' % (
-            before,
-            b"" if self._has_own_id(signal) else b'"id":%b,' % dump_json(signal.id),
-            _quote(signal.name),
-            parent,
-            signal.payload,
-            after,
-            signal.seq,
-            signal.timestamp - self._created_at,
-        )
+        source, seq = signal.source, str(signal.seq)
+        before, name, after = _envelope(source.activation, source.agent, signal.name, source.provider)
+        own = "" if signal.id == self._own_ids + seq else f'"id":{_text(signal.id)},'
+        head = f'{{{before}{own}{name}{self._parent(source)}"payload":'
+        tail = f',{after}"seq":{seq},"time":{signal.timestamp - self._created_at}'
+        return b"".join((head.encode(), signal.payload, tail.encode()))
 
-    def _has_own_id(self, signal: EncodedSignal) -> bool:
-        return signal.id == signal_id(self._run_id, signal.seq)
-
-    def _source(self, source: SignalSource) -> tuple[bytes, bytes, bytes]:
-        """The members of the source by their place among the sorted keys: before, at, and after ``parent``."""
+    def _parent(self, source: SignalSource) -> str:
+        """The member of the signal that caused this one: its seq where it is of this run, else its id."""
         parent = source.parent
-        before, after = _around(source.activation, source.agent, source.provider)
         if parent is None:
-            return before, b"", after
-        own = self._own_ids
-        if parent.startswith(own):
-            digits = parent[len(own) :]
-            # No leading zeros, and no digits but those of ASCII: only what a seq is written as.
-            if digits.isascii() and digits.isdigit() and (digits[0] != "0" or digits == "0"):
-                return before, b'"parent":%b,' % digits.encode(), after
-        return before, b'"parent":%b,' % dump_json(parent), after
+            return ""
+        digits = parent.removeprefix(self._own_ids)
+        # No leading zeros, and no digits but those of ASCII: only what a seq is written as.
+        if digits.isdigit() and digits.isascii() and (digits[0] != "0" or digits == "0") and digits is not parent:
+            return f'"parent":{digits},'
+        return f'"parent":{_text(parent)},'
 
 
 @lru_cache(maxsize=4096)
-def _around(activation: str | None, agent: str | None, provider: str | None) -> tuple[bytes, bytes]:
-    return _member("activation", activation) + _member("agent", agent), _member("provider", provider)
+def _envelope(activation: str | None, agent: str | None, name: str, provider: str | None) -> tuple[str, str, str]:
+    """The members that most signals share with others, by their places among the sorted keys."""
+    return (
+        _member("activation", activation) + _member("agent", agent),
+        _member("name", name),
+        _member("provider", provider),
+    )
 
 
-def _member(key: str, value: str | None) -> bytes:
-    return b"" if value is None else b'"%b":%b,' % (key.encode(), dump_json(value))
+def _member(key: str, value: str | None) -> str:
+    return "" if value is None else f'"{key}":{_text(value)},'
 
 
-def _numbers(numbers: list[int]) -> bytes:
-    return b"[%b]" % ",".join(map(str, numbers)).encode()
+def _text(value: JSONValue) -> str:
+    return dump_json(value).decode()
 
 
 class _Deltas:
@@ -214,9 +199,6 @@ class _Deltas:
         self.texts: list[str] = []
         self.call = ""
         self._characters = 0
-
-    def __bool__(self) -> bool:
-        return bool(self.signals)
 
     def take(self, signal: EncodedSignal, call: str, text: str) -> bool:
         """Add a delta if it may share the line of those before it."""
