@@ -59,7 +59,7 @@ class EncodedSignal(msgspec.Struct, gc=False, eq=False):
         """Tell whether they differ; what the base class says of it is about identity."""
         return not self == other
 
-    __hash__ = None  # type: ignore[assignment] - as of everything that can be changed
+    __hash__ = None  # type: ignore[assignment]
 
     def decode(self) -> Signal:
         """Return the signal as a new object.
