@@ -101,12 +101,12 @@ class Calls:
     async def _pump(self, effect: StartCall) -> None:
         lane = Lane(self._queue)
         definition = effect.agent.definition
-        limit = asyncio.timeout(definition.timeout)
+        limit: asyncio.Timeout | None = None
         try:
             if definition.timeout is None:
                 output = await self._drive(effect, lane)
             else:
-                async with limit:
+                async with asyncio.timeout(definition.timeout) as limit:
                     output = await self._drive(effect, lane)
             await self._put(lane, effect.call, names.PROVIDER_END, {"call": effect.call, "output": output})
         except BaseException as error:
@@ -115,7 +115,7 @@ class Calls:
                     raise
                 # Nobody cancelled this call: something that the provider waited for was, and the run must hear of it.
                 error = ProviderError("what the provider waited for was cancelled", kind="cancelled")
-            if definition.timeout is not None and isinstance(error, TimeoutError) and limit.expired():
+            if limit is not None and isinstance(error, TimeoutError) and limit.expired():
                 error = ProviderError(
                     f"the call took longer than {definition.timeout:g} s", kind="timeout", retryable=True
                 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from openharness.core.log import RunFold
-from openharness.core.records import Signal, SignalSource, signal_id
+from openharness.core.records import Signal, SignalSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -53,7 +53,7 @@ class Journal:
         """
         seq = len(self.signals)
         signal = Signal(
-            signal_id(self.run_id, seq),
+            f"{self.run_id}/{seq}",  # `signal_id`, without the call
             name=name,
             payload=payload,
             timestamp=self.now,

@@ -112,7 +112,7 @@ class RunPlan(Generic[S]):
         if known is None:
             found = (self.streaming if name in STREAMING else self.matching).lookup(name)
             agents = () if name in INERT else tuple(self.agents[index] for index in sorted(set(found)))
-            known = Interested(self.reducers.lookup(name), agents)
+            known = Interested(self.reducers.lookup(name) if self.reducers else (), agents)
             if len(self._known) < _MOST_KNOWN:
                 self._known[name] = known
         return known

@@ -26,6 +26,7 @@ __all__ = (
 )
 
 _LONGEST_WAIT = 10.0**9
+_COUNT = 2**53
 _USAGE = ("input_tokens", "output_tokens", "cached_tokens", "cost")
 _OPTIONS = ("model", "max_tokens", "temperature", "seed")
 
@@ -106,6 +107,8 @@ def output_payload(output: ProviderOutput) -> JSONObject:
 
 def _number(name: str, value: object) -> JSONValue:
     """Return one figure of an answer's usage: metrics add them up, in the run as in every later look at its log."""
+    if type(value) is int and 0 <= value < _COUNT:
+        return value
     if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
         return _recordable(name, value)
     raise ProviderError(f"the provider said {name}={value!r} where a number belongs", kind="protocol")

@@ -24,7 +24,7 @@ import msgspec
 
 from openharness.core.errors import SerializationError
 from openharness.core.records import Blob, Signal, SignalSource
-from openharness.core.values import MAX_BYTES, decode_json, digest, dump_json, to_json
+from openharness.core.values import MAX_BYTES, canonical_json, decode_json, digest, dump_json, to_json
 from openharness.core.values._codec import guard_stack, may_exceed
 from openharness.core.values._limits import check_limits
 
@@ -233,7 +233,9 @@ def blob_digest(item: JSONValue) -> str:
 
 @lru_cache(maxsize=1024)
 def _message_digest(role: str, content: str) -> str:
-    return digest({"role": role, "content": content})
+    # The canonical text of the message, written out: what does not repeat is digested once for each request.
+    text = f'{{"content":{canonical_json(content)},"role":{canonical_json(role)}}}'
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def references(signal: Signal) -> list[str]:

@@ -41,7 +41,7 @@ def digest(value: JSONValue) -> str:
 
 def _text(value: JSONValue) -> str:
     if isinstance(value, str):
-        return _string(value)
+        return _quote(value) if value.isascii() else _string(value)
     if isinstance(value, dict):
         return "{" + ",".join([f"{_string(key)}:{_text(value[key])}" for key in _ordered(value)]) + "}"
     if isinstance(value, list):
