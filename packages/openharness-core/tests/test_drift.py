@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import pickle
 from typing import Any
 
@@ -19,6 +20,8 @@ from openharness.core import (
     SignalSource,
     create_harness,
 )
+from openharness.core.errors import CorruptRecordError
+from openharness.core.storage import decode_signal, resolve_signal
 
 HARNESS: Harness[dict[str, Any]] = create_harness()
 
@@ -47,7 +50,7 @@ async def test_a_changed_prompt_is_told_with_the_activation_and_both_texts() -> 
     assert report.recorded.name == report.actual.name == "provider:start"
     assert report.differences == (Difference("payload.request.messages[0].content", "second", "other"),)
     text = str(error)
-    assert "at signal 4 in b#1: 'provider:start' is not what was recorded" in text
+    assert "at signal 4 in b#1: the prompt of agent 'b' is not what was recorded" in text
     assert 'payload.request.messages[0].content: recorded "second", actual "other"' in text
     assert "digest" not in text
     assert "record the run again" in text
@@ -188,3 +191,181 @@ def test_a_report_travels_between_processes() -> None:
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
     assert str(copy) == str(error)
     assert copy.report == error.report
+
+
+async def test_a_changed_guard_is_told_with_its_agent() -> None:
+    """A guard decides before there is an activation; the report names the agent all the same."""
+    before = {"a": agent(), "b": agent("Judge {{ state.x }}")}
+    report = (await drift(before, {**before, "b": agent("Judge {{ state.x }}", when=lambda ctx: False)})).report
+    assert (report.kind, report.agent, report.subject) == ("guard", "b", "the guard of agent 'b'")
+    assert "agent 'b' was skipped where it was activated when recorded" in report.reason
+    report = (await drift({**before, "b": agent(when=lambda ctx: False)}, before)).report
+    assert "agent 'b' was activated where it was skipped when recorded" in report.reason
+
+
+async def test_how_it_came_to_a_difference_and_what_hangs_on_it_is_told() -> None:
+    """The report has the causes of the difference one by one, and the recorded activations that cannot be reached."""
+    after = {"activate_on": "a:done", "emits": "b:done"}
+    before = {
+        "a": agent(emits="a:done"),
+        "b": agent("second", **after),
+        "c": agent("third", activate_on="b:done"),
+        "d": agent("fourth", activate_on="a:done"),
+    }
+    error = await drift(before, {**before, "b": agent("other", **after)})
+    report = error.report
+    assert [signal.name for signal in report.chain] == [
+        "harness:start",
+        "agent:activated",
+        "provider:start",
+        "provider:end",
+        "a:done",
+        "agent:activated",
+        "provider:start",
+    ]
+    lost = {activation.activation: activation.depends for activation in report.unreachable}
+    assert lost == {"b#1": True, "d#1": False, "c#1": True}
+    assert report.remaining > 10
+    text = str(error)
+    assert "\n    0 harness:start\n" in text
+    assert f"{report.seq} provider:start [b#1]   <- here" in text
+    assert "Out of reach, as it hangs on this: b#1 (signal " in text
+    assert "Out of reach, as it comes later: d#1 (signal " in text
+
+
+async def test_a_long_chain_is_cut_in_its_middle() -> None:
+    """A run of many steps is told by where it began and by what came last; what is left out is counted."""
+    before = {f"a{n}": agent(activate_on=f"s:{n}" if n else "harness:start", emits=f"s:{n + 1}") for n in range(9)}
+    error = await drift(before, {**before, "a8": agent("other", activate_on="s:8", emits="s:9")})
+    lines = str(error).splitlines()
+    start = lines.index("  How it came to this:")
+    assert lines[start + 1] == "    0 harness:start"
+    assert lines[start + 3].strip().startswith("… ")
+    assert lines[start + 3].endswith("more links")
+    assert lines[start + 11].endswith("[a8#1]   <- here")
+    assert len(error.report.chain) == 35
+
+
+async def test_what_a_function_raised_at_the_difference_is_its_cause() -> None:
+    """Where code that fails now is what differs, its own exception is the cause, and is told."""
+
+    def failing(*_: object) -> bool:
+        message = "no such table"
+        raise LookupError(message)
+
+    error = await drift({"a": agent()}, {"a": agent(when=failing)})
+    assert isinstance(error.__cause__, LookupError)
+    assert (error.report.kind, error.report.cause) == ("guard", "LookupError: no such table")
+    assert "It came of this error: LookupError: no such table" in str(error)
+    error = await drift({"a": agent()}, {"a": agent(failing)})
+    assert (error.report.kind, type(error.__cause__)) == ("prompt", LookupError)
+    store = KeepingStore()
+    await HARNESS.run_reactive(agents={"a": agent()}, provider=ScriptedProvider(), store=store, state={})
+    for option, kind in (({"reducers": {"agent:*": failing}}, "reducer"), ({"end_when": failing}, "end_when")):
+        with pytest.raises(ReplayDriftError) as caught:
+            await HARNESS.run_reactive(agents={"a": agent()}, recording="rec-0", store=store, **option)
+        assert (caught.value.report.kind, type(caught.value.__cause__)) == (kind, LookupError)
+
+
+async def test_the_fixture_and_what_to_change_are_told() -> None:
+    """The report names the fixture, and the arguments that record it again, however it was found."""
+    store = KeepingStore()
+    options: Any = {"store": store, "state": {}, "fixture": "poem"}
+    await HARNESS.run_reactive(agents={"a": agent()}, provider=ScriptedProvider(), mode="record", **options)
+    with pytest.raises(ReplayDriftError) as caught:
+        await HARNESS.run_reactive(agents={"a": agent("other")}, mode="replay", **options)
+    assert caught.value.report.fixture == "poem"
+    assert "(fixture 'poem') at signal 2" in str(caught.value)
+    assert "mode=\"record\" beside fixture='poem' (or OPENHARNESS_MODE=record)" in str(caught.value)
+    with pytest.raises(ReplayDriftError) as caught:
+        await HARNESS.run_reactive(agents={"a": agent("other")}, recording="rec-0", store=store)
+    assert caught.value.report.fixture == "poem"
+
+
+@pytest.mark.parametrize(
+    "before, after, phrase",
+    [
+        (["a"], ["a", "b"], "agent 'b' was added"),
+        (["a", "b"], ["a"], "agent 'b' was removed"),
+        (["a"], ["b"], "agent 'a' was renamed to 'b'"),
+        (["a", "b", "c"], ["c", "d"], "agent 'd' was added, agent 'a' was removed, agent 'b' was removed"),
+        (["a", "b"], ["b", "a"], "the order of the agents has changed"),
+    ],
+)
+async def test_another_set_of_agents_is_told_by_their_names(before: list[str], after: list[str], phrase: str) -> None:
+    """Agents that were added, removed, renamed or put into another order are told as that."""
+    error = await drift({name: agent() for name in before}, {name: agent() for name in after})
+    assert error.report.kind == "agents"
+    assert f"at signal 0: {phrase}.\n" in str(error)
+
+
+async def test_agents_input_and_state_that_differ_at_once_are_all_told() -> None:
+    """What differs at the beginning is told part by part."""
+    store = KeepingStore()
+    await HARNESS.run_reactive(agents={"a": agent()}, provider=ScriptedProvider(), store=store, state={"x": 1}, input=1)
+    with pytest.raises(ReplayDriftError) as caught:
+        await HARNESS.run_reactive(agents={"b": agent()}, recording="rec-0", store=store, state={"x": None}, input=2)
+    report = caught.value.report
+    assert report.subject == "the agents and the initial state and the input"
+    assert "the initial state is not the recorded one, and the input is not the recorded one" in report.reason
+    assert "payload.state.x: recorded 1, actual null" in str(caught.value)
+
+
+def test_nothing_is_told_from_null() -> None:
+    """A value that is absent is told otherwise than one that is null, in the text as in JSON."""
+    one = Signal("r/1", name="a:b", payload={"x": None}, timestamp=0, seq=1)
+    report = DriftReport.between("rec", 1, one, attrs.evolve(one, payload={"y": None}))
+    assert "payload.x: recorded null, actual nothing" in str(report)
+    assert "payload.y: recorded nothing, actual null" in str(report)
+    data: Any = report.to_json()
+    assert data["differences"] == [
+        {"path": "payload.x", "kind": "removed", "recorded": None},
+        {"path": "payload.y", "kind": "added", "actual": None},
+    ]
+
+
+async def test_short_texts_of_several_lines_are_told_line_by_line_with_their_words_marked() -> None:
+    """A text with line feeds is no puzzle of escapes; under a line that changed in part, the part is marked."""
+    text = str(await drift({"a": agent("Be kind.\nBe brief, please.")}, {"a": agent("Be kind.\nBe clear, please.")}))
+    assert "   Be kind.\n    -Be brief, please.\n    ?   ^^^^^\n    +Be clear, please.\n    ?   ^^^^^\n" in text
+
+
+async def test_a_report_as_json_has_all_that_it_says() -> None:
+    """The JSON form is made of JSON values, names its format, and repeats every part of the report."""
+    lines = "\n".join(map(str, range(40)))
+    report = (await drift({"a": agent(lines)}, {"a": agent(lines.replace("7", "seven"))})).report
+    data: Any = json.loads(json.dumps(report.to_json()))
+    assert (data["format"], data["version"]) == ("openharness/drift-report", 1)
+    for key in ("recording_id", "fixture", "seq", "kind", "subject", "reason", "agent", "activation", "remaining"):
+        assert data[key] == getattr(report, key)
+    assert data["recorded"]["payload"] == report.recorded.payload
+    assert data["actual"]["parent"] == report.actual.source.parent
+    assert "-17" in data["differences"][0]["diff"]
+    assert [link["name"] for link in data["chain"]] == ["harness:start", "agent:activated", "provider:start"]
+    assert data["unreachable"] == [{"activation": "a#1", "agent": "a", "seq": 2, "depends": True}]
+    assert data["agents"] == {"added": [], "removed": [], "renamed": {}, "changed": [], "reordered": False}
+    assert (data["unused"], data["cause"], data["remedy"]) == ([], None, report.remedy)
+
+
+async def test_a_report_is_safe_to_look_at() -> None:
+    """Control characters in what models and users wrote are written out, not obeyed by the terminal."""
+    text = str(await drift({"a": agent("x\x1b[2J")}, {"a": agent("y\x1b[2J\u202e")}))
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+
+
+async def test_a_recording_with_a_damaged_rest_is_drift_all_the_same() -> None:
+    """What cannot be read behind a difference does not hide it."""
+    store = KeepingStore()
+    await HARNESS.run_reactive(agents={"a": agent()}, provider=ScriptedProvider(), store=store, state={})
+    store.recordings["rec-0"].lines[-1] = b"{"
+
+    async def damaged(recording_id: str, **_: Any) -> Any:
+        for line in store.recordings[recording_id].lines[:-1]:
+            yield resolve_signal(decode_signal(line), store.recordings[recording_id].blobs)
+        raise CorruptRecordError(recording_id, reason="a broken line")
+
+    store.iter_signals = damaged
+    with pytest.raises(ReplayDriftError) as caught:
+        await HARNESS.run_reactive(agents={"a": agent("other")}, recording="rec-0", store=store)
+    assert caught.value.report.remaining == len(store.recordings["rec-0"].lines) - 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 import os
 import random
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -16,6 +17,7 @@ from harness_kit import KeepingStore
 from openharness.core import (
     Completed,
     DefinitionError,
+    DriftReport,
     Provider,
     ProviderError,
     ProviderEvent,
@@ -26,6 +28,7 @@ from openharness.core import (
     Signal,
     TextDelta,
 )
+from openharness.core.patterns import compile_pattern
 
 LONG = os.environ.get("OPENHARNESS_LONG") == "1"
 MUTATIONS = 300 if LONG else 45
@@ -225,6 +228,59 @@ MUTATORS: Final[Sequence[Mutation]] = (
 )
 
 
+KINDS: Final[dict[Mutation, set[str]]] = {
+    change_prompt: {"prompt"},
+    change_kind_of_prompt: {"prompt"},
+    change_guard: {"guard"},
+    change_reducer: {"reducer"},
+    add_reducer: {"reducer"},
+    remove_reducer: {"reducer"},
+    reorder_reducers: {"reducer"},
+    change_input: {"input"},
+    change_state: {"initial_state"},
+    change_model: {"parameters"},
+    change_temperature: {"parameters"},
+    change_max_tokens: {"parameters"},
+    change_end_when: {"end_when"},
+    change_max_concurrency: {"max_concurrency"},
+    change_what_fails: {"guard", "prompt"},
+    change_on_error: {"on_error"},
+}
+"""The parts that a report must name; a change of agents that is not here must be told as one of the agent set."""
+
+OPTIONS: Final = {change_model: "model", change_temperature: "temperature", change_max_tokens: "max_tokens"}
+
+
+def check_named(mutate: Mutation, spec: RunSpec, mutant: RunSpec, report: DriftReport) -> None:
+    """The report names what was changed: which part, and of which agent, in data as in text."""
+    assert report.kind in KINDS.get(mutate, {"agents"}), (mutate.__name__, report.kind, str(report))
+    old = {agent.name: agent for agent in spec.agents}
+    new = {agent.name: agent for agent in mutant.agents}
+    if report.kind == "agents":
+        changes = report.agents
+        assert set(changes.added) | set(changes.renamed.values()) == new.keys() - old.keys()
+        assert set(changes.removed) | set(changes.renamed) == old.keys() - new.keys()
+        assert changes.changed == tuple(name for name in old if name in new and old[name] != new[name])
+        assert changes.reordered == (mutate is reorder_agents)
+        for name in [*changes.added, *changes.removed, *changes.changed, *changes.renamed]:
+            assert f"agent {name!r}" in report.reason
+        return
+    touched = [name for name in old if name in new and old[name] != new[name]]
+    if touched:
+        assert [report.agent] == touched
+        assert repr(report.agent) in report.reason
+    if mutate in OPTIONS:
+        assert OPTIONS[mutate] in report.subject
+    if report.kind == "reducer":
+        changed = {entry[0] for entry in [*spec.reducers, *mutant.reducers]}
+        trigger = report.chain[-2].name
+        assert repr(trigger) in report.subject
+        assert any(compile_pattern(pattern).matches(trigger) for pattern in changed)
+    assert report.chain[0].name == "harness:start"
+    assert report.remaining > 0
+    assert json.loads(json.dumps(report.to_json()))["kind"] == report.kind
+
+
 def _pairs(spec: RunSpec) -> list[tuple[str, str]]:
     return [(pattern, kind) for pattern, kind, _ in spec.reducers]
 
@@ -280,9 +336,12 @@ async def check(number: int) -> str:
         assert report.recorded == recorded[position]
     if report.actual is not None:
         assert str(essence(report.actual)) == str(essence(different[position]))
-        assert report.activation == different[position].source.activation
+    told = report.chain[-1]
+    assert told in (report.actual, report.recorded)
+    assert report.activation == told.source.activation
     assert report.recorded is not None or report.actual is not None
     assert f"at signal {position}" in str(caught.value)
+    check_named(mutate, spec, mutant, report)
     return "drift"
 
 

@@ -15,9 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from signals_support import EXAMPLES
 
+from openharness.core.values import diff_lines, visible
 from openharness.signals import RecordingDiff, diff_recordings
-from openharness.signals._comparison._texts import diff_lines
-from openharness.signals._visible import visible
 
 NASTY = (
     "</pre><script>alert(1)</script><img src=x onerror=alert(2)>&lt;b&gt;\"'`\x1b[31mred\x1b[0m\0\ud800\u202egnp.exe\n"

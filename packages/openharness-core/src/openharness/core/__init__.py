@@ -92,7 +92,7 @@ from openharness.core.values import Difference, JSONObject, JSONValue, canonical
 
 if TYPE_CHECKING:
     from openharness.core.agents import AgentDefinition, Context, Tool, ToolContext, tool
-    from openharness.core.engine import DriftReport
+    from openharness.core.engine import AgentChanges, DriftKind, DriftReport, LostActivation
     from openharness.core.harness import (
         AgentMetrics,
         CommonOptions,
@@ -111,6 +111,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = (
+    "AgentChanges",
     "AgentDefinition",
     "AgentError",
     "AgentMetrics",
@@ -123,6 +124,7 @@ __all__ = (
     "CorruptRecordError",
     "DefinitionError",
     "Difference",
+    "DriftKind",
     "DriftReport",
     "FixtureNotFoundError",
     "ForkOptions",
@@ -135,6 +137,7 @@ __all__ = (
     "JSONValue",
     "LimitExceededError",
     "LogEntry",
+    "LostActivation",
     "Message",
     "Mode",
     "Moment",
@@ -218,7 +221,10 @@ _HARNESS: Final = {
     "Tool": "openharness.core.agents",
     "ToolContext": "openharness.core.agents",
     "tool": "openharness.core.agents",
+    "AgentChanges": "openharness.core.engine",
+    "DriftKind": "openharness.core.engine",
     "DriftReport": "openharness.core.engine",
+    "LostActivation": "openharness.core.engine",
     "AgentMetrics": "openharness.core.harness",
     "CommonOptions": "openharness.core.harness",
     "ForkOptions": "openharness.core.harness",

@@ -404,13 +404,19 @@ class FixtureNotFoundError(ReplayError, LookupError):
 class ReplayDriftError(ReplayError):
     """The code no longer does what the recording says it did.
 
+    Where a function of yours raised at this place, its exception is the ``__cause__``.
+
     Attributes:
-        report: The first difference, as a `DriftReport`.
+        report: The first difference, as a `DriftReport`. The error's text is that of the report.
     """
 
     def __init__(self, report: Any) -> None:
         self.report = report
         super().__init__(str(report))
+
+    def __str__(self) -> str:
+        """Return the report as text."""
+        return str(self.report)
 
 
 class RecordingEndedError(ReplayError):

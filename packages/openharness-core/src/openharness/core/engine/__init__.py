@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from openharness.core.engine._arrivals import Arrival, ArrivalQueue
 from openharness.core.engine._calls import Calls
-from openharness.core.engine._drift import DriftReport
+from openharness.core.engine._drift import AgentChanges, DriftKind, DriftReport, LostActivation, Surroundings, complete
 from openharness.core.engine._journal import Journal
 from openharness.core.engine._loop import Listeners, StartOfRun, catch_up, run_live, run_replay
 from openharness.core.engine._plan import AgentPlan, Limits, RunPlan, make_plan
@@ -19,14 +19,17 @@ from openharness.core.engine._supervise import NotStoppedError, supervise
 from openharness.core.engine._transcript import Transcript
 
 __all__ = (
+    "AgentChanges",
     "AgentPlan",
     "Arrival",
     "ArrivalQueue",
     "Calls",
+    "DriftKind",
     "DriftReport",
     "Journal",
     "Limits",
     "Listeners",
+    "LostActivation",
     "NoRecorder",
     "NotStoppedError",
     "Outcome",
@@ -35,8 +38,10 @@ __all__ = (
     "StartOfRun",
     "Stepper",
     "StoreRecorder",
+    "Surroundings",
     "Transcript",
     "catch_up",
+    "complete",
     "described",
     "make_plan",
     "run_live",

@@ -117,6 +117,10 @@ class RunPlan(Generic[S]):
                 self._known[name] = known
         return known
 
+    def reducer_patterns(self, name: str) -> list[str]:
+        """Return the patterns of the reducers that take the signals of a name."""
+        return [reducer.pattern for reducer in self.interested_in(name).reducers]
+
     def fingerprint(self) -> JSONObject:
         """Return how the agents are wired, by name, in order."""
         return {agent.name: agent.definition.fingerprint() for agent in self.agents}

@@ -25,6 +25,7 @@ from openharness.core.errors import (
     HarnessTimeoutError,
     LimitExceededError,
     OpenHarnessError,
+    ReplayDriftError,
     RunCancelledError,
     RunError,
     SerializationError,
@@ -155,7 +156,10 @@ class Stepper(Generic[S]):
             self._queue.clear()
             self._waiting.clear()
             self._effects = []
-            self._end(failed.status, failed.error, failed.parent)
+            try:
+                self._end(failed.status, failed.error, failed.parent)
+            except ReplayDriftError as drift:
+                raise drift from failed.error
         written = self._journal.signals
         return (written[first] if len(written) > first else None), self._effects
 
@@ -557,13 +561,14 @@ class Stepper(Generic[S]):
         data: JSONObject = {"type": type(error).__name__}
         if kind != "provider":
             _log.warning("%s of agent %r failed in run %s", kind, agent.name, self._journal.run_id, exc_info=error)
-        told = self._write(
-            names.AGENT_ERROR,
-            {"agent": agent.name, "activation": activation, "kind": kind, "message": message, "data": data},
-            parent=parent,
-            agent=agent.name,
-            activation=activation,
-        )
+        payload: JSONObject = {
+            "agent": agent.name,
+            "activation": activation,
+            "kind": kind,
+            "message": message,
+            "data": data,
+        }
+        told = self._write_failure(payload, error, parent, agent=agent.name, activation=activation)
         if agent.definition.on_error == "fail":
             failure = AgentError(agent=agent.name, activation=activation, kind=kind, message=message, data=data)
             failure.__cause__ = error
@@ -573,14 +578,26 @@ class Stepper(Generic[S]):
         _log.warning("%s failed in run %s", what, self._journal.run_id, exc_info=error)
         message = f"{what} raised {described(error)}"
         data: JSONObject = {"type": type(error).__name__}
-        told = self._write(
-            names.AGENT_ERROR,
-            {"agent": None, "activation": None, "kind": kind, "message": message, "data": data},
-            parent=parent,
-        )
+        payload: JSONObject = {"agent": None, "activation": None, "kind": kind, "message": message, "data": data}
+        told = self._write_failure(payload, error, parent)
         failure = AgentError(agent=None, activation=None, kind=kind, message=message, data=data)
         failure.__cause__ = error
         raise _RunFailed(RunStatus.FAILED, failure, told)
+
+    def _write_failure(
+        self,
+        payload: JSONObject,
+        error: BaseException,
+        parent: Signal,
+        *,
+        agent: str | None = None,
+        activation: str | None = None,
+    ) -> Signal:
+        """Write ``agent:error``. Where a recording has something else, whoever looks for the cause is shown the error."""
+        try:
+            return self._write(names.AGENT_ERROR, payload, parent=parent, agent=agent, activation=activation)
+        except ReplayDriftError as drift:
+            raise drift from error
 
 
 def _refuse_waiting(value: object) -> None:

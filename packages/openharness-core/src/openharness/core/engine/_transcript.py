@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
 from openharness.core.engine._arrivals import Arrival
 from openharness.core.engine._drift import DriftReport, same_signal
 from openharness.core.engine._flaws import flaw_of
-from openharness.core.errors import CorruptRecordError, RecordingEndedError, ReplayDriftError
+from openharness.core.errors import CorruptRecordError, OpenHarnessError, RecordingEndedError, ReplayDriftError
 from openharness.core.log import RESERVED_PREFIXES, is_arrival
 from openharness.core.log import _names as names
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from openharness.core.records import Signal
     from openharness.core.values import JSONValue
@@ -42,6 +43,8 @@ class Transcript:
         self._expected: deque[Signal] = deque()
         self._ahead: Signal | None = None
         self._begun = False
+        self._log: Sequence[Signal] = ()
+        self._reducers: Callable[[str], Sequence[str]] | None = None
         self.count = 0
         self.injected: list[Signal] = []
         self._closed = False
@@ -54,6 +57,27 @@ class Transcript:
             self._waiters.append(waiter)
             await waiter
         return self.injected[position] if len(self.injected) > position else None
+
+    def explain_with(self, log: Sequence[Signal], reducers: Callable[[str], Sequence[str]]) -> None:
+        """Take note of what reports are made with.
+
+        Args:
+            log: The log that the run writes.
+            reducers: Tells the patterns of the run's reducers that take signals of a name.
+        """
+        self._log = log
+        self._reducers = reducers
+
+    async def rest(self) -> list[Signal]:
+        """Read what of the recording was not compared, and return it; as far as it can be read."""
+        rest = [*self._expected, *([] if self._ahead is None else [self._ahead])]
+        self._expected.clear()
+        self._ahead = None
+        # It serves a report of something else, which must not be lost.
+        with contextlib.suppress(OpenHarnessError):
+            async for signal in self._signals:
+                rest.append(signal)  # noqa: PERF401 - what was read before the damage counts
+        return rest
 
     def close(self) -> None:
         """Nothing more is read; nobody needs to wait any longer."""
@@ -147,6 +171,8 @@ class Transcript:
             # A recording that is whole ends with what ends the run; this one was cut in the middle of a step.
             raise RecordingEndedError(self._recording_id, seq=self.count, state=None)
         if recorded is None or not same_signal(recorded, actual):
+            if recorded is not None:
+                self._expected.appendleft(recorded)
             # What the step should have caused is over; the next thing the recording has is the next arrival.
             raise self._drift(actual.seq, recorded or self._ahead, actual)
         self.count += 1
@@ -174,6 +200,8 @@ class Transcript:
     def stray(self, arrival: Arrival) -> ReplayDriftError:
         """Return the error for an arrival that no call of this run waits for."""
         recorded = self._expected[0] if self._expected else None
+        is_retry = arrival.name == names.PROVIDER_RETRY
+        agent = None if recorded is None else recorded.source.agent
         report = DriftReport(
             recording_id=self._recording_id,
             seq=self.count,
@@ -181,6 +209,9 @@ class Transcript:
             activation=None if recorded is None else recorded.source.activation,
             recorded=recorded,
             actual=None,
+            kind="retries" if is_retry else "unused",
+            subject=f"retries of agent {agent!r}" if is_retry else f"the answer to agent {agent!r}",
+            agent=agent,
         )
         return ReplayDriftError(report)
 
@@ -193,4 +224,5 @@ class Transcript:
         return CorruptRecordError(self._recording_id, reason=f"signal {signal.seq}, {signal.name!r}: {reason}")
 
     def _drift(self, seq: int, recorded: Signal | None, actual: Signal | None) -> ReplayDriftError:
-        return ReplayDriftError(DriftReport.between(self._recording_id, seq, recorded, actual))
+        report = DriftReport.between(self._recording_id, seq, recorded, actual, log=self._log, reducers=self._reducers)
+        return ReplayDriftError(report)

@@ -168,6 +168,8 @@ class RunHandle(Generic[S]):
                     activation=None,
                     recorded=recorded,
                     actual=None,
+                    kind="injection",
+                    subject=f"the signal {name!r} from outside",
                 )
             )
         return recorded

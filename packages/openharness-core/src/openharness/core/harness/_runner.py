@@ -27,11 +27,13 @@ from openharness.core.errors import (
     InvalidValueError,
     RecordingEndedError,
     RecordingNotFoundError,
+    ReplayDriftError,
     UnknownNameError,
 )
 from openharness.core.harness._backends import Backends, Defaults, needed
 from openharness.core.harness._continuation import Resumption, find_fork, find_resumption, folded, was_interactive
 from openharness.core.harness._ending import end_run, make_record, make_result, save_end
+from openharness.core.harness._explaining import explain
 from openharness.core.harness._injection import check_injected
 from openharness.core.harness._live import Beginning, LiveRun
 from openharness.core.harness._subscriptions import RunListeners
@@ -143,15 +145,21 @@ class Runner(Generic[S]):
             self._interactive = self._interactive or was_interactive(first)
             plan = self._plan(fields, replay=True)
             journal = Journal(first.id.removesuffix(f"/{first.seq}"), check=transcript.check)
-            start = self._start(state, plan, seed=0)
-            outcome = await run_replay(
-                stepper=Stepper(plan, journal),
-                journal=journal,
-                transcript=transcript,
-                start=start,
-                listeners=self.listeners,
-                recording_id=recording_id,
-            )
+            transcript.explain_with(journal.signals, plan.reducer_patterns)
+            try:
+                outcome = await run_replay(
+                    stepper=Stepper(plan, journal),
+                    journal=journal,
+                    transcript=transcript,
+                    start=self._start(state, plan, seed=0),
+                    listeners=self.listeners,
+                    recording_id=recording_id,
+                )
+            except ReplayDriftError as error:
+                await explain(
+                    error, store=store, transcript=transcript, journal=journal, plan=plan, fixture=settings.fixture
+                )
+                raise
         except RecordingEndedError as error:
             if error.state is not None:
                 error.state = self._schema.load(cast("JSONObject", error.state))
@@ -256,6 +264,7 @@ class Runner(Generic[S]):
             agents=plan.fingerprint(),
             interactive=point.interactive,
         )
+        transcript.explain_with(journal.signals, plan.reducer_patterns)
         try:
             await transcript.open()
             await catch_up(
@@ -265,6 +274,11 @@ class Runner(Generic[S]):
                 start=start,
                 listeners=RunListeners((), _nobody),
             )
+        except ReplayDriftError as error:
+            await explain(
+                error, store=store, transcript=transcript, journal=journal, plan=plan, fixture=point.info.name
+            )
+            raise
         finally:
             await _close(signals)
         journal.check = None

@@ -1,4 +1,4 @@
-"""JSON values: what may be stored, its text, its canonical text, its digest, and where two of them differ.
+"""JSON values: what may be stored, its text, its canonical text, its digest, and where two of them differ, told line by line.
 
 Leaves to others what the values mean: records, states and signals are built of them in the layers above.
 """
@@ -12,11 +12,13 @@ from openharness.core.values._convert import field_names, joined_pairs, to_json
 from openharness.core.values._copy import copy_json
 from openharness.core.values._differences import Difference, find_differences
 from openharness.core.values._limits import MAX_BYTES, MAX_DEPTH
+from openharness.core.values._texts import DiffLine, diff_lines, is_long_text, shown_value, text_diff, visible
 from openharness.core.values._types import JSONObject, JSONValue
 
 __all__ = (
     "MAX_BYTES",
     "MAX_DEPTH",
+    "DiffLine",
     "Difference",
     "JSONObject",
     "JSONValue",
@@ -24,11 +26,16 @@ __all__ = (
     "checksum",
     "copy_json",
     "decode_json",
+    "diff_lines",
     "digest",
     "dump_json",
     "encode_json",
     "field_names",
     "find_differences",
+    "is_long_text",
     "joined_pairs",
+    "shown_value",
+    "text_diff",
     "to_json",
+    "visible",
 )

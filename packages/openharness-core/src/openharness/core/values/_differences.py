@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 import attrs
 
 from openharness.core.values._codec import dump_json
+from openharness.core.values._texts import is_long_text, shown_value, text_diff, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from openharness.core.values._types import JSONValue
 
-__all__ = ("Difference", "find_differences", "shown")
+__all__ = ("Difference", "find_differences")
 
-_LONG: Final = 60
+_MOST: Final = 240
 _MISSING: Final = object()
 
 
@@ -40,17 +39,14 @@ class Difference:
     kind: Literal["changed", "added", "removed"] = "changed"
 
     def __str__(self) -> str:
-        """Return the place and both values; long texts as a diff of their lines."""
-        if (
-            isinstance(self.recorded, str)
-            and isinstance(self.actual, str)
-            and max(map(len, (self.recorded, self.actual))) > _LONG
-        ):
-            lines = difflib.unified_diff(
-                self.recorded.splitlines(), self.actual.splitlines(), "recorded", "actual", lineterm="", n=1
-            )
-            return "\n".join([f"{self.path}:", *(f"  {line}" for line in lines)])
-        return f"{self.path}: recorded {shown(self.recorded)}, actual {shown(self.actual)}"
+        """Return the place and both values; texts of several lines, and long ones, as a diff of their lines."""
+        path = visible(self.path)
+        if is_long_text(self.recorded, self.actual):
+            lines = text_diff(str(self.recorded), str(self.actual), names=("recorded", "actual"))
+            return "\n".join([f"{path}:", *(f"  {line}" for line in lines)])
+        recorded = "nothing" if self.kind == "added" else shown_value(self.recorded, most=_MOST)
+        actual = "nothing" if self.kind == "removed" else shown_value(self.actual, most=_MOST)
+        return f"{path}: recorded {recorded}, actual {actual}"
 
 
 def find_differences(recorded: JSONValue, actual: JSONValue, *, path: str) -> Iterator[Difference]:
@@ -64,12 +60,6 @@ def find_differences(recorded: JSONValue, actual: JSONValue, *, path: str) -> It
         path: What to call the whole.
     """
     return _differences(path, recorded, actual)
-
-
-def shown(value: object) -> str:
-    """Return a JSON value as text that does not fill a screen."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 4 * _LONG else f"{text[: 4 * _LONG]}…"
 
 
 def _differences(path: str, one: object, other: object) -> Iterator[Difference]:

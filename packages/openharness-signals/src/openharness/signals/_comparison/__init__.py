@@ -1,8 +1,7 @@
 """Two recordings compared: where they part, what differs, and what it cost.
 
 From the bottom up: `_events` (what a signal is called in every run, and what of it means something), `_alignment` (which
-belong together), `_figures` and `_texts` (numbers and texts side by side), `_diff` (the comparison itself), and its three
-forms: `_as_text`, `_as_json`, `_as_html`, of which the first and the last share `_wording`.
+belong together), `_figures` (numbers side by side), `_diff` (the comparison itself), and its three forms: `_as_text`, `_as_json`, `_as_html`, of which the first and the last share `_wording`.
 """
 
 from __future__ import annotations

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from openharness.core.values import DiffLine, diff_lines, is_long_text, shown_value
 from openharness.signals._comparison._page import Markup, element, joined, page
 from openharness.signals._comparison._style import STYLE
-from openharness.signals._comparison._texts import DiffLine, diff_lines
 from openharness.signals._comparison._wording import (
     FIGURES,
     Echoes,
     change_name,
-    is_long_text,
     shown_number,
-    shown_value,
     signal_name,
     summary,
 )
@@ -149,7 +147,7 @@ def _difference(difference: Difference, echoes: Echoes | None) -> Markup:
     call = None if echoes is None else echoes.call(difference)
     if call is not None:
         shown = element("div", f"as the answer of {call}, shown above", css="quiet")
-    elif is_long_text(difference):
+    elif is_long_text(difference.recorded, difference.actual):
         shown = _text_diff(str(difference.recorded), str(difference.actual))
     else:
         left = "nothing" if difference.kind == "added" else shown_value(difference.recorded, most=_VALUE)

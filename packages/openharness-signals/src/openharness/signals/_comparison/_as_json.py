@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 import attrs
 
-from openharness.core.values import copy_json
+from openharness.core.values import copy_json, diff_lines
 from openharness.signals._comparison._figures import AgentFigures, Figure
-from openharness.signals._comparison._texts import diff_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

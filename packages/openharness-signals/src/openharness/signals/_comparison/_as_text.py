@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from openharness.signals._comparison._texts import DiffLine, diff_lines
+from openharness.core.values import is_long_text, shown_value, text_diff, visible
 from openharness.signals._comparison._wording import (
     FIGURES,
     Echoes,
     change_name,
-    is_long_text,
     run_name,
     shown_number,
-    shown_value,
     signal_name,
     summary,
 )
-from openharness.signals._visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,11 +27,8 @@ __all__ = ("as_text",)
 T = TypeVar("T")
 
 _MOST_LISTED: Final = 30
-_MOST_LINES: Final = 30
-_WIDTH: Final = 160
-_BEFORE: Final = 40
 _VALUE: Final = 80
-_SIGNS: Final = {"same": " ", "removed": "-", "added": "+", "place": ""}
+_SIDES: Final = ("left", "right")
 _OF_AGENT: Final = ("duration_ms", "input_tokens", "output_tokens", "cost")
 _KINDS: Final = {"changed": "~", "removed": "-", "added": "+"}
 
@@ -105,7 +99,7 @@ def _output(output: OutputChange) -> Iterator[str]:
         side, text = ("right", output.right) if output.left is None else ("left", output.left)
         yield f"    only the {side} run has one: {shown_value(text, most=4 * _VALUE)}"
         return
-    yield from _indented(_indented(_text_diff(output.left, output.right)))
+    yield from _indented(_indented(text_diff(output.left, output.right, names=_SIDES)))
 
 
 def _difference(difference: Difference, echoes: Echoes | None) -> Iterator[str]:
@@ -113,39 +107,13 @@ def _difference(difference: Difference, echoes: Echoes | None) -> Iterator[str]:
     call = None if echoes is None else echoes.call(difference)
     if call is not None:
         yield f"{path}: as the answer of {visible(call)}"
-    elif is_long_text(difference):
+    elif is_long_text(difference.recorded, difference.actual):
         yield f"{path}:"
-        yield from _indented(_text_diff(str(difference.recorded), str(difference.actual)))
+        yield from _indented(text_diff(str(difference.recorded), str(difference.actual), names=_SIDES))
     else:
         left = "nothing" if difference.kind == "added" else shown_value(difference.recorded, most=_VALUE)
         right = "nothing" if difference.kind == "removed" else shown_value(difference.actual, most=_VALUE)
         yield f"{path}: {left} -> {right}"
-
-
-def _text_diff(left: str, right: str) -> Iterator[str]:
-    lines = diff_lines(left, right)
-    yield "--- left"
-    yield "+++ right"
-    for line in lines[:_MOST_LINES]:
-        yield _SIGNS[line.kind] + _clipped(line)
-    if len(lines) > _MOST_LINES:
-        yield f"… {len(lines) - _MOST_LINES:,} more lines of this diff"
-
-
-def _clipped(line: DiffLine) -> str:
-    """A line that fits, cut so that what changed in it can be seen."""
-    start = 0
-    for piece in line.pieces:
-        if piece.changed:
-            break
-        start += len(piece.text)
-    else:
-        start = 0
-    text = line.text
-    start = 0 if len(text) <= _WIDTH or start <= 2 * _BEFORE else start - _BEFORE
-    before = f"({start:,} characters) …" if start else ""
-    after = f"… ({len(text) - start - _WIDTH:,} more characters)" if len(text) > start + _WIDTH else ""
-    return f"{before}{visible(text[start : start + _WIDTH])}{after}"
 
 
 def _figures(figures: RunFigures) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from openharness.signals._visible import visible
+from openharness.core.values import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

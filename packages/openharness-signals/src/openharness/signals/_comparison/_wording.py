@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Final
 
-from openharness.signals._visible import visible
+from openharness.core.values import visible
 
 if TYPE_CHECKING:
     from openharness.core.records import Signal
@@ -16,10 +15,8 @@ __all__ = (
     "FIGURES",
     "Echoes",
     "change_name",
-    "is_long_text",
     "run_name",
     "shown_number",
-    "shown_value",
     "signal_name",
     "summary",
 )
@@ -37,8 +34,6 @@ FIGURES: Final = {
     "cost": "cost, US$",
 }
 """What to call the figures of a run and of an agent, by the names of their attributes."""
-
-_LONG: Final = 60
 
 
 def summary(diff: RecordingDiff) -> str:
@@ -78,20 +73,6 @@ def signal_name(signal: Signal) -> str:
     """Return a signal as a link of a chain."""
     where = signal.source.activation
     return visible(f"{signal.name} [{where}]" if where else signal.name)
-
-
-def is_long_text(difference: Difference) -> bool:
-    """Tell whether a difference is best shown as the diff of two texts."""
-    values = difference.recorded, difference.actual
-    return all(isinstance(value, str) for value in values) and any(
-        len(value) > _LONG or "\n" in value for value in values if isinstance(value, str)
-    )
-
-
-def shown_value(value: object, *, most: int) -> str:
-    """Return a JSON value in one line; what is cut off is counted."""
-    text = visible(json.dumps(value, ensure_ascii=False))
-    return text if len(text) <= most else f"{text[:most]}… ({len(text) - most:,} more characters)"
 
 
 def shown_number(number: float | None, *, signed: bool = False) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Final, Literal
@@ -11,7 +12,7 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ("DiffLine", "Piece", "diff_lines")
+__all__ = ("DiffLine", "Piece", "diff_lines", "is_long_text", "shown_value", "text_diff", "visible")
 
 _WORD: Final = re.compile(r"\w+\s*|[^\w\s]\s*|\s+")
 _CONTEXT: Final = 2
@@ -20,6 +21,12 @@ _MOST_LINES: Final = 1_000
 _MOST_WORDS: Final = 1_000
 _LEAST_ALIKE: Final = 0.3
 """Where less than this of two lines is the same, marks would be a riddle."""
+_JOINERS: Final = "\u200c\u200d"
+"""They join characters into one, as in many emoji, and cannot make a text look like another."""
+_LONG: Final = 60
+_WIDTH: Final = 160
+_BEFORE: Final = 40
+_SIGNS: Final = {"same": " ", "removed": "-", "added": "+", "place": ""}
 
 
 @attrs.frozen
@@ -76,6 +83,66 @@ def diff_lines(left: str, right: str) -> list[DiffLine]:
             lines += [DiffLine("added", pieces) for _, pieces in marked]
             lines += [DiffLine("added", (Piece(line),)) for line in added[len(marked) :]]
     return lines
+
+
+def text_diff(left: str, right: str, *, names: tuple[str, str], most: int = 30) -> list[str]:
+    """Return the diff of two texts as lines for a terminal; below a line of which only a part changed, that is marked.
+
+    Args:
+        left: One text.
+        right: The other.
+        names: What to call the two.
+        most: How many lines are shown; the last one counts those that are not.
+    """
+    lines = diff_lines(left, right)
+    told = [f"--- {names[0]}", f"+++ {names[1]}"]
+    for line in lines[:most]:
+        told += _told(line)
+    if len(lines) > most:
+        told.append(f"… {len(lines) - most:,} more lines of this diff")
+    return told
+
+
+def shown_value(value: object, *, most: int) -> str:
+    """Return a JSON value in one line; what is cut off is counted."""
+    text = visible(json.dumps(value, ensure_ascii=False))
+    return text if len(text) <= most else f"{text[:most]}… ({len(text) - most:,} more characters)"
+
+
+def is_long_text(*values: object) -> bool:
+    """Tell whether values are texts whose difference is best shown line by line."""
+    texts = [value for value in values if isinstance(value, str)]
+    return len(texts) == len(values) and any(len(text) > _LONG or "\n" in text for text in texts)
+
+
+def visible(text: str) -> str:
+    """Return a text with every character written out that would not be seen, or would act instead of being shown.
+
+    Models write control characters, half characters and marks that turn the direction of text; a terminal obeys them,
+    and a file in UTF-8 cannot hold them all.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in _JOINERS else repr(char)[1:-1] if char != "\t" else char for char in text
+    )
+
+
+def _told(line: DiffLine) -> list[str]:
+    """A line that fits, cut so that what changed in it can be seen, and the marks below it."""
+    pieces = [(visible(piece.text), piece.changed) for piece in line.pieces]
+    text = "".join(shown for shown, _ in pieces)
+    marks = "".join(("^" if changed else " ") * len(shown) for shown, changed in pieces)
+    first = marks.find("^")
+    start = 0 if len(text) <= _WIDTH or first <= 2 * _BEFORE else first - _BEFORE
+    before = f"({start:,} characters) …" if start else ""
+    after = f"… ({len(text) - start - _WIDTH:,} more characters)" if len(text) > start + _WIDTH else ""
+    sign = _SIGNS[line.kind]
+    told = [f"{sign}{before}{text[start : start + _WIDTH]}{after}"]
+    # Marks under most of a line would tell nothing.
+    if 0 < marks.count("^") <= len(marks) / 2:
+        told.append(f"?{' ' * len(before)}{marks[start : start + _WIDTH].rstrip()}")
+    return told
 
 
 def _grouped(left: Sequence[str], right: Sequence[str]) -> Iterator[list[tuple[str, int, int, int, int]]]:

@@ -1,0 +1,32 @@
+"""The words for the parts of a run that a difference may come of."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+__all__ = ("DriftKind",)
+
+DriftKind: TypeAlias = Literal[
+    "agents",
+    "initial_state",
+    "input",
+    "start",
+    "prompt",
+    "tools",
+    "parameters",
+    "guard",
+    "reducer",
+    "update",
+    "emits",
+    "end_when",
+    "max_concurrency",
+    "limit",
+    "retries",
+    "on_error",
+    "injection",
+    "unused",
+    "final_state",
+    "signal",
+]
+"""Which part of a run a difference comes of. ``start``: something else of ``harness:start``. ``injection``: a signal from
+outside of the run. ``unused``: recorded arrivals that nothing waits for. ``signal``: none of the others."""

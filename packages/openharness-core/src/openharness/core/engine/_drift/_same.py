@@ -1,0 +1,42 @@
+"""Whether two signals are the same, and where they differ."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from openharness.core.values import Difference, dump_json, find_differences
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from openharness.core.records import Signal
+    from openharness.core.values import JSONValue
+
+__all__ = ("differences_between", "same_signal")
+
+
+def same_signal(recorded: Signal, actual: Signal) -> bool:
+    """Tell whether a signal is the recorded one. Its provider does not count: in a replay there is none."""
+    if recorded.name != actual.name or recorded.seq != actual.seq:
+        return False
+    if dump_json(recorded.payload) != dump_json(actual.payload):
+        return False
+    one, other = recorded.source, actual.source
+    return (one.agent, one.activation, one.parent) == (other.agent, other.activation, other.parent)
+
+
+def differences_between(recorded: Signal, actual: Signal) -> tuple[Difference, ...]:
+    """Return where two signals of one name differ."""
+    return tuple(_differences(recorded, actual))
+
+
+def _differences(recorded: Signal, actual: Signal) -> Iterator[Difference]:
+    for part in ("agent", "activation", "parent"):
+        one, other = getattr(recorded.source, part), getattr(actual.source, part)
+        if one != other:
+            yield Difference(f"source.{part}", one, other)
+    payloads = cast("JSONValue", recorded.payload), cast("JSONValue", actual.payload)
+    found = list(find_differences(*payloads, path="payload"))
+    # A digest only repeats that something it covers differs.
+    meaningful = [difference for difference in found if not difference.path.endswith(".digest")]
+    yield from meaningful or found
