@@ -313,7 +313,7 @@ def two_contexts(x: ToolContext[Any], y: ToolContext[int]) -> None:
         (Counter, "made of a function"),
         ("search", "made of a function"),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_what_can_be_no_tool_is_refused_with_the_reason(function: Any, words: str) -> None:
     """Whatever could not be described or called is found when the tool is made, and the error says where."""
@@ -324,7 +324,7 @@ def test_what_can_be_no_tool_is_refused_with_the_reason(function: Any, words: st
 @pytest.mark.parametrize(
     "options",
     [{"timeout": 0}, {"timeout": True}, {"timeout": "3"}, {"idempotent": 1}, {"needs_approval": None}],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_options_of_the_wrong_kind_are_refused(options: Any) -> None:
     """Options are checked when the tool is made."""
