@@ -7,27 +7,14 @@ import copy
 import json
 import os
 import random
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import pytest
-from generated_runs import FIELDS, AgentSpec, RunSpec, again, live, make_spec
+from generated_runs import FIELDS, AgentSpec, RunSpec, SteadyProvider, again, live, make_spec
 from harness_kit import KeepingStore
 
-from openharness.core import (
-    Completed,
-    DefinitionError,
-    DriftReport,
-    Provider,
-    ProviderError,
-    ProviderEvent,
-    ProviderOutput,
-    ProviderRequest,
-    ReplayDriftError,
-    RunContext,
-    Signal,
-    TextDelta,
-)
+from openharness.core import DefinitionError, DriftReport, ReplayDriftError, Signal
 from openharness.core.patterns import compile_pattern
 
 LONG = os.environ.get("OPENHARNESS_LONG") == "1"
@@ -35,29 +22,6 @@ MUTATIONS = 300 if LONG else 45
 BATCH = 15
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600 if LONG else 60)]
-
-
-class SteadyProvider(Provider):
-    """Answers a function of the request in a number of turns that is one too, so that live runs repeat."""
-
-    type = "steady"
-
-    def __init__(self, spec: RunSpec) -> None:
-        self._hard = {agent.name for agent in spec.agents if "hard" in agent.fails}
-
-    async def run(self, request: ProviderRequest, context: RunContext) -> AsyncGenerator[ProviderEvent, None]:
-        """Answer."""
-        number = sum(map(ord, f"{context.agent}{request.messages[-1].content}"))
-        for _ in range(number % 7):
-            await asyncio.sleep(0)
-        if context.agent in self._hard:
-            raise ProviderError("it will not", kind="refused")
-        yield TextDelta(f"{context.agent}:")
-        for _ in range(number % 3):
-            await asyncio.sleep(0)
-        yield TextDelta(str(number % 97))
-        yield Completed(ProviderOutput(content=f"{context.agent}:{number % 97}"))
-
 
 Mutation = Callable[[RunSpec, random.Random], None]
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
-from generated_runs import RunSpec, State, again, build, live, make_spec
+from generated_runs import RunSpec, State, build_continuation, live, make_spec
 from harness_kit import KeepingStore, RandomProvider
 
 from openharness.core import (
     AgentError,
     Completed,
+    DefinitionError,
     FixtureNotFoundError,
     HarnessTimeoutError,
     InMemoryRunStore,
@@ -26,6 +27,7 @@ from openharness.core import (
     RecordingConflictError,
     ReplayDriftError,
     RunStatus,
+    SerializationError,
     TextDelta,
     UnknownNameError,
     create_harness,
@@ -192,9 +194,9 @@ async def test_two_who_resume_one_recording_do_not_both_go_on() -> None:
     """The second one is stopped by the store before it has called anybody."""
     store = KeepingStore()
     error = await failed_run(store)
-    signals = [signal async for signal in store.iter_signals(str(error.recording_id))]
+    signals = store.signals(str(error.recording_id))
     cut = next(signal.seq for signal in signals if signal.name == "provider:error")
-    begun = await copy(store, signals[:cut])
+    begun = await store.cut(str(error.recording_id), cut)
     first, second = Writer(), Writer()
     outcomes = await asyncio.gather(
         *(harness.resume(begun, **OPTIONS, provider=provider, store=Strict(store)) for provider in (first, second)),
@@ -205,13 +207,6 @@ async def test_two_who_resume_one_recording_do_not_both_go_on() -> None:
     assert isinstance(failures[0], RecorderError)
     assert isinstance(failures[0].__cause__, RecordingConflictError)
     assert sorted([first.calls, second.calls]) == [[], ["author#1/0/0"]]
-
-
-async def copy(store: SignalStore, signals: list[Signal]) -> str:
-    """An unfinished recording with these signals."""
-    recording_id = await store.create_recording(run_id=signals[0].id.removesuffix("/0"))
-    await store.append(recording_id, signals)
-    return recording_id
 
 
 class Strict(KeepingStore):
@@ -311,7 +306,7 @@ async def resumed(
     spec: RunSpec, store: KeepingStore, recording: str, **options: Any
 ) -> tuple[RunResult[State], set[str]]:
     """Resume a generated run, and return the result and the calls that were made."""
-    own, keywords = build(spec)
+    own, keywords = build_continuation(spec)
     calls: set[str] = set()
 
     class Counting(RandomProvider):
@@ -321,8 +316,6 @@ async def resumed(
             async for event in super().run(request, context):
                 yield event
 
-    for name in ("state", "input"):
-        keywords.pop(name)
     result = await own.resume(recording, **keywords, provider=Counting(random.Random(0)), store=store, **options)
     return result, calls
 
@@ -332,17 +325,13 @@ async def resumed(
 async def test_generated_runs_resume_from_any_step_and_replay(seed: int) -> None:
     """Cut after any step, a run goes on without a call that had ended, and what it then recorded replays."""
     spec = make_spec(seed, most=12)
-    if spec.interactive:
-        spec = attrs.evolve(spec, interactive=False, injections=[])
-        for agent in spec.agents:
-            agent.activate_on = [name for name in agent.activate_on if "outside" not in name] or ["harness:start"]
     store = KeepingStore()
     whole = await live(spec, store=store)
     if whole.status != RunStatus.COMPLETED:
         pytest.skip("this one failed by itself")
     steps = [signal.seq for signal in whole.signals if is_arrival(signal) and signal.seq > 0]
     for cut in random.Random(seed).sample(steps, min(4, len(steps))):
-        recording = await copy(store, list(whole.signals[:cut]))
+        recording = await store.cut(str(whole.recording_id), cut)
         result, calls = await resumed(spec, store, recording)
         ended = {
             signal.payload["call"]
@@ -353,6 +342,95 @@ async def test_generated_runs_resume_from_any_step_and_replay(seed: int) -> None
         assert result.signals[:cut] == whole.signals[:cut]
         assert result.signals[cut].name == "harness:resumed"
         assert result.recording_id == recording
-        replayed = await again(spec, recording=recording, store=store)
+        own, keywords = build_continuation(spec)
+        replayed = await own.run_reactive(**keywords, recording=recording, store=store)
         assert replayed.signals == result.signals
         assert replayed.state == result.state
+
+
+async def started_run(store: SignalStore, decision: str) -> RunResult[Report]:
+    """A run that asks a person, and is told a decision."""
+    async with harness.start(**APPROVED, state=Report(), provider=Writer(), store=store) as run:
+        await run.wait_for("outline:done")
+        await run.emit("person:decided", {"text": decision})
+        await run.finish()
+        return await run.result()
+
+
+APPROVED: dict[str, Any] = {
+    "agents": {
+        "outliner": OUTLINER,
+        "author": harness.agent(
+            prompt="Write: {{ signal.payload.text }}", activate_on="person:decided", updates="text"
+        ),
+    }
+}
+
+
+@pytest.mark.parametrize("rebuild", ["replay", "fold"])
+async def test_a_run_that_waited_for_a_person_goes_on_with_the_answer(rebuild: Any) -> None:
+    """A started run whose process died is resumed with the signals it waited for, ends, and replays."""
+    store, provider = KeepingStore(), Writer()
+    whole = await started_run(store, "shorter")
+    decided = next(signal.seq for signal in whole.signals if signal.name == "person:decided")
+    recording = await store.cut(str(whole.recording_id), decided)
+    result = await harness.resume(
+        recording,
+        **APPROVED,
+        provider=provider,
+        store=store,
+        rebuild=rebuild,
+        signals=[("person:decided", {"text": "longer"})],
+    )
+    assert provider.calls == ["author#1/0/0"]
+    assert result.state.text == "WRITE: LONGER"
+    assert [signal.name for signal in result.signals if signal.source.parent is None] == [
+        "harness:start",
+        "harness:resumed",
+        "person:decided",
+        "harness:finished",
+    ]
+    replayed = await harness.run_reactive(**APPROVED, recording=result.recording_id, store=store)
+    assert (replayed.signals, replayed.state) == (result.signals, result.state)
+
+
+@pytest.mark.parametrize("point", ["before", "after"])
+async def test_a_fork_of_a_run_that_waited_for_a_person(point: str) -> None:
+    """A fork of a started run takes other signals from outside at its beginning, ends, and replays."""
+    store, provider = KeepingStore(), Writer()
+    origin = await started_run(store, "shorter")
+    last = origin.signals[-1].seq
+    at = last if point == "after" else next(s.seq for s in origin.signals if s.name == "outline:done")
+    fork = await harness.fork(
+        str(origin.recording_id),
+        **APPROVED,
+        provider=provider,
+        store=store,
+        at=at,
+        signals=[("person:decided", {"text": "not at all"})],
+    )
+    number = 2 if point == "after" else 1
+    assert provider.calls == [f"author#{number}/0/0"]
+    assert fork.state.text == "WRITE: NOT AT ALL"
+    assert [signal.name for signal in fork.signals].count("harness:finished") == 1
+    replayed = await harness.run_reactive(**APPROVED, recording=fork.recording_id, store=store)
+    assert (replayed.signals, replayed.state) == (fork.signals, fork.state)
+
+
+async def test_signals_for_a_run_that_goes_on_are_checked() -> None:
+    """A signal in the name of the harness, or one that cannot be recorded, is refused before anything is called."""
+    store, provider = KeepingStore(), Writer()
+    whole = await started_run(store, "shorter")
+    options: dict[str, Any] = {**APPROVED, "provider": provider, "store": store}
+    for signals, kind in (
+        ([("agent:done", None)], DefinitionError),
+        ([("person:decided", {1: 2})], SerializationError),
+        (["person:decided"], InvalidValueError),
+    ):
+        recording = await store.cut(str(whole.recording_id), 3)
+        for go_on in (harness.resume, harness.fork):
+            with pytest.raises(kind):
+                await go_on(
+                    recording if go_on == harness.resume else str(whole.recording_id), **options, signals=signals
+                )
+    assert provider.calls == []

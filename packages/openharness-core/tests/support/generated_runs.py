@@ -13,18 +13,24 @@ from harness_kit import RandomProvider
 from openharness.core import (
     AgentDefinition,
     AgentError,
+    Completed,
     Context,
     Harness,
     LimitExceededError,
+    Provider,
     ProviderError,
+    ProviderOutput,
     RunEndedError,
     RunResult,
     Signal,
+    TextDelta,
     create_harness,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Mapping
+
+    from openharness.core import ProviderEvent, ProviderRequest, RunContext
 
 MOST_SEEN = 30
 LAST = 250
@@ -202,6 +208,7 @@ def _prompt(spec: AgentSpec) -> str | Callable[[Context[State]], str]:
 
         return failing
     prompts: dict[str, str | Callable[[Context[State]], str]] = {
+        "state": "{{ state }}",
         "template": f"{number}: {{{{ state.f0 }}}} {{{{ state.seen|length }}}} {{{{ signal.name }}}} {{{{ now }}}}",
         "order": lambda ctx: f"{number} {'/'.join(ctx.state.seen[-5:])}",
         "random": lambda ctx: f"{number} {ctx.random.randint(0, 999)}",
@@ -277,11 +284,23 @@ def build(spec: RunSpec) -> tuple[Harness[State], dict[str, Any]]:
     }
 
 
+def provider_of(spec: RunSpec) -> RandomProvider:
+    """Return the provider of a run: its delays and pieces are different every time, its answers and failures are not."""
+    return RandomProvider(random.Random(), failing=_failing(spec))
+
+
+def build_continuation(spec: RunSpec) -> tuple[Harness[State], dict[str, Any]]:
+    """Return a harness and the keywords that a resumed or forked run takes."""
+    harness, keywords = build(spec)
+    for name in ("state", "input"):
+        del keywords[name]
+    return harness, keywords
+
+
 async def live(spec: RunSpec, **options: Any) -> RunResult[State]:
     """Run live; if not told otherwise, with a provider whose delays and pieces are different every time."""
     harness, keywords = build(spec)
-    provider = RandomProvider(random.Random(), failing=_failing(spec))
-    keywords |= {"provider": provider, "seed": spec.seed, **options}
+    keywords |= {"provider": provider_of(spec), "seed": spec.seed, **options}
     return await _outcome(harness, spec, keywords, wait=lambda: random.random() * 0.003)
 
 
@@ -309,3 +328,25 @@ async def _outcome(
     except (AgentError, LimitExceededError) as error:
         result: RunResult[State] = error.result
         return result
+
+
+class SteadyProvider(Provider):
+    """Answers a function of the request in a number of turns that is one too, so that live runs repeat."""
+
+    type = "steady"
+
+    def __init__(self, spec: RunSpec) -> None:
+        self._hard = {agent.name for agent in spec.agents if "hard" in agent.fails}
+
+    async def run(self, request: ProviderRequest, context: RunContext) -> AsyncGenerator[ProviderEvent, None]:
+        """Answer."""
+        number = sum(map(ord, f"{context.agent}{request.messages[-1].content}"))
+        for _ in range(number % 7):
+            await asyncio.sleep(0)
+        if context.agent in self._hard:
+            raise ProviderError("it will not", kind="refused")
+        yield TextDelta(f"{context.agent}:")
+        for _ in range(number % 3):
+            await asyncio.sleep(0)
+        yield TextDelta(str(number % 97))
+        yield Completed(ProviderOutput(content=f"{context.agent}:{number % 97}"))

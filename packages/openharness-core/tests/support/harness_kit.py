@@ -171,6 +171,13 @@ class KeepingStore(SignalStore):
         self.recordings[copy] = Kept(attrs.evolve(kept.info, id=copy), [encode_signal(signal) for signal in signals])
         return copy
 
+    async def cut(self, recording_id: str, stop: int) -> str:
+        """Keep the first signals of a recording as a process leaves it that is killed there, and return its id."""
+        signals = self.signals(recording_id)[:stop]
+        copy = await self.create_recording(run_id=signals[0].id.removesuffix("/0"))
+        await self.append(copy, signals)
+        return copy
+
 
 class FailingRunStore(InMemoryRunStore):
     """Fails, or waits for ever, when it is told to save a run of a certain status; keeps what it saved."""

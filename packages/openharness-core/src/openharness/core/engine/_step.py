@@ -172,7 +172,7 @@ class Stepper(Generic[S]):
             if not self._fill_slot():
                 break
         fold = self._fold
-        if not fold.activations and (not self._plan.interactive or fold.finished):
+        if not fold.activations and not fold.awaited and (not self._plan.interactive or fold.finished):
             self._end(RunStatus.COMPLETED, None, self._journal.signals[-1])
 
     def _end(self, status: RunStatus, error: RunError | None, parent: Signal) -> None:

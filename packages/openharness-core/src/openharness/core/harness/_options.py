@@ -115,11 +115,13 @@ class ForkOptions(CommonOptions[S], Generic[S], total=False):
         at: The seq of a signal; the fork begins after the step it belongs to. The last one by default.
         state: What to change of the state at that point: fields and their new values, or a whole state.
         run_id: The new run's id; made if not given.
+        signals: Signals to inject once the run goes on, as pairs of name and payload.
     """
 
     at: int | None
     state: Mapping[str, Any] | S | None
     run_id: str | None
+    signals: Iterable[tuple[str, Any]]
 
 
 NOTHING: Final = object()
@@ -147,7 +149,10 @@ def _seed(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None
 
 
 def _pairs(value: Iterable[tuple[str, Any]]) -> tuple[tuple[str, Any], ...]:
-    return tuple(value)
+    try:
+        return tuple((name, payload) for name, payload in value)
+    except (TypeError, ValueError):
+        raise InvalidValueError("signals", value=value, expected="pairs of a name and a payload") from None
 
 
 def _rebuild(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:

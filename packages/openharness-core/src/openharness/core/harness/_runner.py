@@ -208,6 +208,7 @@ class Runner(Generic[S]):
             store = needed(await self._backends.signal_store(), "resume")
             point = await find_resumption(store, recording_id)
             self.run_id = point.run_id
+            self._interactive = point.interactive
             self._provider = await self._backends.provider()
             settings = self._settings
             journal = Journal(self.run_id)
@@ -223,9 +224,7 @@ class Runner(Generic[S]):
                 prefix = tuple(journal.signals[: point.stop])
             # Where the caught-up part has ended the run there is nothing to go on with.
             if not stepper.ended:
-                self._put(names.HARNESS_RESUMED, {"resumed_from": recording_id})
-                for name, payload in settings.signals:
-                    self._put(check_injected(name), to_json(payload, path="payload"))
+                self._go_on(names.HARNESS_RESUMED, {"resumed_from": recording_id}, journal)
             same = point.info.outcome == "incomplete" and not fold
             run_store = await self._backends.run_store()
             known = None if run_store is None else await run_store.get_run(self.run_id)
@@ -256,14 +255,6 @@ class Runner(Generic[S]):
         transcript = Transcript(recording_id, signals, continues=True)
         journal.check = transcript.check
         stepper = Stepper(plan, journal)
-        start = StartOfRun(
-            state=None,
-            input=None,
-            has_input=False,
-            seed=0,
-            agents=plan.fingerprint(),
-            interactive=point.interactive,
-        )
         transcript.explain_with(journal.signals, plan.reducer_patterns)
         try:
             await transcript.open()
@@ -271,7 +262,7 @@ class Runner(Generic[S]):
                 stepper=stepper,
                 journal=journal,
                 transcript=transcript,
-                start=start,
+                start=self._start(None, plan, seed=0),
                 listeners=RunListeners((), _nobody),
             )
         except ReplayDriftError as error:
@@ -290,6 +281,7 @@ class Runner(Generic[S]):
             settings = self._settings
             store = needed(await self._backends.signal_store(), "fork")
             point = await find_fork(store, recording_id, settings.at)
+            self._interactive = point.interactive
             self._provider = await self._backends.provider()
             plan = self._plan(point.fields, replay=False)
             recorded = [signal async for signal in store.iter_signals(recording_id, stop=point.stop)]
@@ -304,7 +296,7 @@ class Runner(Generic[S]):
                 "at": point.stop - 1,
                 "state": self._patch(settings.state, point.fields),
             }
-            self._put(names.HARNESS_FORKED, payload)
+            self._go_on(names.HARNESS_FORKED, payload, journal)
             return await self._drive(
                 Beginning(
                     schema=self._schema,
@@ -318,6 +310,16 @@ class Runner(Generic[S]):
                     prefix=prefix,
                 )
             )
+
+    def _go_on(self, name: str, payload: JSONObject, journal: Journal) -> None:
+        """Let a run go on: with what tells of it, and with the signals it was given, for no more can come."""
+        given = self._settings.signals
+        self._put(name, {**payload, "signals": len(given)} if given else payload)
+        for injected, value in given:
+            self._put(check_injected(injected), to_json(value, path="payload"))
+        if self._interactive and not journal.fold.finished:
+            # A run that was started waits for this, live and in every replay.
+            self._put(names.HARNESS_FINISHED, None)
 
     def _patch(self, given: Any, fields: Sequence[str]) -> JSONObject:
         """The fields a fork changes, as JSON."""

@@ -120,6 +120,7 @@ class RunFold:
         totals: What each agent has done, by name.
         ending: Whether ``end_when`` has stopped new activations.
         finished: Whether the run was told that nothing more comes from outside.
+        awaited: How many of the signals that the run was given when it was resumed or forked have not come yet.
         end: The payload of ``harness:end``; None while the run goes on.
     """
 
@@ -136,6 +137,7 @@ class RunFold:
     totals: dict[str, AgentTotals] = attrs.field(factory=dict[str, AgentTotals])
     ending: bool = False
     finished: bool = False
+    awaited: int = 0
     end: JSONObject | None = None
 
     @classmethod
@@ -160,6 +162,8 @@ class RunFold:
                 payload = signal.payload
                 path = tuple(payload["path"])
                 self.state = apply_change(self.state, Change(path, payload["operation"], payload["value"]))
+            elif self.awaited and signal.source.parent is None:
+                self.awaited -= 1
         except (KeyError, TypeError, AttributeError) as error:
             reason = f"it does not fit the log before it ({error!r})"
             where = f"signal {signal.seq} ({signal.name})"
@@ -254,7 +258,13 @@ def _restart(fold: RunFold, signal: Signal) -> None:
         pieces.clear()
 
 
-def _forked(fold: RunFold, _: Signal) -> None:
+def _resumed(fold: RunFold, signal: Signal) -> None:
+    given = signal.payload.get("signals", 0)
+    fold.awaited = given if type(given) is int else 0
+
+
+def _forked(fold: RunFold, signal: Signal) -> None:
+    _resumed(fold, signal)
     # What was asked is asked again, by the agents as they are now.
     fold.calls.clear()
     for activation in fold.activations.values():
@@ -300,6 +310,7 @@ _HANDLERS: Final[dict[str, Callable[[RunFold, Signal], None]]] = {
     names.PROVIDER_ERROR: _provider_error,
     names.PROVIDER_RESTART: _restart,
     names.HARNESS_FORKED: _forked,
+    names.HARNESS_RESUMED: _resumed,
     names.AGENT_COMPLETED: _completed,
     names.AGENT_ERROR: _error,
     names.HARNESS_ENDING: _ending,
