@@ -5,9 +5,14 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+import attrs
+from hypothesis import strategies as st
+from signals_support import NOON, RUN_ID
+
 from openharness.core import HarnessTimeoutError, RunError, create_harness
 from openharness.core.errors import ProviderError
 from openharness.core.interfaces import Completed, Provider, ProviderOutput, TextDelta, ThinkingDelta, ToolCall, Usage
+from openharness.core.records import signal_id
 from openharness.signals import MemorySignalStore
 
 if TYPE_CHECKING:
@@ -17,8 +22,34 @@ if TYPE_CHECKING:
     from openharness.core.interfaces import ProviderEvent, ProviderRequest, RunContext
     from openharness.signals import Reporter
 
+NASTY = "\x1b]0;owned\x07\x1b[2J\x9b31m\r\n\x08\0\u202e\ud83d\u200b日本\U0001f468\u200d\U0001f469\u200d\U0001f467e\u0301\ufe0f"
+"""What terminals obey, cannot be stored, or takes an unusual number of columns."""
+
 KINDS = ("completed", "failed", "timed_out", "retried", "continued")
 """What may become of a run; of those that fail at a call of a provider, three ways."""
+
+
+texts = st.text(
+    st.one_of(st.characters(), st.sampled_from(NASTY + "  \n\t"), st.characters(codec="ascii")), max_size=120
+)
+payloads = st.recursive(
+    st.one_of(st.none(), st.integers(), texts), lambda inner: st.dictionaries(texts, inner, max_size=3), max_leaves=5
+)
+names = st.sampled_from(
+    [
+        *("harness:start", "harness:end", "agent:error", "provider:end", "provider:error", "text:delta"),
+        *("thinking:delta", "tool:call", "provider:retry", "state:x:changed", "mine:too", "日本:" + "語" * 40),
+    ]
+)
+hostile_logs = st.lists(
+    st.tuples(
+        names,
+        st.one_of(payloads, st.fixed_dictionaries({"call": st.sampled_from(["a#1/0/0", NASTY]), "text": texts})),
+        st.one_of(st.none(), texts),
+    ),
+    max_size=12,
+)
+"""Names, payloads and activations of signals as no harness writes them."""
 
 
 class Storyteller(Provider):
@@ -85,3 +116,11 @@ async def run_told(
     recording = await store.load_recording(info.id)
     assert recording is not None
     return recording
+
+
+def settled(recording: Recording) -> Recording:
+    """The recording with a run id, and times a tenth of a second apart, that are always the same."""
+    signals = [
+        attrs.evolve(one, id=signal_id(RUN_ID, one.seq), timestamp=NOON + 100 * one.seq) for one in recording.signals
+    ]
+    return attrs.evolve(recording, signals=signals)

@@ -18,7 +18,7 @@ from openharness.signals._comparison import (
     SignalChange,
     diff_recordings,
 )
-from openharness.signals._errors import CorruptLineError
+from openharness.signals._errors import CorruptLineError, MissingLibraryError
 from openharness.signals._export import FixtureExistsError, IncompleteRecordingError, export_recording
 from openharness.signals._file_store import FileSignalStore
 from openharness.signals._memory_store import MemorySignalStore
@@ -26,11 +26,16 @@ from openharness.signals._player import Player, Snapshot
 from openharness.signals._provider_view import CallState, ProviderFold, ProviderView
 from openharness.signals._reporters import (
     AgentMeasurements,
+    ConsoleReporter,
+    EventTarget,
     Latency,
+    Level,
     MetricsReporter,
     MetricsSnapshot,
+    ProgressReporter,
     ProviderMeasurements,
     Reporter,
+    TextTarget,
     ToolMeasurements,
     WideEventReporter,
     report_recording,
@@ -43,17 +48,22 @@ __all__ = (
     "CausalityNode",
     "CausalityTree",
     "ComparedRun",
+    "ConsoleReporter",
     "CorruptLineError",
+    "EventTarget",
     "Figure",
     "FileSignalStore",
     "FixtureExistsError",
     "IncompleteRecordingError",
     "Latency",
+    "Level",
     "MemorySignalStore",
     "MetricsReporter",
     "MetricsSnapshot",
+    "MissingLibraryError",
     "OutputChange",
     "Player",
+    "ProgressReporter",
     "ProviderFold",
     "ProviderMeasurements",
     "ProviderView",
@@ -62,6 +72,7 @@ __all__ = (
     "RunFigures",
     "SignalChange",
     "Snapshot",
+    "TextTarget",
     "ToolMeasurements",
     "WideEventReporter",
     "causality_tree",

@@ -1,10 +1,10 @@
-"""The one error this package adds to those of the core."""
+"""The errors this package adds to those of the core."""
 
 from __future__ import annotations
 
-from openharness.core.errors import CorruptRecordError
+from openharness.core.errors import CorruptRecordError, OpenHarnessError
 
-__all__ = ("CorruptLineError",)
+__all__ = ("CorruptLineError", "MissingLibraryError")
 
 
 class CorruptLineError(CorruptRecordError):
@@ -21,3 +21,20 @@ class CorruptLineError(CorruptRecordError):
     def __init__(self, record_id: str, *, line: int, reason: str, store: str = "") -> None:
         self.line = line
         super().__init__(record_id, reason=f"line {line}: {reason}", store=store)
+
+
+class MissingLibraryError(OpenHarnessError, ImportError):
+    """A library that only some programs need is not installed.
+
+    Attributes:
+        library: The library.
+        extra: The extra of ``openharness-signals`` that brings it.
+    """
+
+    def __init__(self, what: str, *, library: str, extra: str) -> None:
+        self.library = library
+        self.extra = extra
+        super().__init__(
+            f"{what} needs {library}, which is not installed. "
+            f"Install it with: python -m pip install 'openharness-signals[{extra}]'"
+        )
