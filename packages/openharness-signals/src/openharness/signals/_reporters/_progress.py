@@ -16,7 +16,7 @@ from openharness.signals._reporters._layout import column, fit, shown
 from openharness.signals._reporters._reporter import Reporter
 from openharness.signals._reporters._tally import OpenRuns, RunTally, Tallies
 from openharness.signals._reporters._terminal import LiveRegion, Output
-from openharness.signals._reporters._wording import describe, is_problem, seconds, style_of, used
+from openharness.signals._reporters._wording import counted, describe, is_problem, seconds, style_of, used
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -211,7 +211,7 @@ class ProgressReporter(Reporter):
         """What is said of a signal, and stays."""
         who = signal.source.activation or signal.source.agent or ""
         if signal.name == "agent:completed" and ended is not None:
-            text = f"completed in {seconds(signal.timestamp - ended.began)}, {ended.tokens:,} tokens"
+            text = f"completed in {seconds(signal.timestamp - ended.began)}, {counted(ended.tokens, 'token')}"
             yield self._line(run, who, text, "")
         elif signal.name in _TOLD or is_problem(signal):
             details = describe(signal, run.tally)
@@ -262,7 +262,7 @@ def _doing(work: _Work, now: int) -> str:
     text = f"{work.doing}, {seconds(max(now - work.began, 0))}"
     tokens = work.tokens + work.pieces
     if tokens:
-        text += f", {tokens:,} tokens"
+        text += f", {counted(tokens, 'token')}"
     if work.first_at is not None and work.pieces > 1 and now > work.first_at:
         text += f", {work.pieces * 1000 / (now - work.first_at):.1f}/s"
     return text

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from openharness.core.records import Signal
     from openharness.signals._reporters._tally import RunTally
 
-__all__ = ("LEVELS", "Level", "describe", "is_problem", "rank_of", "seconds", "style_of", "used")
+__all__ = ("LEVELS", "Level", "counted", "describe", "is_problem", "rank_of", "seconds", "style_of", "used")
 
 Level: TypeAlias = Literal["quiet", "normal", "verbose", "debug"]
 """How much is told of a run; each level has what the one before it has, and more."""
@@ -90,11 +90,16 @@ def seconds(milliseconds: int) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"  # noqa: PLR2004
 
 
+def counted(count: int, noun: str) -> str:
+    """Return how many there are of something."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def used(run: RunTally) -> str:
     """Return what a run has used."""
     sums = sum_of(tally.totals for tally in run.tallies.agents.values())
     calls = sums["provider_calls"]
-    text = f"{calls:,} provider {'call' if calls == 1 else 'calls'}"
+    text = counted(calls, "provider call")
     if sums["input_tokens"] or sums["output_tokens"]:
         text += f", {sums['input_tokens']:,} + {sums['output_tokens']:,} tokens"
     return f"{text}, US$ {sums['cost']:.4f}" if sums["cost"] else text
@@ -114,7 +119,7 @@ def _ended(_: Signal, payload: Mapping[str, Any], run: RunTally) -> str:
 def _sent(signal: Signal, payload: Mapping[str, Any], _: RunTally) -> str:
     messages = object_of(payload.get("request")).get("messages")
     count = len(messages) if isinstance(messages, list) else 0  # pyright: ignore[reportUnknownArgumentType]
-    return f"{signal.source.provider}, {count} {'message' if count == 1 else 'messages'}"
+    return f"{signal.source.provider}, {counted(count, 'message')}"
 
 
 def _answered(_: Signal, payload: Mapping[str, Any], run: RunTally) -> str:
