@@ -212,6 +212,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGINT"])
 def test_a_program_that_is_stopped(terminal: Terminal, how: str) -> None:
     """Killed, a program leaves a terminal with a cursor; interrupted, one without a display as well."""
