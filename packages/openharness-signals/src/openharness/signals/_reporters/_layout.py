@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from openharness.signals._visible import visible
+from openharness.core.values import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
