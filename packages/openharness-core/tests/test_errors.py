@@ -18,7 +18,7 @@ ARGUMENTS: dict[str, Any] = {
     "found": 3, "supported": 1, "record_id": "run_1", "recording_id": "rec_1", "seq": 7, "outcome": "failed",
     "existing": ["b", "a"], "report": "a report", "state": {}, "agent": "analyzer", "activation": "analyzer#1",
     "limit": "max_depth", "timeout": 1.5, "pending": ["a"], "group": "openharness.providers", "installed": [("a", "b")],
-    "file": "openharness.py", "errors": [],
+    "file": "openharness.py", "errors": [], "placeholders": ["[redacted:A/json#2]"],
 }  # fmt: skip
 CLASSES = [getattr(errors, name) for name in errors.__all__]
 

@@ -21,6 +21,7 @@ from openharness.core.errors import (
     InterruptedRunError,
     InvalidValueError,
     LimitExceededError,
+    MissingSecretError,
     NamespaceShadowedError,
     NoPluginsError,
     OpenHarnessError,
@@ -109,6 +110,7 @@ if TYPE_CHECKING:
         Subscription,
         create_harness,
     )
+    from openharness.core.redaction import Redaction
 
 __all__ = (
     "AgentChanges",
@@ -139,6 +141,7 @@ __all__ = (
     "LogEntry",
     "LostActivation",
     "Message",
+    "MissingSecretError",
     "Mode",
     "Moment",
     "NamespaceShadowedError",
@@ -163,6 +166,7 @@ __all__ = (
     "RecordingInfo",
     "RecordingNotFoundError",
     "RecordingQuery",
+    "Redaction",
     "ReplayDriftError",
     "ReplayError",
     "ResumeOptions",
@@ -225,6 +229,7 @@ _HARNESS: Final = {
     "DriftKind": "openharness.core.engine",
     "DriftReport": "openharness.core.engine",
     "LostActivation": "openharness.core.engine",
+    "Redaction": "openharness.core.redaction",
     "AgentMetrics": "openharness.core.harness",
     "CommonOptions": "openharness.core.harness",
     "ForkOptions": "openharness.core.harness",

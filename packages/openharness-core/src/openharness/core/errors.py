@@ -23,6 +23,7 @@ program can react to them without reading the sentence.
         * RecordingConflictError
         * RecordingFinalizedError
     x ProviderError
+        * MissingSecretError
     x ReplayError
         * FixtureNotFoundError     (also LookupError)
         * ReplayDriftError
@@ -63,6 +64,7 @@ __all__ = (
     "InterruptedRunError",
     "InvalidValueError",
     "LimitExceededError",
+    "MissingSecretError",
     "NamespaceShadowedError",
     "NoPluginsError",
     "OpenHarnessError",
@@ -377,6 +379,37 @@ class ProviderError(OpenHarnessError):
         self.retry_after = retry_after
         self.data = data
         super().__init__(message)
+
+
+class MissingSecretError(ProviderError):
+    """A request holds the placeholder of a secret whose value this process does not know; nothing was sent.
+
+    It happens where the state comes from a recording: a run that is resumed or forked, or begun with a saved state. The
+    harness records it as ``provider:error`` of the kind ``"redaction"``.
+
+    Attributes:
+        placeholders: The placeholders: ``"[redacted:OPENAI_API_KEY]"``.
+        names: What they name, as ``Redaction(secrets=...)`` takes it.
+    """
+
+    def __init__(self, placeholders: Sequence[str]) -> None:
+        self.placeholders = tuple(placeholders)
+        self.names = tuple(dict.fromkeys(_secret_name(placeholder) for placeholder in placeholders))
+        listed = ", ".join(self.placeholders)
+        example = ", ".join(f"{name!r}: ..." for name in self.names)
+        super().__init__(
+            f"The request holds {listed}, which stands for a secret that is not known here, and was not sent. Set the "
+            f"environment variable of that name, or give redaction=Redaction(secrets={{{example}}}); "
+            'Redaction(unknown="send") sends placeholders as they are.',
+            kind="redaction",
+            data={"placeholders": list(self.placeholders)},
+        )
+
+
+def _secret_name(placeholder: str) -> str:
+    """The name in a placeholder, with its number, without how the value was written."""
+    name, mark, number = placeholder.removeprefix("[redacted:").removesuffix("]").partition("#")
+    return f"{name.partition('/')[0]}{mark}{number}"
 
 
 class ReplayError(OpenHarnessError):

@@ -13,6 +13,7 @@ from openharness.core.engine._journal import Journal
 from openharness.core.engine._loop import Listeners, StartOfRun, catch_up, run_live, run_replay
 from openharness.core.engine._plan import AgentPlan, Limits, RunPlan, make_plan
 from openharness.core.engine._recorder import NoRecorder, Recorder, StoreRecorder
+from openharness.core.engine._redacting import Intake, RecordedRules, log_failure
 from openharness.core.engine._requests import described
 from openharness.core.engine._step import Outcome, Stepper
 from openharness.core.engine._supervise import NotStoppedError, supervise
@@ -26,6 +27,7 @@ __all__ = (
     "Calls",
     "DriftKind",
     "DriftReport",
+    "Intake",
     "Journal",
     "Limits",
     "Listeners",
@@ -33,6 +35,7 @@ __all__ = (
     "NoRecorder",
     "NotStoppedError",
     "Outcome",
+    "RecordedRules",
     "Recorder",
     "RunPlan",
     "StartOfRun",
@@ -43,6 +46,7 @@ __all__ = (
     "catch_up",
     "complete",
     "described",
+    "log_failure",
     "make_plan",
     "run_live",
     "run_replay",

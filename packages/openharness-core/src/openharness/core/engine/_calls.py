@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, cast
 
 from openharness.core.engine._arrivals import Arrival, Lane
+from openharness.core.engine._redacting import log_failure
 from openharness.core.engine._requests import error_payload, output_payload, plain_text, provider_request
 from openharness.core.errors import ProviderError
 from openharness.core.interfaces import (
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from openharness.core.engine._arrivals import ArrivalQueue
     from openharness.core.engine._step import StartCall, StartTimer
     from openharness.core.interfaces import ProviderEvent, ProviderOutput
+    from openharness.core.redaction import Redactor
     from openharness.core.values import JSONObject, JSONValue
 
 __all__ = ("Calls",)
@@ -43,12 +45,14 @@ class Calls:
         run_id: The run.
         queue: Where everything arrives.
         clock: The present time in milliseconds since the epoch.
+        redactor: Knows the secrets that requests have placeholders for.
     """
 
-    def __init__(self, run_id: str, queue: ArrivalQueue, clock: Callable[[], int]) -> None:
+    def __init__(self, run_id: str, queue: ArrivalQueue, clock: Callable[[], int], redactor: Redactor) -> None:
         self._run_id = run_id
         self._queue = queue
         self._clock = clock
+        self._redactor = redactor
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
         self._stopped = False
@@ -62,7 +66,9 @@ class Calls:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            _log.error("%s raised what is no Exception", task.get_name(), exc_info=task.exception())
+            error = cast("BaseException", task.exception())
+            told = "%s raised what is no Exception"
+            log_failure(self._redactor, told, task.get_name(), error=error, level=logging.ERROR)
 
     def start_timer(self, effect: StartTimer) -> None:
         """Let a retry arrive later."""
@@ -136,9 +142,10 @@ class Calls:
             call=effect.call,
             attempt=effect.attempt,
         )
+        request = provider_request(self._redactor.restore(effect.request))
         # Whoever must know that a model is about to be called listens to this: the guard of the pytest plugin does.
         sys.audit("openharness.provider.request", provider, context)
-        events: object = provider.run(provider_request(effect.request), context)
+        events: object = provider.run(request, context)
         if not isinstance(events, AsyncGenerator):  # pyright: ignore[reportUnnecessaryIsInstance] - providers are not checked
             if inspect.iscoroutine(events):
                 events.close()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from openharness.core.engine._calls import Calls
     from openharness.core.engine._journal import Journal
     from openharness.core.engine._recorder import Recorder
+    from openharness.core.engine._redacting import Intake
     from openharness.core.engine._step import Effect, Outcome, Stepper
     from openharness.core.engine._transcript import Transcript
     from openharness.core.records import Signal
@@ -46,6 +47,7 @@ class StartOfRun:
         seed: The seed of its randomness; a replay takes the recorded one.
         agents: The fingerprint of the agent set.
         interactive: Whether signals come from outside until the run is told to finish.
+        redacted: Whether secrets are kept out of the log; a replay takes what is recorded.
     """
 
     state: JSONObject | None
@@ -54,16 +56,22 @@ class StartOfRun:
     seed: int
     agents: JSONObject
     interactive: bool = False
+    redacted: bool = True
 
     def payload(self, recorded: dict[str, Any] | None = None) -> JSONObject:
         """Return the payload of ``harness:start``, with what was recorded where nothing was given."""
-        state, input_, seed = self.state, self.input, self.seed
+        state, input_, seed, redacted = self.state, self.input, self.seed, self.redacted
         if recorded is not None:
             state = recorded["state"] if state is None else state
             input_ = input_ if self.has_input else recorded["input"]
             seed = recorded["seed"]
+            redacted = recorded.get("redaction") != "off"
         payload: JSONObject = {"state": state, "input": input_, "seed": seed, "agents": self.agents}
-        return {**payload, "interactive": True} if self.interactive else payload
+        if self.interactive:
+            payload["interactive"] = True
+        if not redacted:
+            payload["redaction"] = "off"
+        return payload
 
 
 async def run_live(
@@ -71,6 +79,7 @@ async def run_live(
     stepper: Stepper[Any],
     journal: Journal,
     queue: ArrivalQueue,
+    intake: Intake,
     calls: Calls,
     recorder: Recorder,
     listeners: Listeners,
@@ -86,7 +95,7 @@ async def run_live(
     while stepper.outcome is None:
         arrivals = await queue.take()
         try:
-            signals, effects = _take_all(stepper, arrivals)
+            signals, effects = _take_all(stepper, intake, arrivals)
             fresh = journal.drain()
             await _write(recorder, fresh)
         except BaseException:
@@ -103,14 +112,18 @@ async def run_live(
     return stepper.outcome
 
 
-def _take_all(stepper: Stepper[Any], arrivals: Sequence[Arrival]) -> tuple[list[Signal | None], list[Effect]]:
+def _take_all(
+    stepper: Stepper[Any], intake: Intake, arrivals: Sequence[Arrival]
+) -> tuple[list[Signal | None], list[Effect]]:
     """Return the signals that arrivals became (None for those after the end of the run), and what is to be done."""
     signals: list[Signal | None] = []
     effects: list[Effect] = []
     for arrival in arrivals:
-        signal, caused = (None, []) if stepper.ended else stepper.take(arrival)
+        signal: Signal | None = None
+        for admitted in () if stepper.ended else intake.admit(arrival):
+            signal, caused = (None, []) if stepper.ended else stepper.take(admitted)
+            effects += caused
         signals.append(signal)
-        effects += caused
     return signals, effects
 
 

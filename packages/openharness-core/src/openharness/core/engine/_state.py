@@ -11,6 +11,7 @@ from openharness.core.values import dump_json, to_json
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from openharness.core.redaction import Redactor
     from openharness.core.state import StateSchema
     from openharness.core.values import JSONObject, JSONValue
 
@@ -26,8 +27,9 @@ class StateView(Generic[S]):
     shown cannot get into the state unnoticed.
     """
 
-    def __init__(self, schema: StateSchema[S], fold: RunFold) -> None:
+    def __init__(self, schema: StateSchema[S], fold: RunFold, redactor: Redactor) -> None:
         self._schema = schema
+        self._redactor = redactor
         self._fold = fold
         self._object: S | None = None
         self._of: JSONObject | None = None
@@ -106,6 +108,7 @@ class StateView(Generic[S]):
         old = self._fold.state
         if dump_json(new) == dump_json(old):
             return []
+        new = {field: self._redactor.json(value) for field, value in new.items()}
         return self._accepted(new, new)
 
     def _accepted(self, new: JSONObject, fields: Iterable[str]) -> list[Change]:

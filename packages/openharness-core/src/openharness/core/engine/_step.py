@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeAlias, TypeVar, cast
 
@@ -11,6 +10,7 @@ import attrs
 
 from openharness.core.agents import Context
 from openharness.core.engine._plan import AgentPlan
+from openharness.core.engine._redacting import log_failure
 from openharness.core.engine._requests import (
     call_id,
     described,
@@ -34,6 +34,7 @@ from openharness.core.errors import (
 from openharness.core.log import _names as names
 from openharness.core.log import state_changed
 from openharness.core.records import RunStatus, Signal
+from openharness.core.redaction import Redactor
 from openharness.core.templates import Template
 from openharness.core.values import JSONObject, copy_json
 
@@ -55,8 +56,6 @@ MAX_CHAIN: Final = 100
 
 MAX_CHAINED: Final = 10_000
 """How many there may be in one step that were caused by another one."""
-
-_log = logging.getLogger("openharness")
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -112,11 +111,12 @@ class Stepper(Generic[S]):
         outcome: How the run ended; None while it goes on.
     """
 
-    def __init__(self, plan: RunPlan[S], journal: Journal) -> None:
+    def __init__(self, plan: RunPlan[S], journal: Journal, redactor: Redactor | None = None) -> None:
         self._plan = plan
         self._journal = journal
         self._fold = journal.fold
-        self._view = StateView(plan.schema, journal.fold)
+        self._redactor = Redactor(None) if redactor is None else redactor
+        self._view = StateView(plan.schema, journal.fold, self._redactor)
         self._by_name = {agent.name: agent for agent in plan.agents}
         # Signals that were written and not looked at yet, with the causal depth of what they may activate, and how
         # many reducers and guards caused one another to lead to them.
@@ -479,7 +479,9 @@ class Stepper(Generic[S]):
     def _send(self, activation: OpenActivation, request: JSONObject, attempt: int, parent: Signal) -> None:
         agent = self._by_name[activation.agent]
         call = call_id(activation.id, turn=0, attempt=attempt)
-        payload: JSONObject = {"call": call, "attempt": attempt, "digest": request_digest(request), "request": request}
+        # The log and its digest are redacted; who answers the request is told what it really says.
+        logged = self._redactor.json(request)
+        payload: JSONObject = {"call": call, "attempt": attempt, "digest": request_digest(logged), "request": logged}
         self._write(
             names.PROVIDER_START,
             payload,
@@ -557,10 +559,11 @@ class Stepper(Generic[S]):
         *,
         message: str | None = None,
     ) -> None:
-        message = described(error) if message is None else message
+        message = self._redactor.text(described(error)) if message is None else message
         data: JSONObject = {"type": type(error).__name__}
         if kind != "provider":
-            _log.warning("%s of agent %r failed in run %s", kind, agent.name, self._journal.run_id, exc_info=error)
+            run_id = self._journal.run_id
+            log_failure(self._redactor, "%s of agent %r failed in run %s", kind, agent.name, run_id, error=error)
         payload: JSONObject = {
             "agent": agent.name,
             "activation": activation,
@@ -575,8 +578,8 @@ class Stepper(Generic[S]):
             raise _RunFailed(RunStatus.FAILED, failure, told)
 
     def _failed(self, kind: str, what: str, error: BaseException, parent: Signal) -> NoReturn:
-        _log.warning("%s failed in run %s", what, self._journal.run_id, exc_info=error)
-        message = f"{what} raised {described(error)}"
+        log_failure(self._redactor, "%s failed in run %s", what, self._journal.run_id, error=error)
+        message = self._redactor.text(f"{what} raised {described(error)}")
         data: JSONObject = {"type": type(error).__name__}
         payload: JSONObject = {"agent": None, "activation": None, "kind": kind, "message": message, "data": data}
         told = self._write_failure(payload, error, parent)

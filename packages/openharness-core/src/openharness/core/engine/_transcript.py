@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from openharness.core.engine._arrivals import Arrival
 from openharness.core.engine._drift import DriftReport, same_signal
 from openharness.core.engine._flaws import flaw_of
+from openharness.core.engine._redacting import same_but_for_numbers
 from openharness.core.errors import CorruptRecordError, OpenHarnessError, RecordingEndedError, ReplayDriftError
 from openharness.core.log import RESERVED_PREFIXES, is_arrival
 from openharness.core.log import _names as names
@@ -33,6 +34,7 @@ class Transcript:
 
     Attributes:
         count: How many signals were compared.
+        renumbered: Whether placeholders had other numbers than in the recording.
         injected: The signals that were injected into the run, as far as it was read.
     """
 
@@ -46,6 +48,7 @@ class Transcript:
         self._log: Sequence[Signal] = ()
         self._reducers: Callable[[str], Sequence[str]] | None = None
         self.count = 0
+        self.renumbered = False
         self.injected: list[Signal] = []
         self._closed = False
         self._waiters: list[asyncio.Future[None]] = []
@@ -103,6 +106,10 @@ class Transcript:
                 raise self._damaged(self._ahead, f"a recording begins with {names.HARNESS_START!r}")
             self._inspect(self._ahead)
         return self._ahead
+
+    def upcoming(self) -> list[Signal]:
+        """Return what was read and not compared yet: the rest of the present step, and the next arrival."""
+        return [*self._expected, *([] if self._ahead is None else [self._ahead])]
 
     @property
     def folded(self) -> int:
@@ -170,7 +177,10 @@ class Transcript:
         if recorded is None and self._ahead is None:
             # A recording that is whole ends with what ends the run; this one was cut in the middle of a step.
             raise RecordingEndedError(self._recording_id, seq=self.count, state=None)
-        if recorded is None or not same_signal(recorded, actual):
+        same = recorded is not None and same_signal(recorded, actual)
+        if recorded is not None and not same and same_but_for_numbers(recorded, actual):
+            same = self.renumbered = True
+        if recorded is None or not same:
             if recorded is not None:
                 self._expected.appendleft(recorded)
             # What the step should have caused is over; the next thing the recording has is the next arrival.

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from contextlib import AsyncExitStack
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import attrs
 
 from openharness.core.errors import InvalidValueError
 from openharness.core.harness._options import Mode, Settings
 from openharness.core.interfaces import Provider, RunStore, SignalStore
+from openharness.core.redaction import Redaction
 
-__all__ = ("Backends", "Defaults", "needed")
+__all__ = ("DEFAULT_REDACTION", "Backends", "Defaults", "needed")
+
+DEFAULT_REDACTION: Final = Redaction()
 
 T = TypeVar("T", Provider, RunStore, SignalStore)
 
@@ -25,6 +28,7 @@ class Defaults:
     mode: Mode | None = None
     store: SignalStore | str | None = None
     run_store: RunStore | str | None = None
+    redaction: Redaction | None = DEFAULT_REDACTION
 
 
 class Backends:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from openharness.core.engine import Journal, Outcome
     from openharness.core.errors import RunError
     from openharness.core.interfaces import RunStore
+    from openharness.core.redaction import Redactor
     from openharness.core.state import StateSchema
     from openharness.core.values import JSONObject
 
@@ -50,6 +51,7 @@ def make_record(
     run_id: str,
     recording_id: str | None,
     metadata: JSONObject | None,
+    redactor: Redactor,
     parent_run_id: str | None = None,
 ) -> RunRecord:
     """Return what the history keeps of a run, from its log."""
@@ -61,7 +63,7 @@ def make_record(
         state=fold.state,
         metadata=metadata,
         status=outcome.status,
-        error=None if outcome.error is None else str(outcome.error),
+        error=None if outcome.error is None else redactor.mask(str(outcome.error)),
         recording_id=recording_id,
         parent_run_id=parent_run_id,
     )

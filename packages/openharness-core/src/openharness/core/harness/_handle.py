@@ -13,6 +13,7 @@ from openharness.core.harness._injection import check_injected
 from openharness.core.log import _names as names
 from openharness.core.patterns import compile_pattern
 from openharness.core.records import now_ms
+from openharness.core.redaction import unnumbered
 from openharness.core.values import copy_json, dump_json, to_json
 
 if TYPE_CHECKING:
@@ -146,6 +147,7 @@ class RunHandle(Generic[S]):
     async def _recorded(self, position: int, name: str, payload: JSONValue) -> Signal:
         transcript = self._runner.transcript
         recorded = None if transcript is None else await transcript.injection(position)
+        payload = self._runner.redactor.json(payload)
         if recorded is None:
             # The recording has no more; whether that is a difference depends on how the run ended.
             await asyncio.wait({self._task})
@@ -154,7 +156,7 @@ class RunHandle(Generic[S]):
                 raise failure
             if failure is not None or self._finished or self._task.cancelled():
                 raise RunEndedError(name) from failure
-        if recorded is None or recorded.name != name or dump_json(recorded.payload) != dump_json(payload):
+        if recorded is None or recorded.name != name or _unnumbered(recorded.payload) != _unnumbered(payload):
             reason = (
                 "the run was given a signal that was not recorded"
                 if recorded is None
@@ -259,6 +261,11 @@ class RunStream(Generic[S]):
             await asyncio.shield(task)
         finally:
             await _cancel(task)
+
+
+def _unnumbered(payload: JSONValue) -> str:
+    """Return a payload as text; a replay does not know which of several secrets of one rule came first."""
+    return unnumbered(dump_json(payload).decode(errors="replace"))
 
 
 async def _cancel(task: asyncio.Task[Any]) -> None:

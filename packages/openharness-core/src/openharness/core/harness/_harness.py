@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, cast, overload
 
 from openharness.core.agents import AgentDefinition, define_agent
 from openharness.core.errors import DefinitionError
-from openharness.core.harness._backends import Defaults
+from openharness.core.harness._backends import DEFAULT_REDACTION, Defaults
 from openharness.core.harness._handle import RunStream, StartedRun
-from openharness.core.harness._options import ForkOptions, Mode, ResumeOptions, RunOptions, Settings
+from openharness.core.harness._options import ForkOptions, Mode, ResumeOptions, RunOptions, Settings, check_redaction
 from openharness.core.harness._runner import Runner
 from openharness.core.harness._subscriptions import BUFFER, StreamBuffer, subscription
 from openharness.core.state import StateSchema
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from openharness.core.harness._subscriptions import BufferPolicy, Subscriber, Subscription
     from openharness.core.interfaces import Provider, RunStore, SignalStore
     from openharness.core.patterns import PatternLike
+    from openharness.core.redaction import Redaction
 
 __all__ = ("Harness", "create_harness")
 
@@ -308,6 +309,7 @@ def create_harness(
     mode: Mode | None = ...,
     store: SignalStore | str | None = ...,
     run_store: RunStore | str | None = ...,
+    redaction: Redaction | None = ...,
 ) -> Harness[S]: ...
 
 
@@ -318,6 +320,7 @@ def create_harness(
     mode: Mode | None = ...,
     store: SignalStore | str | None = ...,
     run_store: RunStore | str | None = ...,
+    redaction: Redaction | None = ...,
 ) -> Harness[dict[str, Any]]: ...
 
 
@@ -328,6 +331,7 @@ def create_harness(
     mode: Mode | None = None,
     store: SignalStore | str | None = None,
     run_store: RunStore | str | None = None,
+    redaction: Redaction | None = DEFAULT_REDACTION,
 ) -> Harness[Any]:
     """Return a harness for agents over one type of state.
 
@@ -337,9 +341,15 @@ def create_harness(
         mode: Likewise; else ``OPENHARNESS_MODE``, else ``"live"``.
         store: Likewise; else ``OPENHARNESS_SIGNAL_STORE``.
         run_store: Likewise; else ``OPENHARNESS_RUN_STORE``.
+        redaction: Which texts are secrets, for runs that do not say otherwise; by default what `Redaction` says. None
+            turns redaction off, which recordings tell.
 
     Raises:
         DefinitionError: The type cannot be a state.
+        InvalidValueError: ``redaction`` is neither a `Redaction` nor None.
     """
     schema = StateSchema[Any].of(cast("type[Any]", state_type))
-    return Harness(schema, Defaults(provider=provider, mode=mode, store=store, run_store=run_store))
+    check_redaction(redaction)
+    return Harness(
+        schema, Defaults(provider=provider, mode=mode, store=store, run_store=run_store, redaction=redaction)
+    )

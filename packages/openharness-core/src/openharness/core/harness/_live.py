@@ -11,6 +11,7 @@ from openharness.core.engine import (
     Arrival,
     ArrivalQueue,
     Calls,
+    Intake,
     Journal,
     NoRecorder,
     NotStoppedError,
@@ -32,6 +33,7 @@ from openharness.core.harness._ending import end_run, make_record, make_result, 
 from openharness.core.interfaces import RunStore, SignalStore
 from openharness.core.log import _names as names
 from openharness.core.records import RunRecord, RunStatus, Signal, now_ms
+from openharness.core.redaction import Redactor
 from openharness.core.state import StateSchema
 from openharness.core.values import JSONObject
 
@@ -58,6 +60,7 @@ class Beginning(Generic[S]):
         stepper: What takes the arrivals; a run that goes on has taken some already.
         journal: The log so far: empty, or that of the run this one continues.
         state: The state the run begins with, as its record shows it while it goes on.
+        redactor: Keeps secrets out of the log.
         created_at: When the run began, in milliseconds since the epoch; None for now.
         metadata: What its record is found by.
         parent_run_id: The run it was forked from.
@@ -74,6 +77,7 @@ class Beginning(Generic[S]):
     stepper: Stepper[S]
     journal: Journal
     state: JSONObject
+    redactor: Redactor
     created_at: int | None = None
     metadata: JSONObject | None = None
     parent_run_id: str | None = None
@@ -144,7 +148,7 @@ class LiveRun(Generic[S]):
         beginning = self._beginning
         journal = beginning.journal
         recorder = await self._begin()
-        calls = Calls(self._run_id, self._queue, now_ms)
+        calls = Calls(self._run_id, self._queue, now_ms, beginning.redactor)
         patience = _PATIENCE * self._settings.shutdown_timeout
         try:
             try:
@@ -152,6 +156,7 @@ class LiveRun(Generic[S]):
                     stepper=beginning.stepper,
                     journal=journal,
                     queue=self._queue,
+                    intake=Intake(beginning.redactor, journal),
                     calls=calls,
                     recorder=recorder,
                     listeners=self._listeners,
@@ -180,6 +185,7 @@ class LiveRun(Generic[S]):
                 run_id=self._run_id,
                 recording_id=self.recording_id,
                 metadata=beginning.metadata,
+                redactor=beginning.redactor,
                 parent_run_id=beginning.parent_run_id,
             )
             failure = await save_end(beginning.run_store, record) or failure

@@ -12,6 +12,7 @@ from openharness.core.engine import Limits
 from openharness.core.errors import InvalidValueError
 from openharness.core.interfaces import Provider, RunStore, SignalStore
 from openharness.core.records import check_id
+from openharness.core.redaction import Redaction
 from openharness.core.values import JSONObject, JSONValue, to_json
 
 if TYPE_CHECKING:
@@ -19,7 +20,16 @@ if TYPE_CHECKING:
 
     from openharness.core.agents import AgentDefinition, Context, Reducer
 
-__all__ = ("CommonOptions", "ForkOptions", "Mode", "ResumeOptions", "RunOptions", "Settings", "read_mode")
+__all__ = (
+    "CommonOptions",
+    "ForkOptions",
+    "Mode",
+    "ResumeOptions",
+    "RunOptions",
+    "Settings",
+    "check_redaction",
+    "read_mode",
+)
 
 S = TypeVar("S")
 
@@ -53,6 +63,8 @@ class CommonOptions(TypedDict, Generic[S], total=False):
         max_depth: Activations that may cause one another in a row; 100 by default.
         max_concurrency: Activations that may run at once; any number by default.
         shutdown_timeout: Seconds a run that is to stop has for it; 5 by default.
+        redaction: Which texts are secrets and are kept out of the log and the run's record; that of the harness by
+            default. None turns redaction off, which the recording tells.
     """
 
     agents: Required[Mapping[str, AgentDefinition[S]] | Sequence[AgentDefinition[S]]]
@@ -68,6 +80,7 @@ class CommonOptions(TypedDict, Generic[S], total=False):
     max_depth: int
     max_concurrency: int | None
     shutdown_timeout: float
+    redaction: Redaction | None
 
 
 class RunOptions(CommonOptions[S], Generic[S], total=False):
@@ -155,6 +168,22 @@ def _pairs(value: Iterable[tuple[str, Any]]) -> tuple[tuple[str, Any], ...]:
         raise InvalidValueError("signals", value=value, expected="pairs of a name and a payload") from None
 
 
+def _redaction(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    del instance
+    if value is not NOTHING:
+        check_redaction(value, attribute.name)
+
+
+def check_redaction(value: object, name: str = "redaction") -> None:
+    """Refuse what is neither a `Redaction` nor None.
+
+    Raises:
+        InvalidValueError: It is something else.
+    """
+    if value is not None and not isinstance(value, Redaction):
+        raise InvalidValueError(name, value=value, expected="a Redaction, or None for none")
+
+
 def _rebuild(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
     del instance
     if value not in ("replay", "fold"):
@@ -196,6 +225,7 @@ class Settings:
     max_concurrency: int | None = None
     shutdown_timeout: float = attrs.field(default=SHUTDOWN_TIMEOUT, validator=_seconds)
     seed: int | None = attrs.field(default=None, validator=_seed)
+    redaction: Any = attrs.field(default=NOTHING, validator=_redaction)
     rebuild: Literal["replay", "fold"] = attrs.field(default="replay", validator=_rebuild)
     signals: tuple[tuple[str, Any], ...] = attrs.field(default=(), converter=_pairs)
     at: int | None = None

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+import attrs
 
 from openharness.core.engine import (
     Arrival,
     ArrivalQueue,
     Journal,
+    RecordedRules,
     RunPlan,
     StartOfRun,
     Stepper,
     Transcript,
     catch_up,
     described,
+    log_failure,
     make_plan,
     run_replay,
 )
@@ -28,6 +31,7 @@ from openharness.core.errors import (
     RecordingEndedError,
     RecordingNotFoundError,
     ReplayDriftError,
+    SerializationError,
     UnknownNameError,
 )
 from openharness.core.harness._backends import Backends, Defaults, needed
@@ -36,9 +40,11 @@ from openharness.core.harness._ending import end_run, make_record, make_result, 
 from openharness.core.harness._explaining import explain
 from openharness.core.harness._injection import check_injected
 from openharness.core.harness._live import Beginning, LiveRun
+from openharness.core.harness._options import NOTHING
 from openharness.core.harness._subscriptions import RunListeners
 from openharness.core.log import _names as names
 from openharness.core.records import new_id, now_ms
+from openharness.core.redaction import Redactor
 from openharness.core.values import to_json
 
 if TYPE_CHECKING:
@@ -57,8 +63,6 @@ __all__ = ("Runner",)
 
 S = TypeVar("S")
 
-_log = logging.getLogger("openharness")
-
 
 class Runner(Generic[S]):
     """Runs once.
@@ -68,6 +72,7 @@ class Runner(Generic[S]):
         queue: Where signals from outside are put.
         transcript: The recording that is replayed, once it is found; None in a live run.
         recording_id: The recording that is written or replayed; None where there is none.
+        redactor: Keeps secrets out of its log.
         listeners: Who is told of its signals.
         decided: Set once it is clear whether the run is a replay.
     """
@@ -84,7 +89,16 @@ class Runner(Generic[S]):
     ) -> None:
         self._schema = schema
         self._defaults = defaults
-        self._settings = settings
+        wanted = defaults.redaction if settings.redaction is NOTHING else settings.redaction
+        self.redactor = Redactor(wanted)
+        for name in ("run_id", "fixture"):
+            _refuse_secret(self.redactor, name, getattr(settings, name))
+        # Both are written down besides the log.
+        self._settings = settings = attrs.evolve(
+            settings,
+            metadata=self.redactor.json(settings.metadata, mask=True),
+            tags=map(self.redactor.mask, settings.tags),
+        )
         self._interactive = interactive
         self._backends = Backends(settings, defaults)
         self.run_id = settings.run_id or new_id("run")
@@ -140,15 +154,16 @@ class Runner(Generic[S]):
             self.decided.set()
             if first is None:
                 raise RecordingEndedError(recording_id, seq=0, state=None)  # noqa: TRY301 - to be closed below
+            journal = Journal(first.id.removesuffix(f"/{first.seq}"), check=transcript.check)
+            self._repeat_rules(journal, transcript)
             state, fields = self._initial_state(first)
             # What came from outside stands in the recording, so that also `run_reactive` can replay it.
             self._interactive = self._interactive or was_interactive(first)
             plan = self._plan(fields, replay=True)
-            journal = Journal(first.id.removesuffix(f"/{first.seq}"), check=transcript.check)
             transcript.explain_with(journal.signals, plan.reducer_patterns)
             try:
                 outcome = await run_replay(
-                    stepper=Stepper(plan, journal),
+                    stepper=Stepper(plan, journal, self.redactor),
                     journal=journal,
                     transcript=transcript,
                     start=self._start(state, plan, seed=0),
@@ -172,7 +187,7 @@ class Runner(Generic[S]):
             await self.listeners.close(settings.shutdown_timeout)
         identity = {"run_id": self.run_id, "recording_id": recording_id}
         result = make_result(self._schema, journal, outcome, **identity, replayed=True)
-        record = make_record(journal, outcome, **identity, metadata=settings.metadata)
+        record = make_record(journal, outcome, **identity, metadata=settings.metadata, redactor=self.redactor)
         failure = await save_end(await self._backends.run_store_of_replay(), record)
         return end_run(outcome, result, failure)
 
@@ -180,20 +195,22 @@ class Runner(Generic[S]):
 
     async def _live(self, store: SignalStore | None, fixture: str | None) -> RunResult[S]:
         settings = self._settings
+        journal = Journal(self.run_id)
+        self._own_rules(journal)
         state, fields = self._initial_state(None)
         self._provider = await self._backends.provider()
         plan = self._plan(fields, replay=False)
         seed = random.SystemRandom().getrandbits(63) if settings.seed is None else settings.seed
         start = self._start(state, plan, seed=seed)
-        journal = Journal(self.run_id)
         # First of all things in the queue, so that a run which is cancelled at once still has a beginning.
         self._put(names.HARNESS_START, start.payload())
         return await self._drive(
             Beginning(
                 schema=self._schema,
-                stepper=Stepper(plan, journal),
+                stepper=Stepper(plan, journal, self.redactor),
                 journal=journal,
                 state=state or {},
+                redactor=self.redactor,
                 metadata=settings.metadata,
                 store=store,
                 run_store=await self._backends.run_store(),
@@ -212,12 +229,13 @@ class Runner(Generic[S]):
             self._provider = await self._backends.provider()
             settings = self._settings
             journal = Journal(self.run_id)
+            self._own_rules(journal)
             fold = settings.rebuild == "fold"
             plan = self._plan(point.fields, replay=False)
             if fold:
                 prefix = folded([signal async for signal in store.iter_signals(recording_id, stop=point.step)])
                 journal.adopt(prefix)
-                stepper = Stepper(plan, journal)
+                stepper = Stepper(plan, journal, self.redactor)
                 stepper.adopt()
             else:
                 stepper = await self._catch_up(store, recording_id, point, plan, journal)
@@ -235,6 +253,7 @@ class Runner(Generic[S]):
                     stepper=stepper,
                     journal=journal,
                     state=journal.fold.state,
+                    redactor=self.redactor,
                     created_at=journal.fold.started_at,
                     metadata=metadata,
                     parent_run_id=None if known is None else known.parent_run_id,
@@ -254,7 +273,8 @@ class Runner(Generic[S]):
         signals = store.iter_signals(recording_id, stop=point.stop)
         transcript = Transcript(recording_id, signals, continues=True)
         journal.check = transcript.check
-        stepper = Stepper(plan, journal)
+        self._repeat_rules(journal, transcript)
+        stepper = Stepper(plan, journal, self.redactor)
         transcript.explain_with(journal.signals, plan.reducer_patterns)
         try:
             await transcript.open()
@@ -273,6 +293,9 @@ class Runner(Generic[S]):
         finally:
             await _close(signals)
         journal.check = None
+        if transcript.renumbered:
+            self.redactor.forget()
+        self._own_rules(journal)
         return stepper
 
     async def fork(self, recording_id: str) -> RunResult[S]:
@@ -288,7 +311,8 @@ class Runner(Generic[S]):
             prefix = folded(recorded, run_id=self.run_id, parent=point.run_id)
             journal = Journal(self.run_id)
             journal.adopt(prefix)
-            stepper = Stepper(plan, journal)
+            self._own_rules(journal)
+            stepper = Stepper(plan, journal, self.redactor)
             stepper.adopt()
             payload: JSONObject = {
                 "run_id": point.run_id,
@@ -303,6 +327,7 @@ class Runner(Generic[S]):
                     stepper=stepper,
                     journal=journal,
                     state=journal.fold.state,
+                    redactor=self.redactor,
                     metadata=settings.metadata,
                     parent_run_id=point.run_id,
                     store=store,
@@ -332,7 +357,7 @@ class Runner(Generic[S]):
         for field in patch:
             if self._schema.fields is not None and field not in fields:
                 raise UnknownNameError("state field", name=field, known=list(fields), where="state")
-        return patch
+        return self._redacted_fields(patch)
 
     async def _drive(self, beginning: Beginning[S]) -> RunResult[S]:
         self.decided.set()
@@ -358,7 +383,35 @@ class Runner(Generic[S]):
                 kind = self._schema.kind.__name__
                 raise InvalidValueError("state", value=None, expected=f"given: {kind} has no default") from None
         state = self._schema.normalize(given)
+        redacted = self._redacted_fields(state)
+        if redacted is not state:
+            try:
+                # Placeholders in a set stand in another order than the secrets did.
+                state = self._schema.normalize(self._schema.load(redacted))
+            except SerializationError as error:
+                error.add_note(
+                    "A secret in the state was replaced by its placeholder, which the field does not take. Keep the "
+                    "secret out of the state, or set redaction= so that it is not taken for one."
+                )
+                raise
         return state, list(state if self._schema.fields is None else self._schema.fields)
+
+    def _redacted_fields(self, state: JSONObject) -> JSONObject:
+        """Return a state, or a part of one, without secrets; the same object where it has none."""
+        for field in state:
+            _refuse_secret(self.redactor, "the name of a state field", field)
+        values: list[JSONValue] = list(state.values())
+        redacted = self.redactor.json(values)
+        return state if redacted is values else dict(zip(state, redacted, strict=True))
+
+    def _own_rules(self, journal: Journal) -> None:
+        """Redact by the rules of this run."""
+        self.redactor.placed, self.redactor.counts = RecordedRules(journal).highest, None
+
+    def _repeat_rules(self, journal: Journal, transcript: Transcript) -> None:
+        """Redact by those rules that were at work when the run was recorded."""
+        rules = RecordedRules(journal, transcript.upcoming)
+        self.redactor.placed, self.redactor.counts = rules.highest, rules.counted
 
     def _plan(self, fields: Sequence[str], *, replay: bool) -> RunPlan[S]:
         settings = self._settings
@@ -394,19 +447,35 @@ class Runner(Generic[S]):
         settings = self._settings
         return StartOfRun(
             state=state,
-            input=settings.input_json,
+            input=self.redactor.json(settings.input_json),
             has_input=settings.has_input,
             seed=seed,
             agents=plan.fingerprint(),
             interactive=self._interactive,
+            redacted=self.redactor.active,
         )
 
     def _subscriber_failed(self, signal: Signal, error: BaseException) -> None:
-        _log.warning("A subscriber failed at %s of run %s", signal.name, self.run_id, exc_info=error)
+        told = "A subscriber failed at %s of run %s"
+        log_failure(self.redactor, told, signal.name, self.run_id, error=error)
         # One that fails at the news of its own failure would go on for ever.
         if self.transcript is None and signal.name != names.SUBSCRIBER_ERROR:
             payload: JSONObject = {"signal": signal.id, "message": described(error)}
             self.queue.put(Arrival(name=names.SUBSCRIBER_ERROR, payload=payload, timestamp=now_ms()))
+
+
+def _refuse_secret(redactor: Redactor, what: str, text: str | None) -> None:
+    """Refuse a name that holds a secret: names cannot be redacted, as things are found by them.
+
+    Raises:
+        InvalidValueError: It holds one, which the error does not show.
+    """
+    # A plain word is a secret nowhere but in somebody's test database.
+    if text is None or text.replace("_", "").isalpha():
+        return
+    masked = redactor.mask(text)
+    if masked != text:
+        raise InvalidValueError(what, value=masked, expected="a text without secrets, as things are found by it")
 
 
 async def _close(signals: AsyncIterator[Signal]) -> None:

@@ -1,0 +1,170 @@
+"""Replaces secrets by placeholders, and placeholders by secrets, in the texts of one run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from openharness.core.errors import MissingSecretError
+from openharness.core.redaction._configuration import Redaction, matcher_of
+from openharness.core.redaction._rules import PLACEHOLDER, note_placeholders
+from openharness.core.values import dump_json
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Callable, Mapping
+    from typing import TypeVar
+
+    from openharness.core.redaction._matcher import Found
+    from openharness.core.values import JSONValue
+
+    J = TypeVar("J", bound=JSONValue)
+
+__all__ = ("Redactor",)
+
+_MARK: Final = "[redacted:"
+
+
+class Redactor:
+    """Redacts what one run reads and writes.
+
+    Several secrets of one rule are told apart by numbers, in the order in which the run comes upon them:
+    ``[redacted:github-token]``, ``[redacted:github-token#2]``. So every placeholder stands for one text, and
+    `restore` gives back exactly what was there.
+
+    Args:
+        redaction: What is taken for a secret; None for nothing.
+        environment: The environment variables; those of the process if not given.
+
+    Attributes:
+        placed: Tells the highest number that the log has of a rule so far (0 where it has none); asked when a secret is
+            new to this object, which may have come upon the log half way.
+        counts: In a replay: tells whether a rule counted when the run was recorded. None where every rule counts.
+    """
+
+    def __init__(self, redaction: Redaction | None, environment: Mapping[str, str] | None = None) -> None:
+        self._redaction = redaction
+        self.matcher = None if redaction is None else matcher_of(redaction, environment)
+        self._placeholders: dict[tuple[str, str], str] = {}
+        self._texts: dict[str, str] = {}
+        if self.matcher is not None:
+            self._texts = {placeholder: value for value, placeholder in self.matcher.values.items()}
+        self._numbers: dict[str, int] = {}
+        self._around: JSONValue = None
+        self.placed: Callable[[str], int] | None = None
+        self.counts: Callable[[str], bool] | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is taken for a secret at all."""
+        return self.matcher is not None
+
+    def text(self, text: str) -> str:
+        """Return a text with placeholders in the place of secrets; the same object where there are none."""
+        if self.matcher is None or self.matcher.is_clear(text):
+            return text
+        return self._replaced(text, self.placeholder)
+
+    def mask(self, text: str) -> str:
+        """Return a text likewise that goes nowhere from where a run could need its secrets back: a log line, a tag."""
+        if self.matcher is None or self.matcher.is_clear(text):
+            return text
+        return self._replaced(text, self._plain_placeholder, all_count=True)
+
+    def json(self, value: J, *, mask: bool = False) -> J:
+        """Return a JSON value with its texts and keys redacted; the same object where there is nothing to redact."""
+        if self.matcher is None:
+            return value
+        self._around = value
+        try:
+            return self._walk(value, self.mask if mask else self.text)
+        finally:
+            self._around = None
+
+    def restore(self, value: J) -> J:
+        """Return a JSON value with the secrets in the place of their placeholders.
+
+        Raises:
+            MissingSecretError: The value of a placeholder is not known.
+        """
+        if self._redaction is None:
+            return value
+        missing: dict[str, None] = {}
+
+        def secret(found: re.Match[str]) -> str:
+            known = self._texts.get(found.group())
+            if known is None:
+                missing[found.group()] = None
+                return found.group()
+            return known
+
+        def restored(text: str) -> str:
+            return PLACEHOLDER.sub(secret, text) if _MARK in text else text
+
+        result = self._walk(value, restored)
+        if missing and self._redaction.unknown == "error":
+            raise MissingSecretError(list(missing))
+        return result
+
+    def placeholder(self, text: str, found: Found) -> str:
+        """Return what stands in the place of a secret from now on."""
+        secret = text[found.start : found.end]
+        if found.rule is None:
+            return self._known(secret)
+        key = (found.rule, secret)
+        placeholder = self._placeholders.get(key)
+        if placeholder is None:
+            number = 1 + self._highest(found.rule, text)
+            self._numbers[found.rule] = number
+            placeholder = f"{_MARK}{found.rule}]" if number == 1 else f"{_MARK}{found.rule}#{number}]"
+            self._placeholders[key] = placeholder
+            self._texts[placeholder] = secret
+        return placeholder
+
+    def forget(self) -> None:
+        """Forget which numbers stand for which secrets: the log has given them away in another order."""
+        for placeholder in self._placeholders.values():
+            del self._texts[placeholder]
+        self._placeholders.clear()
+        self._numbers.clear()
+
+    def _highest(self, rule: str, text: str) -> int:
+        """Return the highest number of a rule that is given away already, also by placeholders that stand around."""
+        note_placeholders(text, self._numbers)
+        if self._around is not None:
+            note_placeholders(dump_json(self._around).decode(errors="replace"), self._numbers)
+        return max(self._numbers.get(rule, 0), 0 if self.placed is None else self.placed(rule))
+
+    def _plain_placeholder(self, text: str, found: Found) -> str:
+        secret = text[found.start : found.end]
+        if found.rule is None:
+            return self._known(secret)
+        return self._placeholders.get((found.rule, secret), f"{_MARK}{found.rule}]")
+
+    def _known(self, secret: str) -> str:
+        # A placeholder that was there before stays what it is.
+        return secret if self.matcher is None else self.matcher.values.get(secret, secret)
+
+    def _replaced(self, text: str, placeholder: Callable[[str, Found], str], *, all_count: bool = False) -> str:
+        if self.matcher is None:
+            return text
+        counts = None if all_count else self.counts
+        parts: list[str] = []
+        position, after = 0, -1
+        while (found := self.matcher.find(text, position, final=True, after=after, counts=counts)) is not None:
+            parts += text[position : found.start], placeholder(text, found)
+            position = after = found.end or len(text)
+        return "".join([*parts, text[position:]]) if parts else text
+
+    def _walk(self, value: J, change: Callable[[str], str]) -> J:
+        result: JSONValue = value
+        if isinstance(value, str):
+            result = change(value)
+        elif isinstance(value, list):
+            items = [self._walk(item, change) for item in value]
+            if any(new is not old for new, old in zip(items, value, strict=True)):
+                result = items
+        elif isinstance(value, dict):
+            pairs = {change(key): self._walk(item, change) for key, item in value.items()}
+            if list(pairs) != list(value) or any(pairs[key] is not item for key, item in value.items()):
+                result = pairs
+        return result  # type: ignore[return-value]
