@@ -282,6 +282,7 @@ async def test_listing_leaves_out_what_it_cannot_read(
         "foreign.jsonl",
         "newer.jsonl",
         "empty.jsonl",
+        "folder.jsonl",
     }
     assert await store.list_fixtures() == ["my-test"]
 

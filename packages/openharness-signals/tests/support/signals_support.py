@@ -113,6 +113,12 @@ def names_in(folder: Path, pattern: str = "*") -> list[str]:
     return sorted(path.name for path in folder.glob(pattern))
 
 
+def published_file(folder: Path, name: str, data: bytes) -> None:
+    """Put a file where a store finds it as a fixture."""
+    (folder / "unpublished").mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.jsonl").write_bytes(data)
+
+
 async def fill(store: SignalStore, entries: Sequence[LogEntry], **about: Any) -> str:
     """Create a recording of `RUN_ID` with these entries and return its id."""
     recording_id = await store.create_recording(run_id=RUN_ID, **about)

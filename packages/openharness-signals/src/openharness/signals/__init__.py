@@ -18,10 +18,11 @@ from openharness.signals._comparison import (
     SignalChange,
     diff_recordings,
 )
-from openharness.signals._errors import CorruptLineError, MissingLibraryError
+from openharness.signals._errors import CorruptLineError, MissingLibraryError, RecordingTooLargeError
 from openharness.signals._export import FixtureExistsError, IncompleteRecordingError, export_recording
 from openharness.signals._file_store import FileSignalStore
 from openharness.signals._memory_store import MemorySignalStore
+from openharness.signals._migrating import MigratedFile, MigrationReport, MigrationStatus, migrate
 from openharness.signals._player import Player, Snapshot
 from openharness.signals._provider_view import CallState, ProviderFold, ProviderView
 from openharness.signals._reporters import (
@@ -40,6 +41,7 @@ from openharness.signals._reporters import (
     WideEventReporter,
     report_recording,
 )
+from openharness.signals._upcasting import SignalUpcaster, SignalUpcasters, UpcastError
 
 __all__ = (
     "AgentFigures",
@@ -60,6 +62,9 @@ __all__ = (
     "MemorySignalStore",
     "MetricsReporter",
     "MetricsSnapshot",
+    "MigratedFile",
+    "MigrationReport",
+    "MigrationStatus",
     "MissingLibraryError",
     "OutputChange",
     "Player",
@@ -68,15 +73,20 @@ __all__ = (
     "ProviderMeasurements",
     "ProviderView",
     "RecordingDiff",
+    "RecordingTooLargeError",
     "Reporter",
     "RunFigures",
     "SignalChange",
+    "SignalUpcaster",
+    "SignalUpcasters",
     "Snapshot",
     "TextTarget",
     "ToolMeasurements",
+    "UpcastError",
     "WideEventReporter",
     "causality_tree",
     "diff_recordings",
     "export_recording",
+    "migrate",
     "report_recording",
 )

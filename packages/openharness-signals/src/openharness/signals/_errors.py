@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from openharness.core.errors import CorruptRecordError, OpenHarnessError
+from openharness.core.errors import CorruptRecordError, OpenHarnessError, StoreFullError
 
-__all__ = ("CorruptLineError", "MissingLibraryError")
+__all__ = ("CorruptLineError", "MissingLibraryError", "RecordingTooLargeError")
 
 
 class CorruptLineError(CorruptRecordError):
@@ -37,4 +37,25 @@ class MissingLibraryError(OpenHarnessError, ImportError):
         super().__init__(
             f"{what} needs {library}, which is not installed. "
             f"Install it with: python -m pip install 'openharness-signals[{extra}]'"
+        )
+
+
+class RecordingTooLargeError(StoreFullError):
+    """A recording is, or would become, larger than its store takes. Nothing was written, and nothing more is read.
+
+    Attributes:
+        recording_id: The recording; the name of its file where the id was not read.
+        limit: The argument of the store that says how much it takes: ``"max_recording_bytes"`` or ``"max_entries"``.
+        allowed: Its value.
+    """
+
+    def __init__(self, recording_id: str, *, limit: str, allowed: int, store: str = "") -> None:
+        self.recording_id = recording_id
+        self.limit = limit
+        self.allowed = allowed
+        unit = "bytes" if limit == "max_recording_bytes" else "entries"
+        super().__init__(
+            f"recording {recording_id!r} takes more than {allowed:,} {unit}. Nothing was written; open the store with a "
+            f"larger {limit} if that is as it should be.",
+            store=store,
         )

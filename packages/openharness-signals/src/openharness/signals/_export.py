@@ -8,21 +8,20 @@ from typing import TYPE_CHECKING
 
 from openharness.core.errors import InvalidValueError, OpenHarnessError, RecordingNotFoundError
 from openharness.core.records import RecordingQuery, check_id
-from openharness.core.storage import EncodedBlob, MessagePool, RecordingSummary, encode_entries
+from openharness.core.storage import EncodedBlob, RecordingSummary
 from openharness.core.values import MAX_BYTES, dump_json, to_json
 from openharness.signals._file_store import _disk as disk
 from openharness.signals._file_store._folder import Folder
-from openharness.signals._file_store._log_file import Content, LogFiles, file_content
+from openharness.signals._file_store._log_file import Content, LogFiles, file_content, pooled_entries
 from openharness.signals._file_store._names import SUFFIX, file_stem, stem_as_name
 from openharness.signals._file_store._publishing import publish
-from openharness.signals._file_store._store import MAX_RECORDING_BYTES
 from openharness.signals._file_store._threads import Worker
 from openharness.signals._format import Limits
 from openharness.signals._header import Header
 
 if TYPE_CHECKING:
     from openharness.core.interfaces import SignalStore
-    from openharness.core.records import LogEntry, Recording, RecordingInfo
+    from openharness.core.records import Recording, RecordingInfo
 
 __all__ = ("FixtureExistsError", "IncompleteRecordingError", "export_recording")
 
@@ -159,12 +158,7 @@ async def _chosen(store: SignalStore, run_id: str, recording_id: str | None) -> 
 
 def _content(recording: Recording, fixture: str) -> Content:
     """All that the file is to hold: what the recording holds, under the fixture's name."""
-    entries: list[LogEntry] = []
-    pool = MessagePool()
-    for signal in recording.signals:
-        blobs, pooled = pool.pool(signal)
-        entries += [*blobs, pooled]
-    encoded = encode_entries(entries, max_bytes=MAX_BYTES)
+    encoded = pooled_entries(recording.signals, max_bytes=MAX_BYTES)
     info = recording.info
     providers = {signal.source.provider for signal in recording.signals}
     return Content(
@@ -202,7 +196,7 @@ class _Export:
     def __init__(self, folder: Path, name: str, content: Content) -> None:
         limits = Limits(max_bytes=MAX_BYTES)
         self._folder = Folder(folder, limits=limits, store=_STORE)
-        self._logs = LogFiles(self._folder, limits=limits, max_recording_bytes=MAX_RECORDING_BYTES, store=_STORE)
+        self._logs = LogFiles(self._folder, limits=limits, store=_STORE)
         self._name = name
         self._content = content
         self._recording_id = content.header.id

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from openharness.core.storage import RecordingHeader
+from openharness.signals._format._versions import released
 
 if TYPE_CHECKING:
     from typing import Self
@@ -19,10 +20,12 @@ class Header(RecordingHeader):
     """The header of a recording in a file.
 
     Attributes:
+        version: The version of the format that its file was written in; what is written anew has the current one.
         published_as: The fixture name it was published under where that is not `name` and the name of the file cannot
             say it; None otherwise.
     """
 
+    version: int = attrs.field(factory=lambda: released().current, eq=False)
     published_as: str | None = None
 
     @classmethod

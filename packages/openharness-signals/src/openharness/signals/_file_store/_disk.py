@@ -10,7 +10,14 @@ import stat
 import time
 from typing import TYPE_CHECKING, Final
 
-from openharness.core.errors import StoreBusyError, StoreError, StoreFullError, StoreOpenError, StoreReadOnlyError
+from openharness.core.errors import (
+    CorruptRecordError,
+    StoreBusyError,
+    StoreError,
+    StoreFullError,
+    StoreOpenError,
+    StoreReadOnlyError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -39,6 +46,16 @@ LOCK_TIMEOUT: Final = 30.0
 """Seconds to wait for a file that another process is writing."""
 
 _BINARY: Final = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOINHERIT", 0)
+# Opening a pipe would wait until somebody writes to it.
+_NEVER_WAIT: Final = getattr(os, "O_NONBLOCK", 0)
+_KINDS: Final = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+# What opening says of folders (to write; on Windows also to read), of sockets, and of pipes nobody reads.
+_NO_FILE: Final = frozenset({errno.EISDIR, errno.ENXIO, errno.EACCES, errno.EOPNOTSUPP})
 _FULL: Final = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
 _READ_ONLY: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _NO_PLACE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG})
@@ -86,8 +103,26 @@ def same_file(one: os.stat_result, other: os.stat_result) -> bool:
 
 
 def open_file(path: Path, flags: int, mode: int = PRIVATE) -> int:
-    """Open a file for bytes, in no other process that this one starts."""
-    return os.open(path, flags | _BINARY, mode)
+    """Open a file for bytes, in no other process that this one starts, and never wait for it.
+
+    Raises:
+        CorruptRecordError: It is no ordinary file: a folder, a pipe, a device, a link that leads to itself.
+    """
+    try:
+        descriptor = os.open(path, flags | _BINARY | _NEVER_WAIT, mode)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            reason = "it is a symbolic link that leads to itself"
+        elif error.errno in _NO_FILE and path.exists() and not path.is_file():
+            reason = "it is no ordinary file"
+        else:
+            raise
+        raise CorruptRecordError(path.name, reason=reason) from error
+    if stat.S_ISREG(kind := os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    what = next((what for is_one, what in _KINDS if is_one(kind)), "no ordinary file")
+    raise CorruptRecordError(path.name, reason=f"it is {what}, and a recording is an ordinary file")
 
 
 def write_all(descriptor: int, data: bytes) -> None:

@@ -14,7 +14,7 @@ from openharness.core.errors import CorruptRecordError, StoreError, StoreVersion
 from openharness.core.storage import RecordingSummary
 from openharness.signals._file_store import _disk as disk
 from openharness.signals._file_store._names import SUFFIX, file_stem, stem_as_name
-from openharness.signals._format import LogReader, read_footer, read_header
+from openharness.signals._format import LogReader, read_footer, read_header, released
 from openharness.signals._header import Header
 
 if TYPE_CHECKING:
@@ -203,7 +203,9 @@ class Folder:
         if status.st_size > rest:
             end, _ = disk.read_at(path, max(rest, status.st_size - _GLANCE), _GLANCE)
         last = end.rstrip(b"\r\n").rpartition(b"\n")[2]
-        known = _Known(disk.signature(status), header, read_footer(last))
+        # Only a reader knows what a line of an older version means.
+        footer = read_footer(last) if header.version == released().current else None
+        known = _Known(disk.signature(status), header, footer)
         self._remember(path, known)
         return known
 
@@ -228,7 +230,7 @@ class Folder:
 
 def _files_of(folder: Path) -> list[Path]:
     try:
-        names = sorted(entry.name for entry in os.scandir(folder) if entry.name.endswith(SUFFIX) and entry.is_file())
+        # Also what is no file: whoever looks at it tells of it in the log.
+        return sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIX))
     except FileNotFoundError:
         return []
-    return [folder / name for name in names]

@@ -16,14 +16,23 @@ from openharness.core.errors import (
     RecordingFinalizedError,
     RecordingNotFoundError,
     SerializationError,
-    StoreFullError,
+    StoreReadOnlyError,
 )
-from openharness.core.storage import EncodedBlob, EncodedEntry, EncodedSignal, RecordingSummary
+from openharness.core.storage import (
+    EncodedBlob,
+    EncodedEntry,
+    EncodedSignal,
+    MessagePool,
+    RecordingSummary,
+    encode_entries,
+)
+from openharness.signals._errors import RecordingTooLargeError
 from openharness.signals._file_store import _disk as disk
 from openharness.signals._file_store._names import file_stem
 from openharness.signals._format import (
     LineWriter,
     LogReader,
+    released,
     write_checkpoint,
     write_footer,
     write_header,
@@ -32,13 +41,13 @@ from openharness.signals._format import (
 from openharness.signals._header import Header
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 
-    from openharness.core.records import Outcome
+    from openharness.core.records import LogEntry, Outcome, Signal
     from openharness.signals._file_store._folder import Folder
     from openharness.signals._format import Limits
 
-__all__ = ("Content", "LogFiles", "file_content")
+__all__ = ("Content", "LogFiles", "file_content", "pooled_entries")
 
 _MOST_OPEN: Final = 256
 _ATTEMPTS: Final = 5
@@ -55,12 +64,14 @@ class Content:
         entries: Its signals and blobs, in order.
         checkpoints: The positions of its checkpoints, by name.
         summary: What that amounts to.
+        torn: What was cut off at its end.
     """
 
     header: Header
     entries: list[EncodedEntry]
     checkpoints: dict[str, int]
     summary: RecordingSummary
+    torn: bytes = b""
 
     def position(self) -> rules.LogPosition:
         """How far the log has been written, as the rules of `openharness.core.storage` ask."""
@@ -99,6 +110,20 @@ def _position(header: Header, summary: RecordingSummary, *, count: int, digests:
     return rules.LogPosition(header.id, count, digests, summary.outcome, summary.duration_ms)
 
 
+def pooled_entries(signals: Iterable[Signal], *, max_bytes: int) -> list[EncodedEntry]:
+    """Return signals whose payloads are whole as the entries of a log, what they repeat as blobs.
+
+    Raises:
+        SerializationError: A payload cannot be stored, or is too large.
+    """
+    entries: list[LogEntry] = []
+    pool = MessagePool()
+    for signal in signals:
+        blobs, pooled = pool.pool(signal)
+        entries += [*blobs, pooled]
+    return encode_entries(entries, max_bytes=max_bytes)
+
+
 def file_content(content: Content) -> bytes:
     """Return the bytes of a file, which depend on nothing but what it is to hold."""
     counted = attrs.evolve(
@@ -114,14 +139,12 @@ class LogFiles:
     Args:
         folder: Knows which file holds which recording.
         limits: How much to take from a file.
-        max_recording_bytes: How large a file may be.
         store: The store as it names itself, for errors.
     """
 
-    def __init__(self, folder: Folder, *, limits: Limits, max_recording_bytes: int, store: str) -> None:
+    def __init__(self, folder: Folder, *, limits: Limits, store: str) -> None:
         self._folder = folder
         self._limits = limits
-        self._max_recording_bytes = max_recording_bytes
         self._store = store
         self._tails: OrderedDict[str, _Tail] = OrderedDict()
 
@@ -144,18 +167,14 @@ class LogFiles:
             RecordingConflictError: A signal is there with other content, or would leave a gap.
             SerializationError: A signal refers to a blob that is not there.
             CorruptRecordError: What is there is damaged.
-            StoreFullError: There is no room, or the recording would become too large.
+            StoreFullError: There is no room.
+            RecordingTooLargeError: It would become larger than the limits allow.
         """
         with self._changing(recording_id), self._opened(recording_id) as (descriptor, tail):
             position = tail.position()
             new = rules.plan_append(position, entries, self._existing(tail), store=self._store)
             lines = tail.writer.write_append(new)
-            if tail.size + len(lines) > self._max_recording_bytes:
-                raise StoreFullError(
-                    f"recording {recording_id!r} would take more than {self._max_recording_bytes:,} bytes. Nothing was "
-                    "written; open the store with a larger max_recording_bytes.",
-                    store=self._store,
-                )
+            self._check_room(tail, len(new), len(lines))
             # Also with nothing new: what is repeated may have been written by an append that failed to make it durable.
             self._extend(descriptor, tail, lines)
             tail.added(new, len(lines))
@@ -172,6 +191,7 @@ class LogFiles:
                 is_open = tail.summary.outcome == "incomplete"
                 if is_new and is_open:
                     line = write_checkpoint(name, seq)
+                    self._check_room(tail, 1, len(line))
                     self._extend(descriptor, tail, line)
                     tail.added((), len(line))
                     tail.checkpoints[name] = seq
@@ -213,7 +233,7 @@ class LogFiles:
             if path is None:
                 return None
             with contextlib.suppress(FileNotFoundError):
-                content = self._read(path)
+                content = self.read_file(path)
                 if content.header.id == recording_id:
                     return content
             # It was given another name in this moment.
@@ -274,6 +294,12 @@ class LogFiles:
                     self._tails.pop(recording_id, None)
                     self._folder.forget(path)
                     continue
+                if tail.header.version != released().current:
+                    raise StoreReadOnlyError(
+                        f"{path} is written in version {tail.header.version} of the format, and this code adds to files "
+                        f"of version {released().current} only. Bring it to that version with openharness.signals.migrate.",
+                        store=self._store,
+                    )
                 self._remember(recording_id, tail)
                 yield descriptor, tail
             finally:
@@ -337,7 +363,7 @@ class LogFiles:
 
     def _existing(self, tail: _Tail) -> rules.ExistingSignals:
         def existing(start: int, stop: int) -> list[EncodedSignal]:
-            entries = self._read(tail.path).entries
+            entries = self.read_file(tail.path).entries
             signals = [entry for entry in entries if isinstance(entry, EncodedSignal)]
             return signals[start:stop]
 
@@ -349,18 +375,31 @@ class LogFiles:
             raise RecordingNotFoundError(recording_id, store=self._store)
         return content
 
-    def _read(self, path: Path) -> Content:
+    def read_file(self, path: Path) -> Content:
+        """Return all that a file holds.
+
+        Raises:
+            CorruptRecordError: A part of it is damaged.
+            RecordingTooLargeError: It is larger than the limits allow.
+        """
         size = path.stat().st_size
-        if size > self._max_recording_bytes:
-            raise StoreFullError(
-                f"{path} has {size:,} bytes, and max_recording_bytes of this store is {self._max_recording_bytes:,}.",
-                store=self._store,
-            )
+        if size > self._limits.max_recording_bytes:
+            raise self._too_large(path.name, "max_recording_bytes")
         reader = self._reader(path)
         entries = reader.feed(disk.read_at(path, 0, size)[0])
         entries += reader.finish()
         assert reader.header is not None  # noqa: S101 - `finish` would have raised
-        return Content(reader.header, entries, reader.checkpoints, reader.summary)
+        return Content(reader.header, entries, reader.checkpoints, reader.summary, reader.torn)
+
+    def _check_room(self, tail: _Tail, entries: int, size: int) -> None:
+        if tail.size + size > self._limits.max_recording_bytes:
+            raise self._too_large(tail.header.id, "max_recording_bytes")
+        if tail.signal_count + len(tail.digests) + len(tail.checkpoints) + entries > self._limits.max_entries:
+            raise self._too_large(tail.header.id, "max_entries")
+
+    def _too_large(self, recording_id: str, limit: str) -> RecordingTooLargeError:
+        allowed: int = getattr(self._limits, limit)
+        return RecordingTooLargeError(recording_id, limit=limit, allowed=allowed, store=self._store)
 
     def _reader(self, path: Path) -> LogReader:
         return LogReader(path.name, limits=self._limits, store=self._store)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from openharness.core.storage import EncodedEntry
     from openharness.signals._file_store._folder import Folder
     from openharness.signals._format import Limits
+    from openharness.signals._upcasting import Upcasting
 
 __all__ = ("SignalPages",)
 
@@ -40,6 +41,7 @@ class SignalPages:
         start: The first seq that is wanted.
         stop: The first that is not wanted any more; None for all.
         wanted: Tells whether signals of a name are wanted.
+        upcast: Brings their payloads to the form of today.
         limits: How much to take from a file.
         store: The store as it names itself, for errors.
     """
@@ -52,6 +54,7 @@ class SignalPages:
         start: int,
         stop: int | None,
         wanted: Callable[[str], bool],
+        upcast: Upcasting,
         limits: Limits,
         store: str,
     ) -> None:
@@ -60,6 +63,7 @@ class SignalPages:
         self._next = start
         self._stop = stop
         self._wanted = wanted
+        self._upcast = upcast
         self._limits = limits
         self._store = store
         self._was_damaged = False
@@ -138,6 +142,6 @@ class SignalPages:
             elif entry.seq >= following and (self._stop is None or entry.seq < self._stop):
                 following = entry.seq + 1
                 if self._wanted(entry.name):
-                    signals.append(self._decoder.decode(entry))
+                    signals.append(self._upcast(self._decoder.decode(entry), recording_id=self._recording_id))
         self._next = following
         return signals

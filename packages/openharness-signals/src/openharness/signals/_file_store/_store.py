@@ -31,8 +31,9 @@ from openharness.signals._file_store._log_file import LogFiles
 from openharness.signals._file_store._pages import SignalPages
 from openharness.signals._file_store._publishing import delete, publish
 from openharness.signals._file_store._threads import Worker
-from openharness.signals._format import Limits
+from openharness.signals._format import MAX_ENTRIES, MAX_RECORDING_BYTES, Limits
 from openharness.signals._header import Header
+from openharness.signals._upcasting import Upcasting
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -41,15 +42,13 @@ if TYPE_CHECKING:
     from openharness.core.patterns import PatternLike
     from openharness.core.records import LogEntry, Outcome, RecordingInfo, Signal
     from openharness.core.values import JSONValue
+    from openharness.signals._upcasting import SignalUpcasters
 
 __all__ = ("FileSignalStore",)
 
 T = TypeVar("T")
 
 _ATTEMPTS: Final = 5
-
-MAX_RECORDING_BYTES: Final = 1024 * 1024 * 1024
-"""How large the file of one recording may be, unless a store is told otherwise: 1 GiB."""
 
 
 class FileSignalStore(SignalStore):
@@ -70,6 +69,11 @@ class FileSignalStore(SignalStore):
         max_bytes: How large the JSON text of one payload, of one blob, or of one recording's metadata may be; 16 MiB by
             default.
         max_recording_bytes: How large one file may be, written or read; 1 GiB by default.
+        max_entries: How many signals, blobs and checkpoints one recording may have together; 2,000,000 by default.
+        upcasters: Functions that bring payloads of the program's own signals, as its older releases recorded them, to
+            the form of today, by the name of the signal: ``{"order:created": add_currency}``. Each takes a payload and
+            returns it, for every payload ever recorded under this name, those of today included; several are applied in
+            turn. They are applied when signals are read; the files stay as they are (`migrate` rewrites them).
     """
 
     def __init__(
@@ -78,6 +82,8 @@ class FileSignalStore(SignalStore):
         *,
         max_bytes: int = MAX_BYTES,
         max_recording_bytes: int = MAX_RECORDING_BYTES,
+        max_entries: int = MAX_ENTRIES,
+        upcasters: SignalUpcasters | None = None,
     ) -> None:
         if not os.fspath(folder):
             raise InvalidValueError("folder", value=folder, expected="the path of a folder ('.' for the current one)")
@@ -85,11 +91,10 @@ class FileSignalStore(SignalStore):
         self._path = Path(folder).absolute()
         self._name = f"FileSignalStore({str(self._path)!r})"
         self._max_bytes = max_bytes
-        self._limits = Limits(max_bytes=max_bytes)
+        self._upcast = Upcasting(upcasters, store=self._name)
+        self._limits = Limits(max_bytes=max_bytes, max_recording_bytes=max_recording_bytes, max_entries=max_entries)
         self._folder = Folder(self._path, limits=self._limits, store=self._name)
-        self._logs = LogFiles(
-            self._folder, limits=self._limits, max_recording_bytes=max_recording_bytes, store=self._name
-        )
+        self._logs = LogFiles(self._folder, limits=self._limits, store=self._name)
         self._worker = Worker(self._name)
 
     @classmethod
@@ -193,6 +198,7 @@ class FileSignalStore(SignalStore):
             start=start,
             stop=stop,
             wanted=name_filter(patterns),
+            upcast=self._upcast,
             limits=self._limits,
             store=self._name,
         )
@@ -250,7 +256,7 @@ class FileSignalStore(SignalStore):
             if isinstance(entry, EncodedBlob):
                 blobs[entry.digest] = entry.data
             else:
-                signals.append(decoder.decode(entry))
+                signals.append(self._upcast(decoder.decode(entry), recording_id=recording_id))
         return Recording(
             info=content.header.info(content.summary),
             signals=signals,

@@ -6,18 +6,32 @@ others where the lines are kept (`openharness.signals._file_store`) and what the
 
 from __future__ import annotations
 
-from openharness.signals._format._frame import FORMAT, VERSION
-from openharness.signals._format._read import Limits, LogReader, read_footer, read_header
+from openharness.signals._format._frame import FORMAT
+from openharness.signals._format._read import (
+    MAX_ENTRIES,
+    MAX_RECORDING_BYTES,
+    Limits,
+    LogReader,
+    read_footer,
+    read_header,
+    unknown_members,
+)
+from openharness.signals._format._versions import VERSION, FormatVersions, released
 from openharness.signals._format._write import LineWriter, write_checkpoint, write_footer, write_header, write_recording
 
 __all__ = (
     "FORMAT",
+    "MAX_ENTRIES",
+    "MAX_RECORDING_BYTES",
     "VERSION",
+    "FormatVersions",
     "Limits",
     "LineWriter",
     "LogReader",
     "read_footer",
     "read_header",
+    "released",
+    "unknown_members",
     "write_checkpoint",
     "write_footer",
     "write_header",

@@ -5,13 +5,10 @@ from __future__ import annotations
 from typing import Final
 from zlib import crc32
 
-__all__ = ("FORMAT", "VERSION", "is_sealed", "seal")
+__all__ = ("FORMAT", "is_sealed", "seal")
 
 FORMAT: Final = "openharness-recording"
 """The ``format`` of every header."""
-
-VERSION: Final = 1
-"""The version this code writes, and the newest it reads."""
 
 _SEAL: Final = b',"crc":"%08x"}'
 _SEAL_LENGTH: Final = 18

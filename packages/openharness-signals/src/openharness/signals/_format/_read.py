@@ -13,15 +13,27 @@ from openharness.core.log import STREAMING
 from openharness.core.records import RunStatus, SignalSource, check_id, signal_id, time_ms
 from openharness.core.storage import EncodedBlob, EncodedEntry, EncodedSignal, RecordingSummary
 from openharness.core.values import MAX_BYTES, decode_json, dump_json
-from openharness.signals._errors import CorruptLineError
-from openharness.signals._format._frame import FORMAT, VERSION, is_sealed
+from openharness.signals._errors import CorruptLineError, RecordingTooLargeError
+from openharness.signals._format._frame import FORMAT, is_sealed
+from openharness.signals._format._versions import released
+from openharness.signals._format._write import MAX_RUN_DELTAS
 from openharness.signals._header import Header
 
-__all__ = ("Limits", "LogReader", "read_footer", "read_header")
+__all__ = ("MAX_ENTRIES", "MAX_RECORDING_BYTES", "Limits", "LogReader", "read_footer", "read_header", "unknown_members")
 
 _LEAST_LINE: Final = 2 * 1024 * 1024
 _ENVELOPE: Final = 1024 * 1024
 _PIECES: Final = 2
+_FAR: Final = 2**63
+_TOO_FAR: Final = "no integer of 64 bits"
+
+
+MAX_RECORDING_BYTES: Final = 1024 * 1024 * 1024
+"""How large the file of one recording may be, unless a store is told otherwise: 1 GiB."""
+
+MAX_ENTRIES: Final = 2_000_000
+"""How many entries one recording may have, unless a store is told otherwise. A streamed token takes six bytes of a file
+and nearly a kilobyte of memory, so that the size of a file says little."""
 
 
 @attrs.frozen(kw_only=True)
@@ -30,9 +42,13 @@ class Limits:
 
     Attributes:
         max_bytes: How large the JSON text of one payload, blob or metadata may be.
+        max_recording_bytes: How large a file may be.
+        max_entries: How many signals, blobs and checkpoints it may have together.
     """
 
     max_bytes: int = MAX_BYTES
+    max_recording_bytes: int = MAX_RECORDING_BYTES
+    max_entries: int = MAX_ENTRIES
 
     @property
     def max_line(self) -> int:
@@ -120,19 +136,20 @@ def read_header(line: bytes, *, file: str, store: str = "") -> Header:
         raise CorruptLineError(
             file, line=1, reason="it is not the header of an OpenHarness recording", store=store
         ) from None
-    if probe.format == FORMAT and probe.version > VERSION:
+    current = released().current
+    if probe.format == FORMAT and probe.version > current:
         # Before the checksum, which a newer version may compute in another way.
-        raise StoreVersionError(found=probe.version, supported=VERSION, store=store)
+        raise StoreVersionError(found=probe.version, supported=current, store=store)
     if not is_sealed(line):
         raise CorruptLineError(file, line=1, reason=_UNSEALED, store=store)
     try:
-        return _checked_header(probe, _decode(line, _header, _HeaderLine))
+        return _checked_header(probe, _decode(_current(line, probe.version), _header, _HeaderLine))
     except (_Refused, OpenHarnessError) as error:
         raise CorruptLineError(file, line=1, reason=str(error), store=store) from None
 
 
 def _checked_header(probe: _Probe, line: _HeaderLine) -> Header:
-    if (probe.format, probe.version) != (FORMAT, VERSION):
+    if probe.format != FORMAT or probe.version < 1:
         raise _Refused(f"the format {probe.format!r}, version {probe.version}, is unknown")
     metadata = None if line.metadata is _ABSENT else bytes(line.metadata)
     if metadata is not None and not isinstance(decode_json(metadata, path="metadata"), dict):
@@ -145,6 +162,7 @@ def _checked_header(probe: _Probe, line: _HeaderLine) -> Header:
         tags=line.tags,
         metadata=metadata,
         resumed_from=None if line.resumed_from is None else check_id(line.resumed_from, name="resumed_from"),
+        version=probe.version,
         published_as=None if line.published_as is None else check_id(line.published_as, name="published_as"),
     )
 
@@ -198,6 +216,7 @@ class LogReader:
         self._store = store
         self._lines = 0
         self._rest = b""
+        self._bytes = 0
         self._following = 0
         self._providers: set[str] = set()
         # What belongs to an append whose last line has not come yet.
@@ -207,6 +226,7 @@ class LogReader:
         self._last_source = SignalSource()
         self._run_id = ""
         self._created_at = 0
+        self._is_current = True
 
     @property
     def summary(self) -> RecordingSummary:
@@ -224,7 +244,11 @@ class LogReader:
         Raises:
             CorruptLineError: A line is damaged, or says what the format does not allow.
             StoreVersionError: The recording was written by a newer version.
+            RecordingTooLargeError: It is larger, or has more entries, than the limits allow.
         """
+        self._bytes += len(data)
+        if self._bytes > self._limits.max_recording_bytes:
+            raise self._too_large("max_recording_bytes", self._limits.max_recording_bytes)
         *lines, self._rest = (self._rest + data).split(b"\n")
         entries: list[EncodedEntry] = []
         for line in lines:
@@ -296,15 +320,19 @@ class LogReader:
         if self.header is None:
             self.header = read_header(line, file=self._name, store=self._store)
             self._name, self._run_id, self._created_at = self.header.id, self.header.run_id, self.header.created_at
+            self._is_current = self.header.version == released().current
             return True
         if not is_sealed(line):
             raise self._error(_UNSEALED)
         if self.footer is not None:
             raise self._error("it comes after the footer")
         try:
-            return self._take(_decode(line, _line, _Line))
+            last = self._take(_decode(line if self._is_current else _current(line, self.header.version), _line, _Line))
         except (_Refused, SerializationError) as error:
             raise self._error(str(error)) from None
+        if self._following + len(self.digests) + len(self.checkpoints) > self._limits.max_entries:
+            raise self._too_large("max_entries", self._limits.max_entries)
+        return last
 
     def _take(self, line: _Line) -> bool:
         if line.payload is not _ABSENT:
@@ -333,6 +361,8 @@ class LogReader:
         seq = self._following
         if line.seq != seq or line.name is None or line.time is None:
             raise _Refused(f"the next signal must be {seq} and have a name and a time, this is {line.seq!r}")
+        if not -_FAR < line.time < _FAR:
+            raise _Refused(f"its time is {_TOO_FAR}")
         text = bytes(payload)
         if len(text) > self._limits.max_bytes:
             raise _Refused(f"a payload may take at most {self._limits.max_bytes:,} bytes")
@@ -349,6 +379,10 @@ class LogReader:
             )
         if len(gaps) != len(texts) - 1 or not texts:
             raise _Refused(f"{len(texts)} deltas must have {len(texts) - 1} gaps, got {len(gaps)}")
+        if len(texts) > MAX_RUN_DELTAS:
+            raise _Refused(f"a line takes up to {MAX_RUN_DELTAS:,} deltas, got {len(texts):,}")
+        if not -_FAR < time < _FAR or not -_FAR < min(gaps, default=0) <= max(gaps, default=0) < _FAR:
+            raise _Refused(f"one of its times is {_TOO_FAR}")
         source = self._source(line)
         self._following += len(texts)
         times = accumulate(gaps, initial=self._created_at + time)
@@ -391,6 +425,9 @@ class LogReader:
             raise _Refused(f"the checkpoint {name!r} is there already, or stands at no signal before it ({seq!r})")
         self.checkpoints[name] = seq
 
+    def _too_large(self, limit: str, allowed: int) -> RecordingTooLargeError:
+        return RecordingTooLargeError(self._name, limit=limit, allowed=allowed, store=self._store)
+
     def _error(self, reason: str) -> CorruptRecordError:
         return CorruptLineError(self._name, line=self._lines, reason=reason, store=self._store)
 
@@ -412,6 +449,36 @@ def _footer(line: _Line) -> RecordingSummary:
         checkpoint_count=line.checkpoints,
         provider_types=line.provider_types,
     )
+
+
+def _current(line: bytes, version: int) -> bytes:
+    """A line of a file of an older version as a line of the current one, without its checksum."""
+    if version >= released().current:
+        return line
+    try:
+        members = decode_json(line, path="line")
+        if not isinstance(members, dict):
+            raise _Refused("it is no JSON object")
+        del members["crc"]
+        return dump_json(released().upcast(members, version))
+    except (SerializationError, LookupError, TypeError, ValueError) as error:
+        raise _Refused(f"it is no line of version {version} of this format ({error!r})") from error
+
+
+def unknown_members(line: bytes) -> list[str]:
+    """Return the members of a line of the current version that this code passes over, sorted.
+
+    Raises:
+        SerializationError: It is no JSON.
+    """
+    members = decode_json(line, path="line")
+    assert isinstance(members, dict)  # noqa: S101 - the line was read before
+    known = _HEADER_MEMBERS if "format" in members else _LINE_MEMBERS
+    return sorted(members.keys() - known)
+
+
+_HEADER_MEMBERS: Final = frozenset({*_HeaderLine.__struct_fields__, *_Probe.__struct_fields__, "crc"})
+_LINE_MEMBERS: Final = frozenset({*_Line.__struct_fields__, "crc"})
 
 
 def _decode(line: bytes, decode: Any, kind: type[Any]) -> Any:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final, cast
 from openharness.core.log import STREAMING
 from openharness.core.storage import EncodedBlob, EncodedSignal
 from openharness.core.values import decode_json, dump_json
-from openharness.signals._format._frame import FORMAT, VERSION, seal
+from openharness.signals._format._frame import FORMAT, seal
+from openharness.signals._format._versions import released
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,7 +41,7 @@ def write_header(header: Header) -> bytes:
         "resumed_from": header.resumed_from,
         "run_id": header.run_id,
         "tags": list(header.tags) or None,
-        "version": VERSION,
+        "version": released().current,
     }
     parts: list[bytes] = []
     for key, value in members.items():
