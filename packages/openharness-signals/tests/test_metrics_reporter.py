@@ -80,15 +80,19 @@ async def test_runs_that_go_on_and_runs_that_were_left() -> None:
 def test_tools_are_timed() -> None:
     """A tool's time is that from its start to its result; a result with an error is an error."""
     reporter = MetricsReporter()
-    about = {"call": "a#1/0/0", "index": 0, "name": "search"}
-    other = {**about, "index": 1}
-    log = [("tool:call", about), ("tool:call", other), ("tool:start", about), ("tool:start", other)]
-    log += [("tool:result", {**other, "error": {"message": "no"}}), ("tool:result", {**about, "output": 3})]
+    asked = {"call": "a#1/0/0", "index": 0, "id": "t", "name": "search", "arguments": {}}
+    one, other = {"tool_call": "a#1/0/0"}, {"tool_call": "a#1/0/1"}
+    log: list[tuple[str, dict[str, object]]] = [("tool:call", asked), ("tool:call", {**asked, "index": 1})]
+    log += [("tool:start", {**one, "name": "search"}), ("tool:start", {**other, "name": "search"})]
+    log += [("tool:result", {**other, "error": {"message": "no"}}), ("tool:result", {**one, "output": 3})]
+    log += [("tool:rejected", {"tool_call": "a#1/0/2", "name": "find", "error": {"kind": "unknown_tool"}})]
     for seq, (name, payload) in enumerate(log):
         reporter(signal(seq, name, payload, activation="a#1"))
     tool = reporter.snapshot().tools["search"]
     assert (tool.calls, tool.results, tool.errors) == (2, 2, 1)
     assert (tool.duration.min_ms, tool.duration.max_ms) == (1, 3)
+    rejected = reporter.snapshot().tools["find"]
+    assert (rejected.calls, rejected.results, rejected.errors, rejected.duration.count) == (0, 1, 1, 0)
 
 
 async def test_it_is_a_json_value() -> None:

@@ -111,7 +111,7 @@ class ToolMeasurements:
 
     Attributes:
         calls: How often a model asked for it.
-        results: How often it gave a result, errors included.
+        results: How often it gave a result, errors and calls that were not made included.
         errors: How many of these were errors.
         duration: From ``tool:start`` to ``tool:result``.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 import attrs
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ("AgentTally", "OpenRuns", "ProviderTally", "RunTally", "Tallies", "ToolTally", "run_id_of")
 
 T = TypeVar("T")
+
+_TOTALS: Final = frozenset(field.name for field in attrs.fields(AgentTotals))
 
 
 def run_id_of(signal: Signal) -> str:
@@ -246,19 +248,29 @@ class RunTally:
         for call in self.providers.running:
             self._provider(self.providers.views[call].provider).cancelled += 1
 
+    def _count(self, signal: Signal, name: str) -> None:
+        """Count something that an agent did, where core has a name for it."""
+        agent = signal.source.agent
+        if agent is not None and name in _TOTALS:
+            totals = self._agent(agent).totals
+            setattr(totals, name, getattr(totals, name) + 1)
+
     def _tool_called(self, _: Signal, payload: Mapping[str, Any]) -> None:
         self._tool(payload.get("name")).calls += 1
 
     def _tool_started(self, signal: Signal, payload: Mapping[str, Any]) -> None:
         self._tools[_tool_key(signal, payload)] = (str(payload.get("name")), signal.timestamp)
+        self._count(signal, "tool_calls")
 
     def _tool_ended(self, signal: Signal, payload: Mapping[str, Any]) -> None:
         name, began = self._tools.pop(_tool_key(signal, payload), (None, 0))
         tool = self._tool(name or payload.get("name"))
         tool.results += 1
-        tool.errors += payload.get("error") is not None
         if name is not None:
             tool.durations.append(signal.timestamp - began)
+        if payload.get("error") is not None:
+            tool.errors += 1
+            self._count(signal, "tool_errors")
 
     def _tool(self, name: object) -> ToolTally:
         return self.tallies.tools.setdefault(str(name), ToolTally())
@@ -277,10 +289,12 @@ class RunTally:
         "tool:call": _tool_called,
         "tool:start": _tool_started,
         "tool:result": _tool_ended,
+        "tool:rejected": _tool_ended,
+        "tool:unknown": _tool_ended,
         "harness:end": _ended,
     }
 
 
 def _tool_key(signal: Signal, payload: Mapping[str, Any]) -> tuple[object, ...]:
     """Which call of a tool a signal belongs to: that of an activation, by what the payload says of it."""
-    return (signal.source.activation, *(str(payload.get(part)) for part in ("call", "index", "id")))
+    return (signal.source.activation, *(str(payload.get(part)) for part in ("tool_call", "call", "index")))

@@ -55,7 +55,8 @@ class WideEventReporter(Reporter):
       ``provider:error``; None where there was none;
     - ``activations``, ``skipped``, ``errors``, ``provider_calls``, ``retries``, ``input_tokens``, ``output_tokens``,
       ``cached_tokens`` and ``cost`` (US dollars), as in `openharness.core.RunMetrics`; ``provider_failures`` and
-      ``provider_cancelled``: calls that failed, and that were given up; ``tool_calls``;
+      ``provider_cancelled``: calls that failed, and that were given up; ``tools_asked``
+      and ``tools_failed``: how often models asked for tools, and how many of these calls ended with an error;
     - ``provider_ms_p50``, ``provider_ms_p99``, ``provider_ms_max``: how long calls of providers took;
       ``first_token_ms_p50``, ``first_token_ms_max``: until the first piece of their answers; None without any;
     - ``agents``, ``providers``, ``models``, ``tools``: lists of names, sorted;
@@ -162,7 +163,8 @@ def _event(run: RunTally, known: JSONObject) -> JSONObject:
         **sum_of(tally.totals for tally in tallies.agents.values()),
         "provider_failures": sum(tally.failed for tally in tallies.providers.values()),
         "provider_cancelled": sum(tally.cancelled for tally in tallies.providers.values()),
-        "tool_calls": sum(tally.calls for tally in tallies.tools.values()),
+        "tools_asked": sum(tally.calls for tally in tallies.tools.values()),
+        "tools_failed": sum(tally.errors for tally in tallies.tools.values()),
         "provider_ms_p50": calls.p50_ms,
         "provider_ms_p99": calls.p99_ms,
         "provider_ms_max": calls.max_ms,

@@ -29,12 +29,12 @@ _PROBLEMS: Final = frozenset(
         *("harness:limit", "harness:timeout", "harness:cancelled"),
     }
 )
-_QUIET: Final = _PROBLEMS | {"harness:end"}
+_QUIET: Final = _PROBLEMS | {"harness:end", "harness:interrupted"}
 _NORMAL: Final = frozenset(
     {
         *("harness:start", "harness:resumed", "harness:forked", "harness:ending", "harness:finished"),
         *("provider:warning", "provider:retry", "provider:restart"),
-        *("text:delta", "tool:call", "tool:result"),
+        *("text:delta", "tool:call", "tool:result", "tool:rejected", "tool:restart", "tool:unknown"),
     }
 )
 _DEBUG: Final = frozenset({"text:complete", "thinking:complete"})
@@ -182,4 +182,5 @@ _WORDS: Final[Mapping[str, Callable[[Signal, dict[str, Any], RunTally], str]]] =
     "provider:warning": _message,
     "subscriber:error": _message,
     "tool:call": _tool,
+    "tool:start": _tool,
 }
