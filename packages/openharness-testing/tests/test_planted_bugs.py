@@ -59,6 +59,7 @@ from openharness.testing._signal_store._model import ModelTests as SignalStoreMo
 class TestPlanted({contract}):
     max_bytes = planted.MAX_BYTES
     patience = {patience}
+    examples = {examples}
     shrink = False
 
     @pytest.fixture
@@ -135,7 +136,7 @@ def test_a_store_without_a_bug_passes(
     pytester: pytest.Pytester, module: str, make: str, contract: str, least: int
 ) -> None:
     """The stores that the bugs are planted in keep their whole contract."""
-    passed, failed = run(pytester, STORE.format(module=module, make=make, contract=contract, patience=30))
+    passed, failed = run(pytester, STORE.format(module=module, make=make, contract=contract, patience=30, examples=15))
     assert failed == 0
     assert passed >= least
 
@@ -145,7 +146,9 @@ def test_a_bug_in_a_run_store_is_caught(pytester: pytest.Pytester, bug: str) -> 
     """With the bug, at least one test of the contract of run stores fails."""
     planted = planted_run_stores.garden.bugs[bug]
     names = {"module": "planted_run_stores", "make": planted.make.__name__}
-    _, failed = run(pytester, STORE.format(**names, contract=f"planted.{planted.part.__name__}", patience=1))
+    _, failed = run(
+        pytester, STORE.format(**names, contract=f"planted.{planted.part.__name__}", examples=15, patience=1)
+    )
     assert failed, f"nothing noticed the bug {bug!r}"
 
 
@@ -161,7 +164,8 @@ def test_the_model_alone_catches_a_bug(pytester: pytest.Pytester, module: str, b
     kind = planted_run_stores if module == "planted_run_stores" else planted_signal_stores
     contract = "RunStoreModelTests" if module == "planted_run_stores" else "SignalStoreModelTests"
     make = kind.garden.bugs[bug].make.__name__
-    source = STORE.format(module=module, make=make, contract=contract, patience=30)
+    # Which operations a number of examples holds depends on the version of Hypothesis.
+    source = STORE.format(module=module, make=make, contract=contract, patience=30, examples=100)
     _, failed = run(pytester, source)
     assert failed, f"the model did not notice the bug {bug!r}"
 
@@ -181,7 +185,9 @@ def test_a_bug_in_a_signal_store_is_caught(pytester: pytest.Pytester, bug: str) 
     """With the bug, at least one test of the contract of signal stores fails."""
     planted = planted_signal_stores.garden.bugs[bug]
     names = {"module": "planted_signal_stores", "make": planted.make.__name__}
-    _, failed = run(pytester, STORE.format(**names, contract=f"planted.{planted.part.__name__}", patience=1))
+    _, failed = run(
+        pytester, STORE.format(**names, contract=f"planted.{planted.part.__name__}", examples=15, patience=1)
+    )
     assert failed, f"nothing noticed the bug {bug!r}"
 
 
