@@ -10,12 +10,13 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reporters_support import KINDS, run_told
+from reporters_support import KINDS, Storyteller, run_told
 from signals_support import recorded_run, signal
 
+from openharness.core import create_harness
 from openharness.core.harness import AgentMetrics, RunMetrics
 from openharness.core.log import RunFold
-from openharness.signals import Latency, MetricsReporter, report_recording
+from openharness.signals import Latency, MemorySignalStore, MetricsReporter, report_recording
 from openharness.signals._reporters._metrics import latency_of
 
 
@@ -27,6 +28,24 @@ async def test_live_and_recorded_are_measured_alike(kind: str) -> None:
     report_recording(recording, stored)
     assert live.snapshot() == stored.snapshot()
     assert sum(live.snapshot().runs.values()) == 1
+
+
+async def test_a_stream_can_be_reported() -> None:
+    """Called for each signal of a stream, a reporter says what it says of the recording."""
+    harness, store = create_harness(), MemorySignalStore()
+    agents = {"teller": harness.agent(prompt="Tell!", activate_on="harness:start", updates="story")}
+    live, stored = MetricsReporter(), MetricsReporter()
+    options = {"agents": agents, "state": {"story": ""}, "provider": Storyteller(), "store": store}
+    async with harness.stream(**options) as run:
+        async for one in run:
+            live(one)
+        result = await run.result()
+    assert result.recording_id is not None
+    recording = await store.load_recording(result.recording_id)
+    assert recording is not None
+    report_recording(recording, stored)
+    assert live.snapshot() == stored.snapshot()
+    assert live.snapshot().providers["storyteller"].ended == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
