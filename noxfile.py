@@ -297,8 +297,8 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Run the benchmarks; arguments are names of scripts, without any all run."""
-    install_packages(session)
+    """Run the benchmarks, with what they compare with; arguments are names of scripts, without any all run."""
+    install_packages(session, "peers")
     scripts = sorted(path for path in (ROOT / "packages").glob("*/benchmarks/*.py") if not path.name.startswith("_"))
     for script in scripts:
         if not session.posargs or script.stem in session.posargs:
