@@ -51,27 +51,37 @@ class Instant(Provider):
         yield Completed(ProviderOutput(content=ANSWER))
 
 
-async def run(folder: str, mode: Any, signals: int) -> RunResult[Any]:
+def run(folder: str, mode: Any, signals: int) -> RunResult[Any]:
     """Record a run of so many signals, or replay it."""
+    # Not returned by the task: `asyncio.run` makes a text of what its task returned.
+    found: list[RunResult[Any]] = []
+    asyncio.run(_run(folder, mode, signals, found))
+    return found[0]
+
+
+async def _run(folder: str, mode: Any, signals: int, found: list[RunResult[Any]]) -> None:
     store = FileSignalStore(folder)
     harness = create_harness(store=store, mode=mode)
 
     def prompt(context: Context[Any]) -> str:
         return f"question {context.signal.seq}"
 
-    def enough(context: Context[Any]) -> bool:
-        return context.signal.seq >= signals - PER_ACTIVATION - 1
+    def more(context: Context[Any]) -> bool:
+        return context.signal.seq < signals - PER_ACTIVATION
 
-    agent = harness.agent(prompt=prompt, activate_on=["harness:start", "next"], emits="next", updates="answer")
+    agent = harness.agent(
+        prompt=prompt, activate_on=["harness:start", "next"], when=more, emits="next", updates="answer"
+    )
     try:
-        return await harness.run_reactive(
-            agents={"asking": agent},
-            state={"answer": ""},
-            provider=Instant(),
-            fixture=FIXTURE,
-            end_when=enough,
-            max_activations=signals,
-            max_depth=signals,
+        found.append(
+            await harness.run_reactive(
+                agents={"asking": agent},
+                state={"answer": ""},
+                provider=Instant(),
+                fixture=FIXTURE,
+                max_activations=signals,
+                max_depth=signals,
+            )
         )
     finally:
         await store.close()
@@ -79,7 +89,7 @@ async def run(folder: str, mode: Any, signals: int) -> RunResult[Any]:
 
 def replay(folder: str, signals: int) -> None:
     """Run it again without its provider."""
-    asyncio.run(run(folder, "replay", signals))
+    run(folder, "replay", signals)
 
 
 def load(folder: str, signals: int) -> Any:
@@ -181,10 +191,10 @@ def play_cassette(path: Path, matching: tuple[str, ...], calls: int) -> float:
 def against_vcr(folder: str, calls: int) -> None:
     """S4."""
     signals = calls * PER_ACTIVATION
-    recorded = asyncio.run(run(folder, "record", signals))
+    recorded = run(folder, "record", signals)
     made = sum(signal.name == "provider:start" for signal in recorded.signals)
     begun = time.process_time()
-    asyncio.run(run(folder, "replay", signals))
+    run(folder, "replay", signals)
     ours = (time.process_time() - begun) / made
     print(f"S4 replay {made:,} calls, load included: {ours * 1e6:,.1f} us a call")
     if importlib.util.find_spec("vcr") is None:
@@ -209,7 +219,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         begun = time.process_time()
-        recorded = asyncio.run(run(folder, "record", options.signals))
+        recorded = run(folder, "record", options.signals)
         count = len(recorded.signals)
         print(f"record {count:,} signals: {(time.process_time() - begun) / count * 1e6:.1f} us a signal")
         del recorded

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = ("checksum",)
+
+_LONG: Final = 8_192
 
 
 def checksum(*fields: str | bytes | int | None) -> str:
@@ -24,20 +26,22 @@ def checksum(*fields: str | bytes | int | None) -> str:
     parts: list[str] = []
     for field in fields:
         if isinstance(field, str):
+            if len(field) > _LONG:
+                return _piece_by_piece(fields)
             size = len(field) if field.isascii() else len(field.encode("utf-8", "surrogatepass"))
             parts.append(f"s{size}:{field}")
         elif field is None:
             parts.append("n0:")
         elif isinstance(field, bytes):
-            return _of_bytes(fields)
+            return _piece_by_piece(fields)
         else:
             digits = str(field) if type(field) is int else f"{field:d}"
             parts.append(f"i{len(digits)}:{digits}")
     return blake2b("".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def _of_bytes(fields: Iterable[str | bytes | int | None]) -> str:
-    """The same where some fields are bytes, which need not be text."""
+def _piece_by_piece(fields: Iterable[str | bytes | int | None]) -> str:
+    """The same for bytes, which need not be text, and for what is too long to be copied."""
     state = blake2b(digest_size=16)
     for field in fields:
         if field is None:
@@ -50,5 +54,6 @@ def _of_bytes(fields: Iterable[str | bytes | int | None]) -> str:
             kind, data = b"b", field
         else:
             data = b"%d" % field
-        state.update(b"%b%d:%b" % (kind, len(data), data))
+        state.update(b"%b%d:" % (kind, len(data)))
+        state.update(data)
     return state.hexdigest()
