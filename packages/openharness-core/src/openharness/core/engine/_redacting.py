@@ -54,17 +54,27 @@ class Intake:
         if arrival.name in _STREAMS:
             return self._piece(arrival)
         if arrival.name not in _ENDS:
-            return [attrs.evolve(arrival, payload=self._payload(arrival.name, arrival.payload))]
+            return [_with_payload(arrival, self._payload(arrival.name, arrival.payload))]
         call = cast("str", arrival.call)
         held = [piece for name in _STREAMS for piece in self._end(call, name)]
-        payload = cast("JSONObject", self._payload(arrival.name, arrival.payload))
-        if arrival.name == names.PROVIDER_END and call in self._fold.calls:
+        if arrival.name == names.PROVIDER_ERROR:
+            payload = self._payload(arrival.name, arrival.payload)
+        else:
+            payload = self._answer(call, cast("JSONObject", arrival.payload), held)
+        return [*held, _with_payload(arrival, payload)]
+
+    def _answer(self, call: str, payload: JSONObject, held: list[Arrival]) -> JSONObject:
+        """Redact an answer; its figures hold no texts."""
+        output = cast("JSONObject", payload["output"])
+        changed = {key: self._redactor.json(value) for key, value in output.items() if key != "usage"}
+        if call in self._fold.calls:
             # The answer is what the deltas said, however they were cut.
             text = [*self._fold.calls[call].text, *(_text(piece) for piece in held if piece.name == names.TEXT_DELTA)]
             if text:
-                output = cast("JSONObject", payload["output"])
-                payload = {**payload, "output": {**output, "content": plain_text("".join(text))}}
-        return [*held, attrs.evolve(arrival, payload=payload)]
+                changed["content"] = plain_text("".join(text))
+        if all(value is output[key] or value == output[key] for key, value in changed.items()):
+            return payload
+        return {**payload, "output": {**output, **changed}}
 
     def _piece(self, arrival: Arrival) -> list[Arrival]:
         if arrival.call not in self._fold.calls:
@@ -87,11 +97,20 @@ class Intake:
             return payload
         if name.startswith("harness:"):
             return payload
-        return {key: value if key in _UNTOUCHED else self._redactor.json(value) for key, value in payload.items()}
+        redacted = self._redactor.json(payload)
+        return (
+            redacted
+            if redacted is payload
+            else {**redacted, **{key: payload[key] for key in _UNTOUCHED & payload.keys()}}
+        )
 
 
 def _text(arrival: Arrival) -> str:
     return cast("str", cast("JSONObject", arrival.payload)["text"])
+
+
+def _with_payload(arrival: Arrival, payload: JSONValue) -> Arrival:
+    return arrival if payload is arrival.payload else attrs.evolve(arrival, payload=payload)
 
 
 def _with_text(arrival: Arrival, text: str) -> Arrival:
