@@ -492,7 +492,7 @@ class AgentError(RunError):
         agent: The agent's name; None for a failing reducer or ``end_when``.
         activation: The activation (``"analyzer#1"``), or None.
         kind: What failed: ``"provider"``, ``"guard"``, ``"prompt"``, ``"reducer"``, ``"update"``, ``"emit"``,
-            ``"end_when"``.
+            ``"end_when"``, or ``"tools"`` where the model went beyond ``max_turns`` or ``tool_retries``.
         message: The message of what failed.
         data: The recorded details, as a JSON value.
     """
@@ -515,7 +515,8 @@ class LimitExceededError(RunError):
 
     Attributes:
         limit: The name of the limit: ``"max_activations"`` or ``"max_depth"``; ``"max_chain"`` and ``"max_chained"``
-            where reducers, or guards that fail, cause one another within one step.
+            where reducers, or guards that fail, cause one another within one step. ``"max_turns"`` and
+            ``"tool_retries"`` are those of an agent, and the cause of an `AgentError`.
         value: The limit's value.
         agent: The agent whose activation would have gone beyond it; None where no activation would.
     """
@@ -528,6 +529,16 @@ class LimitExceededError(RunError):
             super().__init__(
                 f"The run reached {limit}={value} within one step: reducers, or guards that fail, cause one another "
                 "without end. A reducer for '**' also sees the changes it makes itself."
+            )
+        elif limit == "max_turns":
+            super().__init__(
+                f"The model of agent {agent!r} asked for tools in all of {limit}={value} turns. If it is not going round in "
+                "circles, raise max_turns."
+            )
+        elif limit == "tool_retries":
+            super().__init__(
+                f"The model of agent {agent!r} went on asking for tools that do not exist, or with arguments that do not "
+                f"fit, after it was told {value} times ({limit}={value})."
             )
         else:
             super().__init__(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from openharness.core.agents._context import Context
 from openharness.core.agents._definition import (
+    MAX_TURNS,
+    TOOL_RETRIES,
     AgentDefinition,
     Guard,
     OnError,
@@ -16,6 +18,8 @@ from openharness.core.agents._definition import (
 from openharness.core.agents._tool import Tool, ToolContext, collect_tools, tool
 
 __all__ = (
+    "MAX_TURNS",
+    "TOOL_RETRIES",
     "AgentDefinition",
     "Context",
     "Guard",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeV
 import attrs
 
 from openharness.core.agents._context import Context
+from openharness.core.agents._tool import Tool, collect_tools
 from openharness.core.errors import DefinitionError, InvalidValueError, UnknownNameError
 from openharness.core.interfaces import Provider
 from openharness.core.log import RESERVED_PREFIXES
@@ -44,6 +45,8 @@ None, or returns a new one."""
 OnError: TypeAlias = Literal["fail", "continue"]
 """What a failing agent does to the run."""
 
+MAX_TURNS: Final = 10
+TOOL_RETRIES: Final = 3
 _MAX_NAME: Final = 100
 _SEED_BITS: Final = 64
 _INFINITE: Final = 2**63
@@ -108,6 +111,9 @@ class AgentDefinition(Generic[S]):
         retries: How often a request is sent again after an error that may pass.
         retry_delay: Seconds before the first retry, doubled for each further one; a provider's own wish goes first.
         on_error: ``"fail"``: the run fails with the agent. ``"continue"``: ``agent:error`` is all that happens.
+        tools: The tools its model may ask for.
+        max_turns: How many requests one activation may make; the last one's answer must ask for no tool.
+        tool_retries: How many turns in a row may have calls that cannot be made before the agent fails.
     """
 
     name: str | None = None
@@ -127,6 +133,13 @@ class AgentDefinition(Generic[S]):
     retries: int = 0
     retry_delay: float = 0.5
     on_error: OnError = "fail"
+    tools: tuple[Tool, ...] = ()
+    max_turns: int = MAX_TURNS
+    tool_retries: int = TOOL_RETRIES
+
+    def tool(self, name: str) -> Tool | None:
+        """Return the tool with a name; None where there is none."""
+        return next((tool for tool in self.tools if tool.name == name), None)
 
     def fingerprint(self) -> JSONObject:
         """Return how the agent is wired, as it is recorded with a run; its prompts and functions are not part of it."""
@@ -157,6 +170,9 @@ def define_agent(
     retries: int,
     retry_delay: float,
     on_error: OnError,
+    tools: Iterable[Tool | Callable[..., Any]],
+    max_turns: int,
+    tool_retries: int,
 ) -> AgentDefinition[S]:
     """Check the options of an agent and return its definition.
 
@@ -181,7 +197,7 @@ def define_agent(
         raise InvalidValueError("stop", value=stop, expected="a text, or several, that are not empty")
     if seed is not None and (type(seed) is not int or seed.bit_length() >= _SEED_BITS):
         raise InvalidValueError("seed", value=seed, expected="an integer of at most 64 bits")
-    _check_numbers(max_tokens=max_tokens, retries=retries)
+    _check_numbers(max_tokens=max_tokens, retries=retries, max_turns=max_turns, tool_retries=tool_retries)
     _check_numbers(temperature=temperature, timeout=timeout, retry_delay=retry_delay)
     if on_error not in ("fail", "continue"):
         raise InvalidValueError("on_error", value=on_error, expected="'fail' or 'continue'")
@@ -203,6 +219,9 @@ def define_agent(
         retries=retries,
         retry_delay=retry_delay,
         on_error=on_error,
+        tools=collect_tools(tools),
+        max_turns=max_turns,
+        tool_retries=tool_retries,
     )
 
 
@@ -227,9 +246,9 @@ def _prompt(prompt: Prompt[S], fields: Sequence[str] | None, role: str) -> Templ
 
 def _check_numbers(**numbers: Any) -> None:
     for name, number in numbers.items():
-        whole = name in ("max_tokens", "retries")
+        whole = name in ("max_tokens", "retries", "max_turns", "tool_retries")
         kinds = (int,) if whole else (int, float)
-        least = 1 if name == "max_tokens" else 0
+        least = 1 if name in ("max_tokens", "max_turns") else 0
         if number is not None and (
             isinstance(number, bool) or not isinstance(number, kinds) or not least <= number < _INFINITE
         ):

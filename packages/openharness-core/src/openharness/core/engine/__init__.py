@@ -1,7 +1,7 @@
 """The engine: the run loop, where arrivals come from, steps, recording and drift, each a module of its own.
 
-Imports go one way: arrivals, drift and requests know nothing of the others; the journal writes; the step decides; calls
-act; the loop joins them. What users see of it is `openharness.core.harness`.
+Imports go one way: arrivals, drift and requests know nothing of the others; the journal writes; the step decides, and
+of tools the turns; calls and tools act; the loop joins them. What users see of it is `openharness.core.harness`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from openharness.core.engine._redacting import Intake, RecordedRules, log_failur
 from openharness.core.engine._requests import described
 from openharness.core.engine._step import Outcome, Stepper
 from openharness.core.engine._supervise import NotStoppedError, supervise
+from openharness.core.engine._tools import ToolRuns
 from openharness.core.engine._transcript import Transcript
 
 __all__ = (
@@ -42,6 +43,7 @@ __all__ = (
     "Stepper",
     "StoreRecorder",
     "Surroundings",
+    "ToolRuns",
     "Transcript",
     "catch_up",
     "complete",

@@ -59,6 +59,11 @@ class ArrivalQueue:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything that has arrived was taken."""
+        return not self._arrivals
+
     async def take(self) -> list[Arrival]:
         """Wait until something has arrived, and return all of it in order."""
         while not self._arrivals:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import sys
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, cast
 
 from openharness.core.engine._arrivals import Arrival, Lane
-from openharness.core.engine._redacting import log_failure
+from openharness.core.engine._pumps import Pumps
 from openharness.core.engine._requests import error_payload, output_payload, plain_text, provider_request
 from openharness.core.errors import ProviderError
 from openharness.core.interfaces import (
@@ -28,14 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from openharness.core.engine._arrivals import ArrivalQueue
-    from openharness.core.engine._step import StartCall, StartTimer
+    from openharness.core.engine._effects import StartCall, StartTimer
     from openharness.core.interfaces import ProviderEvent, ProviderOutput
     from openharness.core.redaction import Redactor
     from openharness.core.values import JSONObject, JSONValue
 
 __all__ = ("Calls",)
-
-_log = logging.getLogger("openharness")
 
 
 class Calls:
@@ -53,22 +50,12 @@ class Calls:
         self._queue = queue
         self._clock = clock
         self._redactor = redactor
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._pumps = Pumps(redactor)
         self._timers: set[asyncio.TimerHandle] = set()
-        self._stopped = False
 
     def start(self, effect: StartCall) -> None:
         """Send a request; its events arrive from now on."""
-        task = asyncio.get_running_loop().create_task(self._pump(effect), name=f"openharness {effect.call}")
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            error = cast("BaseException", task.exception())
-            told = "%s raised what is no Exception"
-            log_failure(self._redactor, told, task.get_name(), error=error, level=logging.ERROR)
+        self._pumps.start(self._pump(effect), effect.call)
 
     def start_timer(self, effect: StartTimer) -> None:
         """Let a retry arrive later."""
@@ -85,24 +72,17 @@ class Calls:
 
     def cancel(self) -> None:
         """Cancel everything, without waiting for it. Doing so again changes nothing."""
-        if self._stopped:
+        if self._pumps.stopped:
             return
-        self._stopped = True
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
-        for task in self._tasks:
-            task.cancel()
+        self._pumps.cancel()
 
     async def stop(self, timeout: float) -> None:
         """Cancel everything and wait until providers have given back what they hold, at most ``timeout`` seconds."""
         self.cancel()
-        tasks = set(self._tasks)
-        if not tasks:
-            return
-        _, pending = await asyncio.wait(tasks, timeout=timeout)
-        for task in pending:
-            _log.warning("%s did not stop within %g s of being cancelled", task.get_name(), timeout)
+        await self._pumps.stop(timeout)
 
     async def _pump(self, effect: StartCall) -> None:
         lane = Lane(self._queue)
@@ -117,7 +97,7 @@ class Calls:
             await self._put(lane, effect.call, names.PROVIDER_END, {"call": effect.call, "output": output})
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError):
-                if self._stopped or cast("asyncio.Task[None]", asyncio.current_task()).cancelling():
+                if self._pumps.is_cancelled():
                     raise
                 # Nobody cancelled this call: something that the provider waited for was, and the run must hear of it.
                 error = ProviderError("what the provider waited for was cancelled", kind="cancelled")
@@ -181,7 +161,7 @@ class Calls:
         return output_payload(output)
 
     async def _put(self, lane: Lane, call: str, name: str, payload: JSONObject) -> None:
-        if self._stopped:
+        if self._pumps.stopped:
             # The run is over, and its provider did not heed that it was cancelled.
             raise asyncio.CancelledError
         await lane.put(Arrival(name=name, payload=payload, timestamp=self._clock(), call=call, lane=lane))

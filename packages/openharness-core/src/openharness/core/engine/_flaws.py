@@ -21,7 +21,9 @@ _SHAPES: Final[dict[str, dict[str, Any]]] = {
     names.HARNESS_TIMEOUT: {"timeout": _NUMBER},
     names.TEXT_DELTA: _TEXT,
     names.THINKING_DELTA: _TEXT,
-    names.TOOL_CALL: _CALL,
+    names.TOOL_CALL: {"call": str, "id": str, "name": str, "arguments": object},
+    names.TOOL_RESULT: {"tool_call": str},
+    names.HARNESS_INTERRUPTED: {"pending": list},
     names.PROVIDER_WARNING: _CALL,
     names.PROVIDER_RETRY: _CALL,
     names.PROVIDER_END: {"call": str, "output": {"content": str}},
@@ -36,9 +38,9 @@ def flaw_of(arrival: Signal) -> str | None:
     shape = _SHAPES.get(arrival.name)
     if shape is None:
         return None
-    if "call" in shape and arrival.source.activation is None:
+    if ("call" in shape or "tool_call" in shape) and arrival.source.activation is None:
         return "it belongs to no activation"
-    return _misfit("payload", arrival.payload, shape) or _odd_number(arrival)
+    return _misfit("payload", arrival.payload, shape) or _odd_number(arrival) or _odd_result(arrival)
 
 
 def _misfit(path: str, value: object, shape: dict[str, Any]) -> str | None:
@@ -56,6 +58,17 @@ def _misfit(path: str, value: object, shape: dict[str, Any]) -> str | None:
         elif not isinstance(fields[key], kind):
             return f"{path}.{key} has the wrong type"
     return None
+
+
+def _odd_result(arrival: Signal) -> str | None:
+    """Return what is wrong with the outcome of a tool: it has a result, or an error of the form that is told."""
+    if arrival.name != names.TOOL_RESULT:
+        return None
+    payload = cast("dict[str, Any]", arrival.payload)
+    error: object = payload.get("error")
+    if ("result" in payload) == (error is not None):
+        return "payload has a result and an error, or neither"
+    return None if error is None else _misfit("payload.error", error, {"kind": str, "message": str})
 
 
 def _odd_number(arrival: Signal) -> str | None:

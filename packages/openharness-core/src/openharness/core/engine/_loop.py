@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import attrs
 
-from openharness.core.engine._step import StartCall
+from openharness.core.engine._arrivals import Arrival
+from openharness.core.engine._effects import StartCall, StartTool
 from openharness.core.errors import RecorderError, RecordingEndedError
 from openharness.core.log import _names as names
 from openharness.core.values import JSONObject, JSONValue
@@ -15,12 +16,14 @@ from openharness.core.values import JSONObject, JSONValue
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from openharness.core.engine._arrivals import Arrival, ArrivalQueue
+    from openharness.core.engine._arrivals import ArrivalQueue
     from openharness.core.engine._calls import Calls
+    from openharness.core.engine._effects import Effect
     from openharness.core.engine._journal import Journal
     from openharness.core.engine._recorder import Recorder
     from openharness.core.engine._redacting import Intake
-    from openharness.core.engine._step import Effect, Outcome, Stepper
+    from openharness.core.engine._step import Outcome, Stepper
+    from openharness.core.engine._tools import ToolRuns
     from openharness.core.engine._transcript import Transcript
     from openharness.core.records import Signal
 
@@ -81,10 +84,11 @@ async def run_live(
     queue: ArrivalQueue,
     intake: Intake,
     calls: Calls,
+    tools: ToolRuns,
     recorder: Recorder,
     listeners: Listeners,
 ) -> Outcome:
-    """Run with real providers, from the arrivals in the queue on, until the run ends.
+    """Run with real providers and tools, from the arrivals in the queue on, until the run ends.
 
     What the journal holds and is not durable yet is written first.
 
@@ -107,8 +111,14 @@ async def run_live(
             for effect in effects:
                 if isinstance(effect, StartCall):
                     calls.start(effect)
+                elif isinstance(effect, StartTool):
+                    tools.start(effect)
                 else:
                     calls.start_timer(effect)
+            if queue.is_empty and (pending := stepper.pending):
+                # Nobody is there who could answer: whoever resumes the run brings the answers along.
+                payload: JSONObject = {"pending": pending}
+                queue.put(Arrival(name=names.HARNESS_INTERRUPTED, payload=payload, timestamp=journal.now))
     return stepper.outcome
 
 

@@ -28,7 +28,8 @@ S = TypeVar("S")
 
 MAX_ACTIVATIONS: Final = 1_000
 MAX_DEPTH: Final = 100
-_ACTIVATES_NOBODY: Final = INERT | {names.HARNESS_TIMEOUT, names.HARNESS_CANCELLED}
+MAX_TOOL_CONCURRENCY: Final = 16
+_ACTIVATES_NOBODY: Final = INERT | {names.HARNESS_TIMEOUT, names.HARNESS_CANCELLED, names.HARNESS_INTERRUPTED}
 _MOST_KNOWN: Final = 4_096
 
 
@@ -49,17 +50,19 @@ class Limits:
         max_activations: How many activations one run may have.
         max_depth: How many activations may cause one another in a row.
         max_concurrency: How many activations may run at once; None means any number.
+        max_tool_concurrency: How many tools may run at once; None means any number.
     """
 
     max_activations: int = MAX_ACTIVATIONS
     max_depth: int = MAX_DEPTH
     max_concurrency: int | None = None
+    max_tool_concurrency: int | None = MAX_TOOL_CONCURRENCY
 
     def __attrs_post_init__(self) -> None:
         """Check the numbers."""
-        for name in ("max_activations", "max_depth", "max_concurrency"):
+        for name in ("max_activations", "max_depth", "max_concurrency", "max_tool_concurrency"):
             value = getattr(self, name)
-            if value is None and name == "max_concurrency":
+            if value is None and name.endswith("concurrency"):
                 continue
             if type(value) is not int or value < 1:
                 raise InvalidValueError(name, value=value, expected="an integer from 1 on")

@@ -27,7 +27,7 @@ __all__ = ("Intake", "RecordedRules", "log_failure", "same_but_for_numbers")
 
 _STREAMS: Final = (names.TEXT_DELTA, names.THINKING_DELTA)
 _ENDS: Final = frozenset({names.PROVIDER_END, names.PROVIDER_ERROR})
-_UNTOUCHED: Final = frozenset({"call", "index"})
+_UNTOUCHED: Final = frozenset({"call", "index", "tool_call"})
 """What the engine itself gives to the payloads of arrivals."""
 
 _log = logging.getLogger("openharness")

@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from openharness.core.errors import ProviderError
-from openharness.core.interfaces import Message, ProviderRequest
+from openharness.core.interfaces import Message, ProviderRequest, ToolCall
 from openharness.core.storage import blob_digest
-from openharness.core.values import JSONObject, JSONValue, copy_json, digest, to_json
+from openharness.core.values import JSONObject, JSONValue, copy_json, digest, dump_json, to_json
 
 if TYPE_CHECKING:
     from openharness.core.agents import AgentDefinition
     from openharness.core.interfaces import ProviderOutput
+    from openharness.core.log import OpenActivation, OpenToolCall
 
 __all__ = (
     "call_id",
     "described",
     "error_payload",
+    "next_request",
     "output_payload",
     "plain_text",
     "provider_error",
@@ -62,7 +64,48 @@ def request_json(definition: AgentDefinition[Any], *, prompt: str, system: str |
             request[option] = value
     if definition.stop:
         request["stop"] = list(definition.stop)
+    if definition.tools:
+        request["tools"] = [tool.definition() for tool in definition.tools]
     return request
+
+
+def next_request(activation: OpenActivation) -> JSONObject:
+    """Return the request of an activation's next turn: the last one, its answer, and the results in the order of calls."""
+    request, answer = cast("JSONObject", activation.request), cast("JSONObject", activation.answer)
+    calls = list(activation.tool_calls.values())
+    ids = _vendor_ids(activation)
+    asked: list[JSONValue] = [
+        {"id": ids[call.id], "name": call.name, "arguments": copy_json(call.arguments)} for call in calls
+    ]
+    message: JSONObject = {"role": "assistant", "content": answer["content"], "tool_calls": asked}
+    if "continuation" in answer:
+        message["continuation"] = copy_json(answer["continuation"])
+    results: list[JSONValue] = []
+    for call in calls:
+        result: JSONObject = {"role": "tool", "tool_call_id": ids[call.id], "content": _told(call)}
+        if call.error is not None:
+            result["is_error"] = True
+        results.append(result)
+    messages = cast("list[JSONValue]", request["messages"])
+    return {**request, "messages": [*messages, message, *results]}
+
+
+def _vendor_ids(activation: OpenActivation) -> dict[str, str]:
+    """Return what the model knows each call as: the vendor's id where it is one."""
+    given = [call.provider_id for call in activation.tool_calls.values()]
+    return {
+        id_: call.provider_id
+        if call.provider_id and given.count(call.provider_id) == 1
+        else f"call_{activation.turn}_{index}"
+        for index, (id_, call) in enumerate(activation.tool_calls.items())
+    }
+
+
+def _told(call: OpenToolCall) -> str:
+    """Return what the model is told of a call that has ended."""
+    if call.error is not None:
+        return f"Error: {call.error['message']}"
+    return call.result if isinstance(call.result, str) else dump_json(call.result).decode()
 
 
 def request_digest(request: JSONObject) -> str:
@@ -81,11 +124,22 @@ def provider_request(request: JSONObject) -> ProviderRequest:
     messages = cast("list[dict[str, Any]]", request["messages"])
     system = [message["content"] for message in messages if message["role"] == "system"]
     return ProviderRequest(
-        messages=tuple(
-            Message(message["role"], message["content"]) for message in messages if message["role"] != "system"
-        ),
+        messages=tuple(_message(message) for message in messages if message["role"] != "system"),
         system=system[0] if system else None,
         **fields,
+    )
+
+
+def _message(message: dict[str, Any]) -> Message:
+    return Message(
+        message["role"],
+        copy_json(message["content"]),
+        tool_calls=tuple(
+            ToolCall(call["id"], call["name"], copy_json(call["arguments"])) for call in message.get("tool_calls", ())
+        ),
+        tool_call_id=message.get("tool_call_id"),
+        is_error=message.get("is_error", False),
+        continuation=copy_json(message.get("continuation")),
     )
 
 
@@ -97,7 +151,7 @@ def output_payload(output: ProviderOutput) -> JSONObject:
     """
     usage = output.usage
     payload: JSONObject = {"content": plain_text(output.content)}
-    for name in ("thinking", "stop_reason", "model", "request_id", "data"):
+    for name in ("thinking", "stop_reason", "model", "request_id", "data", "continuation"):
         value = getattr(output, name)
         if value is not None:
             payload[name] = _recordable(name, value)

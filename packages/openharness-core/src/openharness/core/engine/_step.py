@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, cast
 
 import attrs
 
 from openharness.core.agents import Context
-from openharness.core.engine._plan import AgentPlan
+from openharness.core.engine._effects import StartCall, StartTimer
 from openharness.core.engine._redacting import log_failure
 from openharness.core.engine._requests import (
     call_id,
@@ -20,9 +20,11 @@ from openharness.core.engine._requests import (
     request_json,
 )
 from openharness.core.engine._state import StateView
+from openharness.core.engine._turns import Turns
 from openharness.core.errors import (
     AgentError,
     HarnessTimeoutError,
+    InterruptedRunError,
     LimitExceededError,
     OpenHarnessError,
     ReplayDriftError,
@@ -42,12 +44,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from openharness.core.engine._arrivals import Arrival
+    from openharness.core.engine._effects import Effect
     from openharness.core.engine._journal import Journal
-    from openharness.core.engine._plan import RunPlan
-    from openharness.core.log import Change, OpenActivation
+    from openharness.core.engine._plan import AgentPlan, RunPlan
+    from openharness.core.log import Change, OpenActivation, OpenToolCall
     from openharness.core.values import JSONValue
 
-__all__ = ("Effect", "Outcome", "StartCall", "StartTimer", "Stepper")
+__all__ = ("Outcome", "Stepper")
 
 S = TypeVar("S")
 
@@ -56,29 +59,6 @@ MAX_CHAIN: Final = 100
 
 MAX_CHAINED: Final = 10_000
 """How many there may be in one step that were caused by another one."""
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class StartCall:
-    """To be done once the log is durable: send a request."""
-
-    call: str
-    attempt: int
-    activation: str
-    agent: AgentPlan[Any]
-    request: JSONObject
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class StartTimer:
-    """To be done once the log is durable: wait, and then let a retry arrive."""
-
-    call: str
-    delay: float
-
-
-Effect: TypeAlias = StartCall | StartTimer
-"""What a step asks to be done outside of it."""
 
 
 @attrs.frozen
@@ -117,6 +97,7 @@ class Stepper(Generic[S]):
         self._fold = journal.fold
         self._redactor = Redactor(None) if redactor is None else redactor
         self._view = StateView(plan.schema, journal.fold, self._redactor)
+        self._turns = Turns(plan, journal, self._redactor, self)
         self._by_name = {agent.name: agent for agent in plan.agents}
         # Signals that were written and not looked at yet, with the causal depth of what they may activate, and how
         # many reducers and guards caused one another to lead to them.
@@ -130,6 +111,13 @@ class Stepper(Generic[S]):
         self._triggers: dict[str, Signal] = {}
         self._input: JSONValue = None
         self.outcome: Outcome | None = None
+
+    @property
+    def pending(self) -> list[JSONValue]:
+        """What keeps the run from going on, if it waits for nothing but people and they cannot be asked any more."""
+        if self.ended or (self._plan.interactive and not self._fold.finished):
+            return []
+        return self._turns.pending()
 
     @property
     def ended(self) -> bool:
@@ -187,7 +175,10 @@ class Stepper(Generic[S]):
         self._depth = 0
         if arrival.call is not None:
             return self._answered(arrival)
+        awaiting = self._awaiting_decision(arrival)
         signal = self._write(arrival.name, arrival.payload, parent=None)
+        if awaiting is not None:
+            self._turns.decided(awaiting, signal)
         if arrival.name == names.HARNESS_START:
             self._input = copy_json(self._fold.input)
         if arrival.name == names.HARNESS_RESUMED:
@@ -199,11 +190,24 @@ class Stepper(Generic[S]):
             raise _RunFailed(RunStatus.TIMED_OUT, HarnessTimeoutError(timeout=timeout), signal)
         if arrival.name == names.HARNESS_CANCELLED:
             raise _RunFailed(RunStatus.CANCELLED, RunCancelledError(), signal)
+        if arrival.name == names.HARNESS_INTERRUPTED:
+            pending = cast("dict[str, Any]", arrival.payload)["pending"]
+            raise _RunFailed(RunStatus.INTERRUPTED, InterruptedRunError(pending=pending), signal)
         return signal
+
+    def _awaiting_decision(self, arrival: Arrival) -> OpenToolCall | None:
+        """Return the call that waits for what a person has decided here; None for every other arrival."""
+        payload: object = arrival.payload
+        if arrival.name not in (names.APPROVAL_GRANTED, names.APPROVAL_DENIED) or not isinstance(payload, dict):
+            return None
+        call = self._fold.tool_call(cast("dict[str, Any]", payload).get("tool_call"))
+        return call if call is not None and call.status == "waiting" else None
 
     def _answered(self, arrival: Arrival) -> Signal | None:
         if arrival.name == names.PROVIDER_RETRY:
             return self._retry_is_due(arrival)
+        if arrival.name == names.TOOL_RESULT:
+            return self._tool_ended(arrival)
         call = self._fold.calls.get(cast("str", arrival.call))
         if call is None:
             return None
@@ -223,12 +227,28 @@ class Stepper(Generic[S]):
             self._provider_failed(activation, signal)
         return signal
 
+    def _tool_ended(self, arrival: Arrival) -> Signal | None:
+        call = self._fold.tool_call(arrival.call)
+        if call is None or call.status != "running" or call.started is None:
+            return None
+        activation = self._fold.activations[call.activation]
+        self._depth = activation.depth
+        started = self._journal.signals[call.started]
+        signal = self.tell(activation, names.TOOL_RESULT, cast("JSONObject", arrival.payload), started)
+        self._turns.ended(call, signal)
+        return signal
+
     def _complete(self, activation: OpenActivation, end: Signal, call: str, thinking: str) -> None:
         content = cast("JSONValue", end.payload["output"]["content"])
         agent = self._by_name[activation.agent]
+        asks = bool(agent.definition.tools and activation.tool_calls)
         if thinking:
-            self._tell(activation, names.THINKING_COMPLETE, {"call": call, "text": thinking}, end)
-        self._tell(activation, names.TEXT_COMPLETE, {"call": call, "text": content}, end)
+            self.tell(activation, names.THINKING_COMPLETE, {"call": call, "text": thinking}, end)
+        if content or not asks:
+            self.tell(activation, names.TEXT_COMPLETE, {"call": call, "text": content}, end)
+        if asks:
+            self._turns.ask(activation, end)
+            return
         self._running -= 1
         self._triggers.pop(activation.id, None)
         field = agent.definition.updates
@@ -239,9 +259,9 @@ class Stepper(Generic[S]):
                 self._agent_failed(agent, activation.id, "update", error, end)
                 return
             self._change(changes, end, agent=agent.name, activation=activation.id)
-        self._tell(activation, names.AGENT_COMPLETED, {"agent": agent.name, "activation": activation.id}, end)
+        self.tell(activation, names.AGENT_COMPLETED, {"agent": agent.name, "activation": activation.id}, end)
         for name in agent.definition.emits:
-            self._tell(activation, name, {"agent": agent.name, "output": content}, end)
+            self.tell(activation, name, {"agent": agent.name, "output": content}, end)
 
     def _provider_failed(self, activation: OpenActivation, signal: Signal) -> None:
         agent = self._by_name[activation.agent]
@@ -251,12 +271,9 @@ class Stepper(Generic[S]):
             delay = error.retry_after
             if delay is None:
                 delay = agent.definition.retry_delay * 2**activation.attempt
-            following = call_id(activation.id, turn=0, attempt=activation.attempt + 1)
-            self._effects.append(StartTimer(call=following, delay=delay))
+            self.do(StartTimer(call=_call_of(activation, activation.attempt + 1), delay=delay))
             return
-        self._running -= 1
-        self._triggers.pop(activation.id, None)
-        self._agent_failed(agent, activation.id, "provider", error, signal, message=error.message)
+        self.give_up(activation, "provider", error, signal, message=error.message)
 
     def _retry_is_due(self, arrival: Arrival) -> Signal | None:
         call = cast("str", arrival.call)
@@ -272,7 +289,8 @@ class Stepper(Generic[S]):
             provider=activation.provider,
             activation=activation.id,
         )
-        self._send(activation, cast("JSONObject", activation.request), activation.attempt + 1, signal)
+        request = cast("JSONObject", activation.request)
+        self._send(activation, request, _call_of(activation, activation.attempt + 1), signal)
         return signal
 
     # Going on with a log that was begun elsewhere.
@@ -300,9 +318,8 @@ class Stepper(Generic[S]):
         for activation in list(self._fold.activations.values()):
             if activation.waits_for_retry:
                 agent = self._by_name[activation.agent]
-                following = call_id(activation.id, turn=0, attempt=activation.attempt + 1)
                 delay = agent.definition.retry_delay * 2**activation.attempt
-                self._effects.append(StartTimer(call=following, delay=delay))
+                self.do(StartTimer(call=_call_of(activation, activation.attempt + 1), delay=delay))
         for call in list(self._fold.calls.values()):
             activation = self._fold.activations[call.activation]
             self._write(
@@ -313,7 +330,7 @@ class Stepper(Generic[S]):
                 provider=activation.provider,
                 activation=activation.id,
             )
-            self._effects.append(
+            self.do(
                 StartCall(
                     call=call.id,
                     attempt=activation.attempt,
@@ -322,10 +339,12 @@ class Stepper(Generic[S]):
                     request=cast("JSONObject", activation.request),
                 )
             )
+        self._turns.resume(resumed)
 
     def _fork(self, forked: Signal) -> None:
         """Change the state as the fork was asked to, and let every activation ask again."""
         self._running = 0
+        self._turns.forget()
         self._waiting = deque(self._fold.activations)
         for field, value in cast("dict[str, JSONValue]", forked.payload["state"]).items():
             self._change(self._view.changes_of_field(field, value), forked, agent=None, activation=None)
@@ -450,11 +469,11 @@ class Stepper(Generic[S]):
             system = None if definition.system is None else self._text(definition.system, context)
         except Exception as error:  # noqa: BLE001 - the user's function may raise anything
             self._view.forget()
-            self._running -= 1
-            self._triggers.pop(activation.id, None)
-            self._agent_failed(agent, activation.id, "prompt", error, activated)
+            self.give_up(activation, "prompt", error, activated)
         else:
-            self._send(activation, request_json(definition, prompt=prompt, system=system), 0, activated)
+            self._send(
+                activation, request_json(definition, prompt=prompt, system=system), _call_of(activation, 0), activated
+            )
         self._depth = depth
 
     def _text(self, prompt: Template | Callable[[Context[S]], str], context: Context[S]) -> str:
@@ -476,9 +495,9 @@ class Stepper(Generic[S]):
             raise SerializationError("prompt", value=text, reason="a prompt function returns a string")
         return text
 
-    def _send(self, activation: OpenActivation, request: JSONObject, attempt: int, parent: Signal) -> None:
+    def _send(self, activation: OpenActivation, request: JSONObject, call: str, parent: Signal) -> None:
         agent = self._by_name[activation.agent]
-        call = call_id(activation.id, turn=0, attempt=attempt)
+        attempt = int(call.rpartition("/")[2])
         # The log and its digest are redacted; who answers the request is told what it really says.
         logged = self._redactor.json(request)
         payload: JSONObject = {"call": call, "attempt": attempt, "digest": request_digest(logged), "request": logged}
@@ -490,7 +509,7 @@ class Stepper(Generic[S]):
             provider=None if agent.provider is None else agent.provider.type,
             activation=activation.id,
         )
-        self._effects.append(
+        self.do(
             StartCall(
                 call=call,
                 attempt=attempt,
@@ -499,6 +518,35 @@ class Stepper(Generic[S]):
                 request=request,
             )
         )
+
+    # What the turns of an activation need; see `Writing`.
+
+    def tell(self, activation: OpenActivation, name: str, payload: JSONObject, parent: Signal) -> Signal:
+        """Write a signal of an activation."""
+        depth, self._depth = self._depth, activation.depth
+        signal = self._write(name, payload, parent=parent, agent=activation.agent, activation=activation.id)
+        self._depth = depth
+        return signal
+
+    def send(self, activation: OpenActivation, request: JSONObject, parent: Signal) -> None:
+        """Send the request of the next turn."""
+        depth, self._depth = self._depth, activation.depth
+        self._send(activation, request, call_id(activation.id, turn=activation.turn + 1, attempt=0), parent)
+        self._depth = depth
+
+    def give_up(
+        self, activation: OpenActivation, kind: str, error: Exception, parent: Signal, *, message: str | None = None
+    ) -> None:
+        """End an activation that has failed."""
+        depth, self._depth = self._depth, activation.depth
+        self._running -= 1
+        self._triggers.pop(activation.id, None)
+        self._agent_failed(self._by_name[activation.agent], activation.id, kind, error, parent, message=message)
+        self._depth = depth
+
+    def do(self, effect: Effect) -> None:
+        """Ask for something to be done once the log is durable."""
+        self._effects.append(effect)
 
     # How things are written and how they fail.
 
@@ -522,9 +570,6 @@ class Stepper(Generic[S]):
         )
         self._queue.append((signal, self._depth, self._chain))
         return signal
-
-    def _tell(self, activation: OpenActivation, name: str, payload: JSONObject, parent: Signal) -> None:
-        self._write(name, payload, parent=parent, agent=activation.agent, activation=activation.id)
 
     def _change(self, changes: Iterable[Change], parent: Signal, *, agent: str | None, activation: str | None) -> None:
         changed = False
@@ -601,6 +646,11 @@ class Stepper(Generic[S]):
             return self._write(names.AGENT_ERROR, payload, parent=parent, agent=agent, activation=activation)
         except ReplayDriftError as drift:
             raise drift from error
+
+
+def _call_of(activation: OpenActivation, attempt: int) -> str:
+    """Return the identity of a request of the turn that an activation is in."""
+    return call_id(activation.id, turn=activation.turn, attempt=attempt)
 
 
 def _refuse_waiting(value: object) -> None:

@@ -161,7 +161,8 @@ class Transcript:
         call = None
         payload: Any = signal.payload
         if signal.source.activation is not None and isinstance(payload, dict):
-            call = cast("dict[str, Any]", payload).get("call")
+            answers = "tool_call" if signal.name == names.TOOL_RESULT else "call"
+            call = cast("dict[str, Any]", payload).get(answers)
         return Arrival(name=signal.name, payload=cast("JSONValue", payload), timestamp=signal.timestamp, call=call)
 
     def check(self, actual: Signal) -> Signal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, cast, overload
 
-from openharness.core.agents import AgentDefinition, define_agent
+from openharness.core.agents import MAX_TURNS, TOOL_RETRIES, AgentDefinition, define_agent
 from openharness.core.errors import DefinitionError
 from openharness.core.harness._backends import DEFAULT_REDACTION, Defaults
 from openharness.core.harness._handle import RunStream, StartedRun
@@ -16,7 +16,7 @@ from openharness.core.state import StateSchema
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from openharness.core.agents import Context, Guard, OnError, Prompt
+    from openharness.core.agents import Context, Guard, OnError, Prompt, Tool
     from openharness.core.harness._result import RunResult
     from openharness.core.harness._subscriptions import BufferPolicy, Subscriber, Subscription
     from openharness.core.interfaces import Provider, RunStore, SignalStore
@@ -64,6 +64,9 @@ class Harness(Generic[S]):
         retries: int = ...,
         retry_delay: float = ...,
         on_error: OnError = ...,
+        tools: Iterable[Tool | Callable[..., Any]] = ...,
+        max_turns: int = ...,
+        tool_retries: int = ...,
     ) -> AgentDefinition[S]: ...
 
     @overload
@@ -86,6 +89,9 @@ class Harness(Generic[S]):
         retries: int = ...,
         retry_delay: float = ...,
         on_error: OnError = ...,
+        tools: Iterable[Tool | Callable[..., Any]] = ...,
+        max_turns: int = ...,
+        tool_retries: int = ...,
     ) -> Callable[[Callable[[Context[S]], str]], AgentDefinition[S]]: ...
 
     def agent(
@@ -108,6 +114,9 @@ class Harness(Generic[S]):
         retries: int = 0,
         retry_delay: float = 0.5,
         on_error: OnError = "fail",
+        tools: Iterable[Tool | Callable[..., Any]] = (),
+        max_turns: int = MAX_TURNS,
+        tool_retries: int = TOOL_RETRIES,
     ) -> AgentDefinition[S] | Callable[[Callable[[Context[S]], str]], AgentDefinition[S]]:
         """Define an agent; or, without ``prompt``, decorate the function that makes its prompt.
 
@@ -136,6 +145,12 @@ class Harness(Generic[S]):
                 first.
             on_error: ``"fail"`` (default): the run fails with the agent. ``"continue"``: ``agent:error`` is all that
                 happens.
+            tools: Functions and `Tool` objects that the model may ask for. Functions are made tools as `tool` does. The
+                model is given their results and asked again, until it asks for no tool any more.
+            max_turns: Requests that one activation may make, 10 by default. An answer to the last one that asks for a
+                tool fails the agent.
+            tool_retries: Turns in a row, 3 by default, in which the model may ask for tools that do not exist, or with
+                arguments that do not fit. It is told so each time; after that the agent fails.
 
         Raises:
             DefinitionError: An option cannot work; nothing has to run to find out.
@@ -161,6 +176,9 @@ class Harness(Generic[S]):
                 retries=retries,
                 retry_delay=retry_delay,
                 on_error=on_error,
+                tools=tools,
+                max_turns=max_turns,
+                tool_retries=tool_retries,
             )
 
         def decorate(function: Callable[[Context[S]], str]) -> AgentDefinition[S]:

@@ -19,6 +19,7 @@ from openharness.core.engine import (
     Recorder,
     Stepper,
     StoreRecorder,
+    ToolRuns,
     run_live,
     supervise,
 )
@@ -149,6 +150,7 @@ class LiveRun(Generic[S]):
         journal = beginning.journal
         recorder = await self._begin()
         calls = Calls(self._run_id, self._queue, now_ms, beginning.redactor)
+        tools = ToolRuns(self._queue, now_ms, beginning.redactor)
         patience = _PATIENCE * self._settings.shutdown_timeout
         try:
             try:
@@ -158,6 +160,7 @@ class LiveRun(Generic[S]):
                     queue=self._queue,
                     intake=Intake(beginning.redactor, journal),
                     calls=calls,
+                    tools=tools,
                     recorder=recorder,
                     listeners=self._listeners,
                 )
@@ -166,6 +169,7 @@ class LiveRun(Generic[S]):
             finally:
                 self._queue.close()
                 calls.cancel()
+                tools.cancel()
             # First of all the stores: a provider that does not stop must not cost the end of the recording.
             result = make_result(
                 beginning.schema,
@@ -190,7 +194,7 @@ class LiveRun(Generic[S]):
             )
             failure = await save_end(beginning.run_store, record) or failure
         finally:
-            await calls.stop(patience)
+            await asyncio.gather(calls.stop(patience), tools.stop(patience))
         await self._listeners.close(patience)
         return end_run(outcome, result, failure)
 

@@ -61,7 +61,8 @@ class CommonOptions(TypedDict, Generic[S], total=False):
         timeout: Seconds the run may take.
         max_activations: Activations the run may have; 1,000 by default.
         max_depth: Activations that may cause one another in a row; 100 by default.
-        max_concurrency: Activations that may run at once; any number by default.
+        max_concurrency: Activations that may run at once; any number by default. One that waits for a tool counts.
+        max_tool_concurrency: Tools that may run at once, over all agents; 16 by default, None for any number.
         shutdown_timeout: Seconds a run that is to stop has for it; 5 by default.
         redaction: Which texts are secrets and are kept out of the log and the run's record; that of the harness by
             default. None turns redaction off, which the recording tells.
@@ -79,6 +80,7 @@ class CommonOptions(TypedDict, Generic[S], total=False):
     max_activations: int
     max_depth: int
     max_concurrency: int | None
+    max_tool_concurrency: int | None
     shutdown_timeout: float
     redaction: Redaction | None
 
@@ -223,6 +225,7 @@ class Settings:
     max_activations: int = Limits().max_activations
     max_depth: int = Limits().max_depth
     max_concurrency: int | None = None
+    max_tool_concurrency: int | None = Limits().max_tool_concurrency
     shutdown_timeout: float = attrs.field(default=SHUTDOWN_TIMEOUT, validator=_seconds)
     seed: int | None = attrs.field(default=None, validator=_seed)
     redaction: Any = attrs.field(default=NOTHING, validator=_redaction)
@@ -288,7 +291,10 @@ class Settings:
     def limits(self) -> Limits:
         """The run's limits."""
         return Limits(
-            max_activations=self.max_activations, max_depth=self.max_depth, max_concurrency=self.max_concurrency
+            max_activations=self.max_activations,
+            max_depth=self.max_depth,
+            max_concurrency=self.max_concurrency,
+            max_tool_concurrency=self.max_tool_concurrency,
         )
 
     @property

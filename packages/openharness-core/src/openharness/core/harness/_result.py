@@ -29,6 +29,8 @@ class AgentMetrics:
         output_tokens: Tokens of the answers.
         cached_tokens: Input tokens that were read from a cache.
         cost: In US dollars, as far as providers told; 0.0 where none did.
+        tool_calls: Tools started.
+        tool_errors: Calls of tools that failed, were not made, or whose outcome is unknown.
     """
 
     activations: int = 0
@@ -40,6 +42,8 @@ class AgentMetrics:
     output_tokens: int = 0
     cached_tokens: int = 0
     cost: float = 0.0
+    tool_calls: int = 0
+    tool_errors: int = 0
 
 
 @attrs.frozen(kw_only=True)

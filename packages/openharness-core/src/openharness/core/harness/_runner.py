@@ -242,7 +242,8 @@ class Runner(Generic[S]):
                 prefix = tuple(journal.signals[: point.stop])
             # Where the caught-up part has ended the run there is nothing to go on with.
             if not stepper.ended:
-                self._go_on(names.HARNESS_RESUMED, {"resumed_from": recording_id}, journal)
+                payload: JSONObject = {"resumed_from": recording_id, "recorded": len(journal.durable)}
+                self._go_on(names.HARNESS_RESUMED, payload, journal)
             same = point.info.outcome == "incomplete" and not fold
             run_store = await self._backends.run_store()
             known = None if run_store is None else await run_store.get_run(self.run_id)
@@ -440,6 +441,10 @@ class Runner(Generic[S]):
                 if agent.definition.system is not None and not capabilities.system:
                     raise DefinitionError(
                         f"Agent {agent.name!r} has a system prompt; {agent.provider.type} takes none."
+                    )
+                if agent.definition.tools and not capabilities.tools:
+                    raise DefinitionError(
+                        f"Agent {agent.name!r} has tools; {agent.provider.type} cannot offer them to a model."
                     )
         return plan
 

@@ -6,7 +6,14 @@ Leaves to others where logs are kept (`openharness.core.interfaces`) and what ma
 from __future__ import annotations
 
 from openharness.core.log._changes import Change, Operation, apply_change, find_changes
-from openharness.core.log._fold import AgentTotals, OpenActivation, OpenCall, RunFold
+from openharness.core.log._fold import (
+    AgentTotals,
+    OpenActivation,
+    OpenCall,
+    OpenToolCall,
+    RunFold,
+    ToolCallStatus,
+)
 from openharness.core.log._names import INERT, RESERVED_PREFIXES, STREAMING, is_arrival, state_changed
 
 __all__ = (
@@ -17,8 +24,10 @@ __all__ = (
     "Change",
     "OpenActivation",
     "OpenCall",
+    "OpenToolCall",
     "Operation",
     "RunFold",
+    "ToolCallStatus",
     "apply_change",
     "find_changes",
     "is_arrival",

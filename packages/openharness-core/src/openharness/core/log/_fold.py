@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 import attrs
 
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
     from openharness.core.records import Signal
 
-__all__ = ("AgentTotals", "OpenActivation", "OpenCall", "RunFold")
+__all__ = ("AgentTotals", "OpenActivation", "OpenCall", "OpenToolCall", "RunFold", "ToolCallStatus")
+
+ToolCallStatus: TypeAlias = Literal["called", "waiting", "approved", "running", "ended"]
+"""``called``: the model asked for it. ``waiting``: for a person's approval. ``approved``: a person has agreed.
+``running``: it was started. ``ended``: there is a result, or a reason why there is none."""
+
+_UNFIT: Final = frozenset({"unknown_tool", "arguments"})
 
 
 @attrs.define
@@ -31,6 +37,7 @@ class OpenCall:
         text: The text that has arrived, in pieces.
         thinking: The reasoning that has arrived, in pieces.
         tool_calls: The payloads of its ``tool:call`` signals.
+        tool_call_seqs: The seqs of these signals.
     """
 
     id: str
@@ -39,10 +46,46 @@ class OpenCall:
     text: list[str] = attrs.field(factory=list[str])
     thinking: list[str] = attrs.field(factory=list[str])
     tool_calls: list[JSONValue] = attrs.field(factory=list["JSONValue"])
+    tool_call_seqs: list[int] = attrs.field(factory=list[int])
 
     def copy(self) -> OpenCall:
         """Return an independent copy."""
-        return attrs.evolve(self, text=[*self.text], thinking=[*self.thinking], tool_calls=[*self.tool_calls])
+        return attrs.evolve(
+            self,
+            text=[*self.text],
+            thinking=[*self.thinking],
+            tool_calls=[*self.tool_calls],
+            tool_call_seqs=[*self.tool_call_seqs],
+        )
+
+
+@attrs.define
+class OpenToolCall:
+    """A call of a tool, in the turn of an activation that has not gone on to the next one yet.
+
+    Attributes:
+        id: The call: ``"analyzer#1/0/2"`` is the third one of the first turn.
+        activation: The activation it works for.
+        name: The tool's name.
+        provider_id: The vendor's id of the call.
+        arguments: What the model sent.
+        called: The seq of its ``tool:call``.
+        status: How far it is.
+        started: The seq of its ``tool:start``; None before.
+        result: What the tool returned, once it has ended; None where it has failed.
+        error: Why there is no result, with ``kind`` and ``message``; None where there is one.
+    """
+
+    id: str
+    activation: str
+    name: str
+    provider_id: str
+    arguments: JSONValue
+    called: int
+    status: ToolCallStatus = "called"
+    started: int | None = None
+    result: JSONValue = None
+    error: JSONObject | None = None
 
 
 @attrs.define
@@ -57,8 +100,13 @@ class OpenActivation:
         trigger: The id of the signal that activated the agent.
         request: The request as it stands in the log; None while it waits for a slot.
         provider: The `Provider.type` it was sent to; None likewise.
+        turn: The turn it is in, from 0: each begins with a request, and ends with the results of the tools that the
+            answer asks for.
         attempt: The attempt that is running or that failed last, from 0.
         waits_for_retry: Whether the last attempt failed and the next one is due.
+        answer: The answer of this turn, once it is there.
+        tool_calls: The tools it asks for, by id, in the order of the calls.
+        unfit_turns: How many turns before this one, in a row, had calls that could not be made.
     """
 
     id: str
@@ -68,8 +116,21 @@ class OpenActivation:
     trigger: str | None
     request: JSONObject | None = None
     provider: str | None = None
+    turn: int = 0
     attempt: int = 0
     waits_for_retry: bool = False
+    answer: JSONObject | None = None
+    tool_calls: dict[str, OpenToolCall] = attrs.field(factory=dict[str, OpenToolCall])
+    unfit_turns: int = 0
+
+    @property
+    def is_unfit(self) -> bool:
+        """Whether this turn has calls that could not be made: of an unknown tool, or with arguments that do not fit."""
+        return any(call.error is not None and call.error["kind"] in _UNFIT for call in self.tool_calls.values())
+
+    def copy(self) -> OpenActivation:
+        """Return an independent copy."""
+        return attrs.evolve(self, tool_calls={key: attrs.evolve(call) for key, call in self.tool_calls.items()})
 
 
 @attrs.define
@@ -86,6 +147,8 @@ class AgentTotals:
         output_tokens: Tokens of the answers.
         cached_tokens: Input tokens that were read from a cache.
         cost: In US dollars, as far as providers told.
+        tool_calls: Tools started.
+        tool_errors: Calls of tools that failed, were not made, or whose outcome is unknown.
     """
 
     activations: int = 0
@@ -97,6 +160,8 @@ class AgentTotals:
     output_tokens: int = 0
     cached_tokens: int = 0
     cost: float = 0.0
+    tool_calls: int = 0
+    tool_errors: int = 0
 
 
 @attrs.define
@@ -176,9 +241,16 @@ class RunFold:
         return attrs.evolve(
             self,
             calls={key: call.copy() for key, call in self.calls.items()},
-            activations={key: attrs.evolve(activation) for key, activation in self.activations.items()},
+            activations={key: activation.copy() for key, activation in self.activations.items()},
             totals={key: attrs.evolve(totals) for key, totals in self.totals.items()},
         )
+
+    def tool_call(self, id_: object) -> OpenToolCall | None:
+        """Return the call of a tool by its id; None where no activation is in the turn that made it."""
+        if not isinstance(id_, str):
+            return None
+        activation = self.activations.get(id_.rpartition("/")[0].rpartition("/")[0])
+        return None if activation is None else activation.tool_calls.get(id_)
 
     def totals_of(self, agent: str) -> AgentTotals:
         """Return the totals of an agent, all zero if it was never activated."""
@@ -218,6 +290,11 @@ def _provider_start(fold: RunFold, signal: Signal) -> None:
     totals.provider_calls += 1
     if payload["attempt"] > 0:
         totals.retries += 1
+    if payload["attempt"] == 0 and activation.request is not None:
+        activation.unfit_turns = activation.unfit_turns + 1 if activation.is_unfit else 0
+        activation.turn += 1
+    activation.answer = None
+    activation.tool_calls = {}
     activation.request = payload["request"]
     activation.provider = signal.source.provider
     activation.attempt = payload["attempt"]
@@ -234,12 +311,22 @@ def _thinking(fold: RunFold, signal: Signal) -> None:
 
 
 def _tool_call(fold: RunFold, signal: Signal) -> None:
-    fold.calls[signal.payload["call"]].tool_calls.append(signal.payload)
+    call = fold.calls[signal.payload["call"]]
+    call.tool_calls.append(signal.payload)
+    call.tool_call_seqs.append(signal.seq)
 
 
 def _provider_end(fold: RunFold, signal: Signal) -> None:
     call = fold.calls.pop(signal.payload["call"])
-    totals = fold.totals_of(fold.activations[call.activation].agent)
+    activation = fold.activations[call.activation]
+    totals = fold.totals_of(activation.agent)
+    activation.answer = signal.payload["output"]
+    for index, (asked, seq) in enumerate(zip(call.tool_calls, call.tool_call_seqs, strict=True)):
+        id_ = f"{activation.id}/{activation.turn}/{index}"
+        details = cast("dict[str, Any]", asked)
+        activation.tool_calls[id_] = OpenToolCall(
+            id_, activation.id, details["name"], details["id"], details["arguments"], seq
+        )
     usage: dict[str, Any] = signal.payload["output"].get("usage") or {}
     totals.input_tokens += usage.get("input_tokens") or 0
     totals.output_tokens += usage.get("output_tokens") or 0
@@ -254,7 +341,7 @@ def _provider_error(fold: RunFold, signal: Signal) -> None:
 
 def _restart(fold: RunFold, signal: Signal) -> None:
     call = fold.calls[signal.payload["call"]]
-    for pieces in (call.text, call.thinking, call.tool_calls):
+    for pieces in (call.text, call.thinking, call.tool_calls, call.tool_call_seqs):
         pieces.clear()
 
 
@@ -270,8 +357,46 @@ def _forked(fold: RunFold, signal: Signal) -> None:
     for activation in fold.activations.values():
         activation.request = None
         activation.provider = None
-        activation.attempt = 0
+        activation.turn = activation.attempt = activation.unfit_turns = 0
         activation.waits_for_retry = False
+        activation.answer = None
+        activation.tool_calls = {}
+
+
+def _tool_start(fold: RunFold, signal: Signal) -> None:
+    call = _open_tool_call(fold, signal)
+    call.status = "running"
+    call.started = signal.seq
+    fold.totals_of(fold.activations[call.activation].agent).tool_calls += 1
+
+
+def _tool_ended(fold: RunFold, signal: Signal) -> None:
+    call = _open_tool_call(fold, signal)
+    call.status = "ended"
+    call.result = signal.payload.get("result")
+    call.error = signal.payload.get("error")
+    if call.error is not None:
+        fold.totals_of(fold.activations[call.activation].agent).tool_errors += 1
+
+
+def _open_tool_call(fold: RunFold, signal: Signal) -> OpenToolCall:
+    id_ = signal.payload["tool_call"]
+    call = fold.tool_call(id_)
+    if call is None:
+        raise KeyError(id_)
+    return call
+
+
+def _approval(fold: RunFold, signal: Signal) -> None:
+    # These names are not the harness's alone: a signal that speaks of no call of a tool here means something else.
+    payload: object = signal.payload
+    call = fold.tool_call(cast("dict[str, Any]", payload).get("tool_call")) if isinstance(payload, dict) else None
+    if call is None:
+        return
+    if signal.name == names.APPROVAL_REQUESTED and call.status == "called":
+        call.status = "waiting"
+    elif signal.name == names.APPROVAL_GRANTED and call.status == "waiting":
+        call.status = "approved"
 
 
 def _completed(fold: RunFold, signal: Signal) -> None:
@@ -309,6 +434,12 @@ _HANDLERS: Final[dict[str, Callable[[RunFold, Signal], None]]] = {
     names.PROVIDER_END: _provider_end,
     names.PROVIDER_ERROR: _provider_error,
     names.PROVIDER_RESTART: _restart,
+    names.TOOL_START: _tool_start,
+    names.TOOL_RESULT: _tool_ended,
+    names.TOOL_REJECTED: _tool_ended,
+    names.TOOL_UNKNOWN: _tool_ended,
+    names.APPROVAL_REQUESTED: _approval,
+    names.APPROVAL_GRANTED: _approval,
     names.HARNESS_FORKED: _forked,
     names.HARNESS_RESUMED: _resumed,
     names.AGENT_COMPLETED: _completed,

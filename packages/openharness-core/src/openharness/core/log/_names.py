@@ -12,11 +12,15 @@ __all__ = (
     "AGENT_COMPLETED",
     "AGENT_ERROR",
     "AGENT_SKIPPED",
+    "APPROVAL_DENIED",
+    "APPROVAL_GRANTED",
+    "APPROVAL_REQUESTED",
     "HARNESS_CANCELLED",
     "HARNESS_END",
     "HARNESS_ENDING",
     "HARNESS_FINISHED",
     "HARNESS_FORKED",
+    "HARNESS_INTERRUPTED",
     "HARNESS_LIMIT",
     "HARNESS_RESUMED",
     "HARNESS_START",
@@ -36,8 +40,11 @@ __all__ = (
     "THINKING_COMPLETE",
     "THINKING_DELTA",
     "TOOL_CALL",
+    "TOOL_REJECTED",
+    "TOOL_RESTART",
     "TOOL_RESULT",
     "TOOL_START",
+    "TOOL_UNKNOWN",
     "is_arrival",
     "state_changed",
 )
@@ -49,6 +56,7 @@ HARNESS_FORKED: Final = "harness:forked"
 HARNESS_LIMIT: Final = "harness:limit"
 HARNESS_TIMEOUT: Final = "harness:timeout"
 HARNESS_CANCELLED: Final = "harness:cancelled"
+HARNESS_INTERRUPTED: Final = "harness:interrupted"
 HARNESS_RESUMED: Final = "harness:resumed"
 HARNESS_END: Final = "harness:end"
 AGENT_ACTIVATED: Final = "agent:activated"
@@ -68,6 +76,12 @@ THINKING_COMPLETE: Final = "thinking:complete"
 TOOL_CALL: Final = "tool:call"
 TOOL_START: Final = "tool:start"
 TOOL_RESULT: Final = "tool:result"
+TOOL_REJECTED: Final = "tool:rejected"
+TOOL_RESTART: Final = "tool:restart"
+TOOL_UNKNOWN: Final = "tool:unknown"
+APPROVAL_REQUESTED: Final = "approval:requested"
+APPROVAL_GRANTED: Final = "approval:granted"
+APPROVAL_DENIED: Final = "approval:denied"
 SUBSCRIBER_ERROR: Final = "subscriber:error"
 
 RESERVED_PREFIXES: Final = frozenset(
@@ -88,6 +102,7 @@ _ARRIVALS: Final = frozenset(
         HARNESS_FORKED,
         HARNESS_TIMEOUT,
         HARNESS_CANCELLED,
+        HARNESS_INTERRUPTED,
         HARNESS_RESUMED,
         PROVIDER_END,
         PROVIDER_ERROR,

@@ -19,16 +19,21 @@ __all__ = ("VOLATILE", "Event", "Identity", "read_events")
 
 VOLATILE: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "harness:start": (("seed",),),
-    "harness:resumed": (("resumed_from",),),
+    "harness:resumed": (("resumed_from",), ("recorded",)),
     "harness:forked": (("run_id",), ("recording_id",)),
     # Derived from the request, which is compared itself.
-    "provider:start": (("digest",),),
+    # The ids that vendors give to calls of tools stand in the conversation as well.
+    "provider:start": (
+        ("digest",),
+        ("request", "messages", "tool_calls", "id"),
+        ("request", "messages", "tool_call_id"),
+    ),
     # What was used is counted in the figures, as time is.
     "provider:end": (("output", "request_id"), ("output", "usage")),
     "tool:call": (("id",),),
     "subscriber:error": (("signal",),),
 }
-"""What in a payload makes no signal another one: paths of keys, by the name of the signal."""
+"""What in a payload makes no signal another one: paths of keys, through the items of lists, by the name of the signal."""
 
 _CALLS: Final = frozenset({"provider", "text", "thinking", "tool"})
 _RESTART: Final = "provider:restart"
@@ -146,7 +151,8 @@ def _call_of(signal: Signal) -> str | None:
     payload = cast("object", signal.payload)
     if signal.name.partition(":")[0] not in _CALLS or not isinstance(payload, dict):
         return None
-    call = cast("dict[str, object]", payload).get("call")
+    members = cast("dict[str, object]", payload)
+    call = members.get("call", members.get("tool_call"))
     return call if isinstance(call, str) else None
 
 
@@ -159,6 +165,8 @@ def _is_streamed(payload: object) -> bool:
 
 def _without(value: JSONValue, path: Sequence[str]) -> JSONValue:
     """Return a JSON value without the key at the end of a path; the value itself where there is no such key."""
+    if isinstance(value, list):
+        return [_without(item, path) for item in value]
     step, rest = path[0], path[1:]
     if not isinstance(value, dict) or step not in value:
         return value

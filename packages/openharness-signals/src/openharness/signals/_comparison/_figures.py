@@ -52,6 +52,8 @@ class AgentFigures:
         output_tokens: Tokens of the answers.
         cached_tokens: Input tokens that were read from a cache.
         cost: In US dollars, as far as providers told.
+        tool_calls: Tools started.
+        tool_errors: Calls of tools that failed, were not made, or whose outcome is unknown.
     """
 
     duration_ms: Figure
@@ -64,6 +66,8 @@ class AgentFigures:
     output_tokens: Figure
     cached_tokens: Figure
     cost: Figure
+    tool_calls: Figure
+    tool_errors: Figure
 
     @property
     def is_equal(self) -> bool:

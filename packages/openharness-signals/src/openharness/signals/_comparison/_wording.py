@@ -32,6 +32,8 @@ FIGURES: Final = {
     "output_tokens": "output tokens",
     "cached_tokens": "cached tokens",
     "cost": "cost, US$",
+    "tool_calls": "tool calls",
+    "tool_errors": "tool errors",
 }
 """What to call the figures of a run and of an agent, by the names of their attributes."""
 

@@ -1,0 +1,66 @@
+"""The tasks of a run that wait for the outside, and how they are stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from openharness.core.engine._redacting import log_failure
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from openharness.core.redaction import Redactor
+
+__all__ = ("Pumps",)
+
+_log = logging.getLogger("openharness")
+
+
+class Pumps:
+    """Tasks that put what comes from outside on the queue of a run.
+
+    Args:
+        redactor: Keeps secrets out of what is logged.
+
+    Attributes:
+        stopped: Whether they were told to stop.
+    """
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.stopped = False
+
+    def start(self, work: Coroutine[None, None, None], name: str) -> None:
+        """Begin a task."""
+        task = asyncio.get_running_loop().create_task(work, name=f"openharness {name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            told = "%s raised what is no Exception"
+            log_failure(self._redactor, told, task.get_name(), error=error, level=logging.ERROR)
+
+    def is_cancelled(self) -> bool:
+        """Tell whether it was this task that was cancelled, and not something that it waited for."""
+        task = asyncio.current_task()
+        return self.stopped or (task is not None and task.cancelling() > 0)
+
+    def cancel(self) -> None:
+        """Cancel everything, without waiting for it."""
+        self.stopped = True
+        for task in self._tasks:
+            task.cancel()
+
+    async def stop(self, timeout: float) -> None:
+        """Wait until what was cancelled has given back what it holds, at most ``timeout`` seconds."""
+        tasks = set(self._tasks)
+        if not tasks:
+            return
+        _, pending = await asyncio.wait(tasks, timeout=timeout)
+        for task in pending:
+            _log.warning("%s did not stop within %g s of being cancelled", task.get_name(), timeout)

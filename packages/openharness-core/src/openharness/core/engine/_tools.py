@@ -1,0 +1,133 @@
+"""Tools at work: each runs as a task or in a thread, and its result arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+from openharness.core.engine._arrivals import Arrival
+from openharness.core.engine._pumps import Pumps
+from openharness.core.engine._redacting import log_failure
+from openharness.core.engine._requests import described
+from openharness.core.errors import SerializationError
+from openharness.core.log import _names as names
+from openharness.core.values import to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from openharness.core.engine._arrivals import ArrivalQueue
+    from openharness.core.engine._effects import StartTool
+    from openharness.core.redaction import Redactor
+    from openharness.core.values import JSONObject
+
+__all__ = ("ToolRuns",)
+
+_log = logging.getLogger("openharness")
+
+
+class ToolRuns:
+    """The tools of one run that were started and have not ended.
+
+    Args:
+        queue: Where their results arrive.
+        clock: The present time in milliseconds since the epoch.
+        redactor: Knows the secrets that arguments have placeholders for.
+    """
+
+    def __init__(self, queue: ArrivalQueue, clock: Callable[[], int], redactor: Redactor) -> None:
+        self._queue = queue
+        self._clock = clock
+        self._redactor = redactor
+        self._pumps = Pumps(redactor)
+
+    def start(self, effect: StartTool) -> None:
+        """Run a tool; its result arrives later."""
+        self._pumps.start(self._run(effect), effect.context.tool_call)
+
+    def cancel(self) -> None:
+        """Cancel everything, without waiting for it. Threads cannot be cancelled; nobody waits for them any more."""
+        self._pumps.cancel()
+
+    async def stop(self, timeout: float) -> None:
+        """Cancel everything and wait for it, at most ``timeout`` seconds."""
+        self._pumps.cancel()
+        await self._pumps.stop(timeout)
+
+    async def _run(self, effect: StartTool) -> None:
+        tool, call = effect.tool, effect.context.tool_call
+        limit = asyncio.timeout(tool.timeout)
+        try:
+            async with limit:
+                result = await self._result(effect)
+            self._arrive(call, {"result": result})
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and self._pumps.is_cancelled():
+                raise
+            if isinstance(error, TimeoutError) and limit.expired():
+                self._arrive(call, {"error": {"kind": "timeout", "message": f"it took longer than {tool.timeout:g} s"}})
+                return
+            # The log tells what went wrong; where, only the logger does.
+            log_failure(self._redactor, "The tool %r failed in %s", tool.name, call, error=error)
+            kind = "result" if isinstance(error, _UnfitResultError) else "exception"
+            cause = error.__cause__ if isinstance(error, _UnfitResultError) else error
+            told: JSONObject = {"kind": kind, "type": type(cause).__name__, "message": described(cause or error)}
+            self._arrive(call, {"error": told})
+            if not isinstance(error, (Exception, asyncio.CancelledError)):
+                raise
+
+    async def _result(self, effect: StartTool) -> Any:
+        tool = effect.tool
+        arguments = tool.bind(self._redactor.restore(effect.arguments), effect.context)
+        if tool.is_async:
+            result = await tool.function(**arguments)
+        else:
+            result = await _in_thread(tool.function, arguments, f"openharness {effect.context.tool_call}")
+            if inspect.isawaitable(result):
+                if inspect.iscoroutine(result):
+                    result.close()
+                raise TypeError("it returned something to be awaited; a tool that waits is an async def")
+        try:
+            return to_json(result, path=f"the result of {tool.name}")
+        except SerializationError as error:
+            raise _UnfitResultError from error
+
+    def _arrive(self, call: str, outcome: JSONObject) -> None:
+        payload: JSONObject = {"tool_call": call, **outcome}
+        self._queue.put(Arrival(name=names.TOOL_RESULT, payload=payload, timestamp=self._clock(), call=call))
+
+
+class _UnfitResultError(Exception):
+    """What a tool returned cannot be recorded; the cause says why."""
+
+
+async def _in_thread(function: Callable[..., Any], arguments: dict[str, Any], name: str) -> Any:
+    """Call a function in a thread of its own: one that never returns must keep nobody else waiting, not even the end."""
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def deliver(result: Any, error: BaseException | None) -> None:
+        if not outcome.done():
+            outcome.set_result((result, error))
+
+    def work() -> None:
+        result, raised = None, None
+        try:
+            result = context.run(function, **arguments)
+        except BaseException as error:  # noqa: BLE001 - the function may raise anything, and the task shall raise it
+            raised = error
+        try:
+            loop.call_soon_threadsafe(deliver, result, raised)
+        except RuntimeError:
+            _log.warning("%s ended after its event loop was closed", name)
+
+    threading.Thread(target=work, name=name, daemon=True).start()
+    result, error = await outcome
+    if error is not None:
+        raise error
+    return result
