@@ -18,8 +18,9 @@ from rich.cells import cell_len
 from signals_support import EXAMPLES, delta, signal
 from terminal_support import Screen, Terminal
 
-from openharness.core import InvalidValueError, create_harness
-from openharness.signals import ProgressReporter, report_recording
+from openharness.core import AgentError, InvalidValueError, create_harness
+from openharness.signals import MemorySignalStore, ProgressReporter, report_recording
+from openharness.testing import ScriptedProvider
 
 if TYPE_CHECKING:
     from openharness.core import Recording
@@ -71,6 +72,23 @@ async def test_live_and_recorded_look_alike(kind: str) -> None:
     assert stream.getvalue() == printed(recording)
     assert "\x1b" not in stream.getvalue()
     assert stream.getvalue().splitlines()[-1].split()[1] == "harness:end"
+
+
+async def test_a_run_that_is_resumed() -> None:
+    """Of a resumed run, the activation that goes on is told of, although it began before."""
+    harness, store = create_harness(), MemorySignalStore()
+    told = harness.agent(prompt="fail", activate_on="harness:start")
+    with pytest.raises(AgentError):
+        await harness.run_reactive(agents={"teller": told}, state={}, provider=Storyteller(), store=store)
+    (info,) = await store.list_recordings()
+    stream = io.StringIO()
+    again = ScriptedProvider(["Once."])
+    with ProgressReporter(stream) as reporter, harness.subscribe("**", reporter):
+        await harness.resume(info.id, agents={"teller": told}, provider=again, store=store)
+    words = [line.split()[1:3] for line in stream.getvalue().splitlines()]
+    assert words[0][0] == "harness:resumed"
+    assert words[1] == ["teller#1", "completed"]
+    assert words[2] == ["harness:end", "completed"]
 
 
 # --- In a terminal ----------------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ __all__ = ("ProgressReporter",)
 _MOST_ROWS: Final = 10
 _TAIL: Final = 300
 _LEAST_TAIL: Final = 12
+_SENDING: Final = frozenset({"provider:start", "provider:restart"})
 _WHO: Final = 16
 _TOLD: Final = frozenset({"harness:start", "harness:resumed", "harness:forked", "harness:end", "provider:retry"})
 
@@ -80,7 +81,11 @@ class _Run:
             self.work[str(payload.get("activation"))] = _Work(str(payload.get("agent")), signal.timestamp)
         elif signal.name in {"agent:completed", "agent:error"}:
             return self.work.pop(str(payload.get("activation")), None)
-        work = self.work.get(signal.source.activation or "")
+        name = signal.source.activation or ""
+        if signal.name in _SENDING and name not in self.work:
+            # It began before the run was resumed or forked, which is where its signals begin here.
+            self.work[name] = _Work(signal.source.agent or name, signal.timestamp)
+        work = self.work.get(name)
         handler = self._HANDLERS.get(signal.name)
         if work is not None and handler is not None:
             handler(work, payload, signal.timestamp)
