@@ -1,0 +1,27 @@
+"""What providers that ask a model over HTTP through a vendor's SDK have in common."""
+
+from __future__ import annotations
+
+from openharness.provider_http._answer import Answer, Tokens
+from openharness.provider_http._errors import Service
+from openharness.provider_http._fields import count_at, mapping_at, mappings_at, text_at
+from openharness.provider_http._prices import cost_of
+from openharness.provider_http._provider import HTTPProvider, PartStream
+from openharness.provider_http._request import check_request, further_options
+from openharness.provider_http._url import settings_of
+
+__all__ = (
+    "Answer",
+    "HTTPProvider",
+    "PartStream",
+    "Service",
+    "Tokens",
+    "check_request",
+    "cost_of",
+    "count_at",
+    "further_options",
+    "mapping_at",
+    "mappings_at",
+    "settings_of",
+    "text_at",
+)

@@ -1,0 +1,65 @@
+"""Checks of requests, and the texts that no server could read."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import TYPE_CHECKING, Any, cast
+
+from openharness.core import ProviderError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from openharness.core import ProviderRequest
+
+__all__ = ("check_request", "further_options", "without_surrogates")
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def check_request(request: ProviderRequest) -> None:
+    """Refuse what no server could answer.
+
+    Raises:
+        ProviderError: There is no message, or a parameter cannot be right.
+    """
+    if not request.messages:
+        raise _refused("messages must hold at least one message, got none.")
+    if request.max_tokens is not None and request.max_tokens < 1:
+        raise _refused(f"max_tokens must be 1 or more, got {request.max_tokens!r}.")
+    temperature = request.temperature
+    if temperature is not None and not (math.isfinite(temperature) and temperature >= 0):
+        raise _refused(f"temperature must be 0 or more, got {temperature!r}.")
+    if "" in request.stop:
+        raise _refused(f"stop must hold texts that are not empty, got {list(request.stop)!r}.")
+
+
+def further_options(request: ProviderRequest, *, reserved: frozenset[str]) -> dict[str, Any]:
+    """Return the options of a request, which go to the server as they are.
+
+    Args:
+        request: The request.
+        reserved: Names that the request has attributes for.
+
+    Raises:
+        ProviderError: An option has one of these names.
+    """
+    wrong = sorted(reserved & request.options.keys())
+    if wrong:
+        raise _refused(f"options must hold further parameters, got {wrong!r}, which the request has attributes for.")
+    return dict(request.options)
+
+
+def without_surrogates(body: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+    """Return a JSON object with each lone surrogate replaced by U+FFFD, and their number: they have no UTF-8 form."""
+    text = json.dumps(body, ensure_ascii=False)
+    if _SURROGATE.search(text) is None:
+        return dict(body), 0
+    text, replaced = _SURROGATE.subn("\ufffd", text)
+    return cast("dict[str, Any]", json.loads(text)), replaced
+
+
+def _refused(message: str) -> ProviderError:
+    return ProviderError(message, kind="invalid_request")

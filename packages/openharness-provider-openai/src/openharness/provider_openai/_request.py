@@ -1,0 +1,145 @@
+"""Turns a request into the body that the Chat Completions API reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from openharness.core import ProviderError
+from openharness.provider_http import further_options
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from openharness.core import ProviderRequest
+
+__all__ = ("request_body",)
+
+# What makes up the request itself is not an option of it.
+_NOT_OPTIONS = frozenset(
+    {
+        "max_completion_tokens",
+        "max_tokens",
+        "messages",
+        "model",
+        "n",
+        "response_format",
+        "seed",
+        "stop",
+        "stream",
+        "temperature",
+        "tools",
+    }
+)
+
+
+def request_body(
+    request: ProviderRequest, *, model: str | None, max_tokens: int | None, max_tokens_name: str
+) -> dict[str, Any]:
+    """Return the request as servers read it.
+
+    Args:
+        request: The request.
+        model: The model where the request names none.
+        max_tokens: The most tokens of an answer where the request says none; None leaves it to the server.
+        max_tokens_name: What the server calls that number.
+
+    Raises:
+        ProviderError: No model is named, or the request asks for something that cannot be done.
+    """
+    name = request.model or model
+    if not name:
+        raise ProviderError(
+            "A server other than OpenAI's must be told which of its models to run. Make the provider with "
+            'model="...", or give the agent one.',
+            kind="configuration",
+        )
+    body: dict[str, Any] = {
+        "stream_options": {"include_usage": True},
+        **further_options(request, reserved=_NOT_OPTIONS),
+        "model": name,
+        "messages": _messages(request),
+    }
+    limit = max_tokens if request.max_tokens is None else request.max_tokens
+    if limit is not None:
+        body[max_tokens_name] = limit
+    if request.temperature is not None:
+        body["temperature"] = request.temperature
+    if request.stop:
+        body["stop"] = list(request.stop)
+    if request.seed is not None:
+        body["seed"] = request.seed
+    if request.tools:
+        body["tools"] = [_tool(tool) for tool in request.tools]
+    if request.output_schema is not None:
+        body["response_format"] = _response_format(request.output_schema)
+    return body
+
+
+def _messages(request: ProviderRequest) -> list[dict[str, Any]]:
+    messages: list[dict[str, Any]] = [{"role": m.role, "content": m.content} for m in request.messages]
+    if request.system is not None:
+        messages.insert(0, {"role": "system", "content": request.system})
+    return messages
+
+
+def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    function: dict[str, Any] = {
+        "name": tool["name"],
+        "description": tool.get("description") or "",
+        "parameters": tool.get("parameters") or {"type": "object", "properties": {}},
+    }
+    return {"type": "function", "function": function}
+
+
+def _response_format(schema: Mapping[str, Any]) -> dict[str, Any]:
+    # OpenAI promises a fit to schemas that it calls strict, and refuses others that claim to be.
+    strict = _strict(schema)
+    return {
+        "type": "json_schema",
+        "json_schema": {
+            "name": "output",
+            "schema": dict(schema) if strict is None else strict,
+            "strict": strict is not None,
+        },
+    }
+
+
+def _strict(schema: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the schema with every object closed; None where that would change what fits.
+
+    An object of a strict schema names all its fields and requires them all.
+    """
+    try:
+        closed = _close(dict(schema))
+    except _NotStrictError:
+        return None
+    return closed if closed.get("type") == "object" or "$ref" in closed else None
+
+
+class _NotStrictError(Exception):
+    """Something in the schema cannot be said in a strict one."""
+
+
+def _close(schema: dict[str, Any]) -> dict[str, Any]:
+    closed = {name: _closed_value(name, value) for name, value in schema.items()}
+    if schema.get("type") == "object" or "properties" in schema:
+        properties = cast("dict[str, Any]", schema.get("properties") or {})
+        if schema.get("additionalProperties") or set(properties) != set(
+            cast("Sequence[str]", schema.get("required") or ())
+        ):
+            raise _NotStrictError
+        closed["additionalProperties"] = False
+    return closed
+
+
+def _closed_value(name: str, value: Any) -> Any:
+    """Close what lies below one keyword, where schemas lie below it."""
+    if name in ("properties", "$defs", "definitions") and isinstance(value, dict):
+        return {key: _close(one) for key, one in cast("dict[str, dict[str, Any]]", value).items()}
+    if name in ("items", "not") and isinstance(value, dict):
+        return _close(cast("dict[str, Any]", value))
+    if name == "anyOf" and isinstance(value, list):
+        return [_close(one) for one in cast("list[dict[str, Any]]", value)]
+    if name in ("oneOf", "allOf", "prefixItems", "patternProperties"):
+        raise _NotStrictError
+    return value
