@@ -17,6 +17,8 @@ from openharness.core import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from openharness.core import Provider, ProviderEvent, ProviderOutput
 
 CONTEXT = RunContext(run_id="run_1", agent="asker", activation="asker#1", call="asker#1/0/0")
@@ -44,6 +46,12 @@ async def collect(
     return events
 
 
+async def exhaust(generator: AsyncGenerator[ProviderEvent, None]) -> None:
+    """Read to the end, which is expected to be an error."""
+    async for _ in generator:
+        pass
+
+
 async def ask(provider: Provider, text: str = "hi", **options: Any) -> ProviderOutput:
     """Return the output of a request."""
     last = (await collect(provider, request(text, **options)))[-1]
@@ -63,4 +71,6 @@ def told(event: ProviderEvent) -> Any:
         case ProviderWarning():
             return ["warning", event.message]
         case Completed():
-            return ["completed", to_json(event.output)]
+            # By name, since outputs may come to hold more.
+            names = ("content", "thinking", "stop_reason", "model", "request_id", "data", "usage")
+            return ["completed", {name: to_json(getattr(event.output, name)) for name in names}]

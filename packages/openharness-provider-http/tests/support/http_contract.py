@@ -13,7 +13,7 @@ import threading
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
-from collecting import CONTEXT, ask, collect, request, told
+from collecting import CONTEXT, ask, collect, exhaust, request, told
 from serving import JSON, Reply, Server, error_reply, served_elsewhere
 
 from openharness.core import AgentError, Message, ProviderError, ProviderRequest, TextDelta, create_harness
@@ -21,7 +21,6 @@ from openharness.signals import MemorySignalStore
 
 if TYPE_CHECKING:
     import pathlib
-    from collections.abc import AsyncGenerator
 
     from openharness.core import Provider, ProviderEvent
 
@@ -276,7 +275,7 @@ class HTTPContract:
             generator = provider.run(request(), CONTEXT)
             if begun:
                 await anext(generator)
-            task = asyncio.create_task(_exhaust(generator))
+            task = asyncio.create_task(exhaust(generator))
             await server.until_asked()
             await asyncio.sleep(0)
             task.cancel()
@@ -293,7 +292,7 @@ class HTTPContract:
             await anext(generator)
             await provider.close()
             with pytest.raises(ProviderError) as caught:
-                await asyncio.wait_for(_exhaust(generator), 10)
+                await asyncio.wait_for(exhaust(generator), 10)
             assert caught.value.kind == "closed"
             await server.until_hung_up()
             with pytest.raises(ProviderError, match="make a new one"):
@@ -428,11 +427,6 @@ class HTTPContract:
     def without_key(self) -> Provider:
         """Return a provider of the vendor's own service that was given no key."""
         raise NotImplementedError
-
-
-async def _exhaust(generator: AsyncGenerator[ProviderEvent, None]) -> None:
-    async for _ in generator:
-        pass
 
 
 def _run(program: str) -> tuple[int, str, str]:

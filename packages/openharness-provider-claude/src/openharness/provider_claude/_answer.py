@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from openharness.provider_claude._request import WRAPPER
+from openharness.provider_claude._request import WRAPPER, as_input
 from openharness.provider_http import Answer, Tokens, count_at, mapping_at, text_at
 
 if TYPE_CHECKING:
@@ -24,6 +24,41 @@ _STOP_REASONS = {
 }
 
 
+_PIECES = ("text", "thinking", "signature", "partial_json")
+
+
+class _Block:
+    """A block of a message with what has come of it."""
+
+    def __init__(self, begun: Mapping[str, Any]) -> None:
+        self._begun = begun
+        self._pieces: dict[str, list[str]] = {}
+
+    def extend(self, delta: Mapping[str, Any]) -> None:
+        """Add a piece."""
+        for name in _PIECES:
+            piece = text_at(delta, name)
+            if piece:
+                self._pieces.setdefault(name, [text_at(self._begun, name)]).append(piece)
+
+    def whole(self) -> dict[str, Any]:
+        """Return the block as the API takes it back."""
+        joined = {name: "".join(pieces) for name, pieces in self._pieces.items()}
+        text = joined.pop("partial_json", "")
+        block = {**self._begun, **joined}
+        if block.get("type") == "tool_use" or text:
+            block["input"] = _input(text) if text else block.get("input") or {}
+        return block
+
+
+def _input(text: str) -> Any:
+    try:
+        given: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        given = text
+    return as_input(given)
+
+
 class MessageAnswer(Answer):
     """What has arrived of one message.
 
@@ -40,9 +75,11 @@ class MessageAnswer(Answer):
         self._output_tool = output_tool
         self._wrapped: list[str] | None = [] if wrapped else None
         # The block whose arguments are the answer.
-        self._output_block: object = None
+        self._output_block: int | None = None
         self._other_calls = False
         self._counts: dict[str, int] = {}
+        # The blocks as they are, in case they must be sent again.
+        self._blocks: dict[int | None, _Block] = {}
 
     @property
     def is_complete(self) -> bool:
@@ -58,12 +95,12 @@ class MessageAnswer(Answer):
                 self.model = text_at(message, "model") or self.model
                 self._count(mapping_at(message, "usage"))
             case "content_block_start":
-                yield from self._begin(part.get("index"), mapping_at(part, "content_block"))
+                yield from self._begin(count_at(part, "index"), mapping_at(part, "content_block"))
             case "content_block_delta":
-                yield from self._extend(part.get("index"), mapping_at(part, "delta"))
+                yield from self._extend(count_at(part, "index"), mapping_at(part, "delta"))
             case "content_block_stop":
                 yield from self._unwrap()
-                yield from self.finish_call(part.get("index"))
+                yield from self.finish_call(count_at(part, "index"))
             case "message_delta":
                 self._count(mapping_at(part, "usage"))
                 self._stop(mapping_at(part, "delta"))
@@ -75,8 +112,12 @@ class MessageAnswer(Answer):
         """Yield what is left at the end. See `Answer.finish`."""
         yield from self._unwrap()
         yield from super().finish()
+        blocks = [block.whole() for block in self._blocks.values()]
+        if any(block.get("type") not in ("text", "tool_use") for block in blocks):
+            self.continuation = blocks
 
-    def _begin(self, index: object, block: Mapping[str, Any]) -> Iterator[ProviderEvent]:
+    def _begin(self, index: int | None, block: Mapping[str, Any]) -> Iterator[ProviderEvent]:
+        self._blocks[index] = _Block(block)
         match block.get("type"):
             case "text":
                 yield from self._say(text_at(block, "text"))
@@ -96,7 +137,9 @@ class MessageAnswer(Answer):
                 # Blocks of tools that the vendor runs.
                 pass
 
-    def _extend(self, index: object, delta: Mapping[str, Any]) -> Iterator[ProviderEvent]:
+    def _extend(self, index: int | None, delta: Mapping[str, Any]) -> Iterator[ProviderEvent]:
+        if index in self._blocks:
+            self._blocks[index].extend(delta)
         match delta.get("type"):
             case "text_delta":
                 yield from self._say(text_at(delta, "text"))
@@ -134,7 +177,7 @@ class MessageAnswer(Answer):
         self._wrapped = []
         yield from self.say(answer)
 
-    def _is_output(self, index: object) -> bool:
+    def _is_output(self, index: int | None) -> bool:
         return self._output_block is not None and self._output_block == index
 
     def _count(self, usage: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from openharness.core import Message, ProviderRequest
 
-__all__ = ("OUTPUT_TOOL", "WRAPPER", "RequestSettings", "object_schema", "request_body")
+__all__ = ("OUTPUT_TOOL", "WRAPPER", "RequestSettings", "as_input", "object_schema", "request_body")
 
 OUTPUT_TOOL = "give_answer"
 """The tool whose parameters are the schema of the answer."""
@@ -95,7 +95,51 @@ def _thinking(thinking: int | str | None) -> dict[str, Any] | None:
 
 
 def _messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    return [{"role": message.role, "content": message.content} for message in messages]
+    """Return the conversation, in which the results of tools are a message of the user's."""
+    sent: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] | None = None
+    for message in messages:
+        if message.role == "tool":
+            if results is None:
+                results = []
+                sent.append({"role": "user", "content": results})
+            results.append(_tool_result(message))
+            continue
+        results = None
+        content = _asking(message) if message.tool_calls else message.content
+        sent.append({"role": message.role, "content": content})
+    return sent
+
+
+def _asking(message: Message) -> list[dict[str, Any]]:
+    """Return the blocks of a message that asks for tools."""
+    continuation: Any = message.continuation
+    if isinstance(continuation, list):
+        # Signed thinking, among others: the API takes it back as it gave it, and otherwise refuses the results.
+        return cast("list[dict[str, Any]]", continuation)
+    said: list[dict[str, Any]]
+    if isinstance(message.content, str):
+        said = [{"type": "text", "text": message.content}] if message.content else []
+    else:
+        said = list(message.content)
+    return [
+        *said,
+        *({"type": "tool_use", "id": c.id, "name": c.name, "input": as_input(c.arguments)} for c in message.tool_calls),
+    ]
+
+
+def as_input(arguments: Any) -> dict[str, Any]:
+    """Return arguments as the API takes them back: an object, also where the model wrote something else."""
+    return cast("dict[str, Any]", arguments) if isinstance(arguments, dict) else {"arguments": arguments}
+
+
+def _tool_result(message: Message) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "type": "tool_result",
+        "tool_use_id": message.tool_call_id,
+        "content": message.content,
+    }
+    return {**result, "is_error": True} if message.is_error else result
 
 
 def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:

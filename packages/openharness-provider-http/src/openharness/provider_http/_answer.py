@@ -37,9 +37,14 @@ class Tokens:
 
 @attrs.define
 class _Call:
+    number: int
     id: str = ""
     name: str = ""
     arguments: list[str] = attrs.field(factory=list[str])
+
+    def told(self, arguments: Any) -> ToolCall:
+        """Return the call with its arguments."""
+        return ToolCall(self.id or f"call_{self.number}", self.name, arguments)
 
 
 class Answer(abc.ABC):
@@ -54,6 +59,7 @@ class Answer(abc.ABC):
         stop_reason: Why it ended, in the words of `ProviderOutput`; None until the vendor says it.
         tokens: What it took so far.
         data: Anything else worth keeping, as JSON values.
+        continuation: What must be sent again with this answer when the results of tools follow, as a JSON value.
     """
 
     def __init__(self, *, model: str) -> None:
@@ -62,9 +68,11 @@ class Answer(abc.ABC):
         self.stop_reason: str | None = None
         self.tokens = Tokens()
         self.data: dict[str, Any] = {}
+        self.continuation: Any = None
         self._text: list[str] = []
         self._thinking: list[str] = []
         self._calls: dict[Hashable, _Call] = {}
+        self._begun_calls = 0
 
     @abc.abstractmethod
     def read(self, part: Mapping[str, Any]) -> Iterator[ProviderEvent]:
@@ -79,6 +87,11 @@ class Answer(abc.ABC):
     def length(self) -> int:
         """How many characters of text have come."""
         return sum(map(len, self._text))
+
+    @property
+    def thought(self) -> str:
+        """The model's reasoning as far as it has come."""
+        return "".join(self._thinking)
 
     def say(self, text: str) -> Iterator[TextDelta]:
         """Add a piece of text."""
@@ -101,7 +114,11 @@ class Answer(abc.ABC):
             name: The tool, where this piece tells it.
             arguments: The next piece of the arguments' JSON text.
         """
-        call = self._calls.setdefault(key, _Call())
+        call = self._calls.get(key)
+        if call is None:
+            # Some servers have no ids, and a result must say which call it belongs to.
+            call = self._calls[key] = _Call(number=self._begun_calls)
+            self._begun_calls += 1
         call.id = call.id or id
         call.name = call.name or name
         if arguments:
@@ -121,7 +138,7 @@ class Answer(abc.ABC):
         except (ValueError, RecursionError):
             return
         del self._calls[key]
-        yield ToolCall(call.id, call.name, arguments)
+        yield call.told(arguments)
 
     def finish(self) -> Iterator[ProviderEvent]:
         """Yield what is left at the end: the tool calls that nobody finished.
@@ -144,7 +161,7 @@ class Answer(abc.ABC):
                     f"The model called the tool {call.name!r} with arguments that are no JSON; they are text here.",
                     data,
                 )
-                yield ToolCall(call.id, call.name, text)
+                yield call.told(text)
         self._calls.clear()
 
     def output(self, *, request_id: str | None, cost: float | None) -> ProviderOutput:
@@ -156,7 +173,7 @@ class Answer(abc.ABC):
         """
         return ProviderOutput(
             content="".join(self._text),
-            thinking="".join(self._thinking) if self._thinking else None,
+            thinking=self.thought or None,
             usage=Usage(
                 input_tokens=self.tokens.read,
                 output_tokens=self.tokens.written,
@@ -167,6 +184,7 @@ class Answer(abc.ABC):
             model=self.model,
             request_id=request_id or self.id,
             data=self.data or None,
+            continuation=self.continuation if self.stop_reason == "tool_calls" else None,
         )
 
 

@@ -28,6 +28,8 @@ class CompletionAnswer(Answer):
         super().__init__(model=model)
         self._counted = False
         self._refused = False
+        # What the server calls the reasoning.
+        self._reasoning: str | None = None
         self._last_call: Hashable = None
         self._ids: dict[str, Hashable] = {}
 
@@ -53,9 +55,20 @@ class CompletionAnswer(Answer):
         if usage:
             self._count(usage)
 
+    def finish(self) -> Iterator[ProviderEvent]:
+        """Yield what is left at the end. See `Answer.finish`."""
+        yield from super().finish()
+        if self._reasoning is not None:
+            self.continuation = {self._reasoning: self.thought}
+
     def _extend(self, delta: Mapping[str, Any]) -> Iterator[ProviderEvent]:
         # DeepSeek, llama.cpp and vLLM use the first name, Ollama and OpenRouter the second.
-        yield from self.think(text_at(delta, "reasoning_content", "reasoning"))
+        for name in ("reasoning_content", "reasoning"):
+            thought = text_at(delta, name)
+            if thought:
+                self._reasoning = name
+                yield from self.think(thought)
+                break
         yield from self.say(text_at(delta, "content"))
         refusal = text_at(delta, "refusal")
         if refusal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, cast
 
 from openharness.core import ProviderError
@@ -10,7 +11,7 @@ from openharness.provider_http import further_options
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from openharness.core import ProviderRequest
+    from openharness.core import Message, ProviderRequest, ToolCall
 
 __all__ = ("request_body",)
 
@@ -76,10 +77,31 @@ def request_body(
 
 
 def _messages(request: ProviderRequest) -> list[dict[str, Any]]:
-    messages: list[dict[str, Any]] = [{"role": m.role, "content": m.content} for m in request.messages]
+    messages = [_message(message) for message in request.messages]
     if request.system is not None:
         messages.insert(0, {"role": "system", "content": request.system})
     return messages
+
+
+def _message(message: Message) -> dict[str, Any]:
+    sent: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.role == "tool":
+        sent["tool_call_id"] = message.tool_call_id
+    if message.tool_calls:
+        sent["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": _arguments(call)}}
+            for call in message.tool_calls
+        ]
+        continuation: Any = message.continuation
+        if isinstance(continuation, dict):
+            # Some servers want the reasoning that led to the calls.
+            sent |= cast("dict[str, Any]", continuation)
+    return sent
+
+
+def _arguments(call: ToolCall) -> str:
+    # What a model wrote that is no JSON is sent again as it was.
+    return call.arguments if isinstance(call.arguments, str) else json.dumps(call.arguments, ensure_ascii=False)
 
 
 def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
