@@ -84,6 +84,12 @@ def folder_of(distribution: str) -> pathlib.Path:
     return ROOT / distribution if "/" in distribution else ROOT / "packages" / distribution
 
 
+def dependencies_of(distribution: str) -> list[str]:
+    """Return what one of our packages requires."""
+    requirements: list[str] = PACKAGES[distribution]["project"]["dependencies"]
+    return requirements
+
+
 def leaf_of(distribution: str) -> str:
     """Return the import name of one of our packages."""
     return "openharness." + distribution.removeprefix("openharness-").replace("-", "_")
@@ -149,6 +155,27 @@ def lowest(session: nox.Session) -> None:
     install_packages(session, "tests", options=("--resolution=lowest-direct",))
     install_model(session)
     session.run("pytest", *fast(session.posargs))
+
+
+@nox.session(python=PYTHONS[0])
+@nox.parametrize("sdks", [nox.param("lowest", id="lowest"), nox.param("newest", id="newest")])
+def servers(session: nox.Session, sdks: str) -> None:
+    """Test the providers on a real local server, which the tests start and stop, with the oldest or newest SDKs."""
+    providers = [name for name in PACKAGES if "openharness-provider-http" in str(dependencies_of(name))]
+    bounds = [
+        requirement.replace(">=", "==").partition(",")[0]
+        for name in ("openharness-provider-http", *providers)
+        for requirement in dependencies_of(name)
+        if ">=" in requirement and not requirement.startswith(("attrs", "openharness-"))
+    ]
+    install_packages(session, "tests")
+    install_model(session)
+    if sdks == "lowest":
+        session.install(*bounds)
+    else:
+        session.install("--upgrade", *(bound.partition("==")[0] for bound in bounds))
+    folders = [f"packages/{name}/tests" for name in ("openharness-provider-http", *providers)]
+    session.run("pytest", *fast(session.posargs), *folders)
 
 
 @nox.session(python=PYTHONS[0])
@@ -336,6 +363,7 @@ def ci(session: nox.Session) -> None:
         ["types"],
         *([f"tests-{version}", "--", "--fast"] for version in others),
         ["docs"],
+        ["servers(lowest)", "--", "-k", "RealModel"],
         [f"combinations-{first}(core)", "--", "--fast"],
         [f"combinations-{first}(all)", "--", "--fast"],
         ["adoption"],

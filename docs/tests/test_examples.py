@@ -43,7 +43,7 @@ PAGES = [
 ]
 # They run whole contract suites.
 SLOW = ("write-a-provider.md", "write-a-signal-store.md")
-NOT_RUN = ("git clone ", "python -m pip install ", "python3 noxfile.py ")
+NOT_RUN = ("export ", "git clone ", "python -m pip install ", "python3 noxfile.py ")
 PRINTED = "printed by the last example"
 MODULE = "documentation_example"
 
@@ -118,7 +118,13 @@ def namespace(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     # Classes are looked up in the module that they name.
     monkeypatch.setitem(sys.modules, MODULE, module)
     before = set(sys.modules)
+    path = list(sys.path)
+    environment = dict(os.environ)
     yield vars(module)
+    # A page may set what its reader would set.
+    sys.path[:] = path
+    os.environ.clear()
+    os.environ.update(environment)
     for name in set(sys.modules) - before:
         file = str(getattr(sys.modules[name], "__file__", ""))
         if file.startswith((str(tmp_path), str(ROOT / "docs"))):

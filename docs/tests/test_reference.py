@@ -21,7 +21,18 @@ def test_names_of_core(name: str) -> None:
     assert re.search(rf"^\.\. (auto|py:)\w+:: ([\w.]+\.)?{name}(\(\))?$", "\n".join(REFERENCE.values()), re.MULTILINE)
 
 
-@pytest.mark.parametrize("package", ["provider_llamacpp", "run_store_sqlite", "signals", "testing"])
+@pytest.mark.parametrize(
+    "package",
+    [
+        "provider_claude",
+        "provider_http",
+        "provider_llamacpp",
+        "provider_openai",
+        "run_store_sqlite",
+        "signals",
+        "testing",
+    ],
+)
 def test_other_packages(package: str) -> None:
     """Every other package is documented as a whole, and says by ``__all__`` what it is."""
     module = importlib.import_module(f"openharness.{package}")

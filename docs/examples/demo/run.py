@@ -4,6 +4,7 @@
 
     python run.py                    # reads incident.txt, which lies beside this file
     python run.py my-report.txt      # reads a text of yours
+    python run.py --provider claude  # asks Claude, with the key in ANTHROPIC_API_KEY
     python run.py --help
 
 What happens to whom is in ``incident.py``; what is printed, in ``terminal.py``.
@@ -23,11 +24,12 @@ from incident import Incident, define_agents
 from terminal import Narrator, Terminal
 
 from openharness.core import OpenHarnessError, ReplayDriftError, RunQuery, create_harness
+from openharness.core.plugins import open_provider
 from openharness.run_store_sqlite import SqliteRunStore
 from openharness.signals import FileSignalStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from openharness.core import Harness, Provider, RunResult, RunStore
 
@@ -35,17 +37,6 @@ HERE = pathlib.Path(__file__).parent
 FIXTURE = "incident"
 CHANGED_QUESTION = "What will be done tomorrow?"
 LISTED = 6
-
-
-def llamacpp() -> Provider:
-    """Return the small model that runs inside this process."""
-    from openharness.provider_llamacpp import LlamaCppProvider
-
-    return LlamaCppProvider()
-
-
-# To add one is to add a line: the agents do not know who answers them.
-PROVIDERS: dict[str, Callable[[], Provider]] = {"llamacpp": llamacpp}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,7 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "report", nargs="?", type=pathlib.Path, default=HERE / "incident.txt", help="the text the agents read"
     )
-    parser.add_argument("--provider", choices=sorted(PROVIDERS), default="llamacpp", help="who answers the agents")
+    parser.add_argument(
+        "--provider",
+        default="llamacpp",
+        help="who answers the agents, who do not know: llamacpp, the small model inside this process; claude or openai; "
+        "or one of these with a model and options, such as openai:llama3.2?base_url=http://localhost:11434/v1",
+    )
     parser.add_argument(
         "--output", type=pathlib.Path, default=pathlib.Path("demo-output"), help="the folder for what is written"
     )
@@ -92,7 +88,7 @@ class Demo:
         report: The text the agents read.
         name: What the text is called.
         folder: Where recordings and history are written.
-        provider: Who answers the agents while they are recorded.
+        provider: Who answers the agents while they are recorded, as `open_provider` names it.
     """
 
     def __init__(self, terminal: Terminal, *, report: str, name: str, folder: pathlib.Path, provider: str) -> None:
@@ -128,7 +124,7 @@ class Demo:
 
     async def _record(self, history: RunStore) -> tuple[RunResult[Incident], float]:
         subscription = self._harness.subscribe(Narrator.signals, Narrator(self._terminal))
-        async with PROVIDERS[self._provider]() as provider:
+        async with open_provider(self._provider) as provider:
             self._terminal.title(f"1. Record, with {provider.display_name or provider.type}")
             recorded, seconds = await self._timed(mode="record", provider=provider, run_store=history)
         subscription.cancel()

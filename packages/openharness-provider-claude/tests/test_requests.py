@@ -12,7 +12,15 @@ import pytest
 from collecting import ask, collect, request
 from serving import Reply, Server
 
-from openharness.core import InvalidValueError, Message, ProviderError, ProviderRequest, ToolCall, to_json
+from openharness.core import (
+    InvalidValueError,
+    Message,
+    ProviderError,
+    ProviderRequest,
+    ProviderWarning,
+    ToolCall,
+    to_json,
+)
 from openharness.core.plugins import open_provider
 from openharness.provider_claude import DEFAULT_MODEL, ClaudeProvider
 
@@ -86,6 +94,17 @@ async def test_every_parameter() -> None:
         "tool_choice": {"type": "any"},
         "service_tier": "auto",
     }
+
+
+async def test_stop_texts_of_white_space() -> None:
+    """The API refuses stop texts that are white space alone: they are left out, with a warning."""
+    async with Server(ANSWER) as server, ClaudeProvider(base_url=server.url, api_key="k") as provider:
+        events = await collect(provider, request(stop=[". ", "\n"]))
+        assert server.asked[0].body["stop_sequences"] == [". "]
+        warning = events[0]
+        assert isinstance(warning, ProviderWarning)
+        assert warning.data == {"stop": ["\n"]}
+    assert "stop_sequences" not in await sent(request(stop=[" "]))
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DEMO = pathlib.Path(__file__).parents[1]
+SUPPORT = DEMO.parents[2] / "packages/openharness-provider-http/tests/support"
 
 
 def run_demo(*arguments: str, folder: pathlib.Path) -> subprocess.CompletedProcess[str]:
@@ -53,6 +54,30 @@ def test_the_demo_shows_what_it_promises(tmp_path: pathlib.Path) -> None:
     assert (output / "recordings" / "incident.jsonl").is_file()
     assert (output / "runs.db").is_file()
     assert (output / ".gitignore").read_text() == "*\n"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("provider, path", [("claude", ""), ("openai", "/v1")])
+def test_other_providers(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, provider: str, path: str) -> None:
+    """The agents do not know who answers them: a real server does, asked through the SDK of either vendor."""
+    monkeypatch.syspath_prepend(SUPPORT)
+    real = importlib.import_module("real_server")
+    (tmp_path / "short.txt").write_text("A full disk lost 12 orders on Monday. Ann will add an alarm.\n")
+    with real.running_model() as url:
+        chosen = f"{provider}:{real.MODEL}?base_url={url}{path}"
+        done = run_demo("short.txt", "--provider", chosen, folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"answers by {real.MODEL}" in done.stdout
+    assert "Every signal and the final state are equal." in done.stdout
+
+
+def test_a_provider_that_is_not_there(tmp_path: pathlib.Path) -> None:
+    """A provider that nobody offers ends the demo with code 1 and what is installed."""
+    done = run_demo("--provider", "cloud", folder=tmp_path)
+    assert done.returncode == 1
+    assert "'claude' (openharness-provider-claude)" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow

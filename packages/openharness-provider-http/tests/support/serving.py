@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import json
+import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -181,11 +182,12 @@ def served_elsewhere(*replies: Reply) -> Iterator[str]:
             started.set_result((server.url, asyncio.get_running_loop(), ended))
             await ended.wait()
 
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        serving = pool.submit(asyncio.run, serve())
-        url, loop, ended = started.result(10)
-        try:
-            yield url
-        finally:
-            loop.call_soon_threadsafe(ended.set)
-            serving.result(10)
+    # A daemon, so that a test that fails to stop it does not keep the interpreter from ending.
+    thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
+    thread.start()
+    url, loop, ended = started.result(10)
+    try:
+        yield url
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        thread.join(10)

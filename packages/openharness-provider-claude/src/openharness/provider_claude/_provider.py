@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
-from openharness.core import InvalidValueError, ProviderCapabilities
+from openharness.core import InvalidValueError, ProviderCapabilities, ProviderWarning
 from openharness.provider_claude._answer import MessageAnswer
 from openharness.provider_claude._request import OUTPUT_TOOL, RequestSettings, object_schema, request_body
 from openharness.provider_http import HTTPProvider, PartStream, Service, settings_of
@@ -169,6 +169,18 @@ class ClaudeProvider(HTTPProvider["AsyncAnthropic"]):
         """Return the request's body. See `HTTPProvider`."""
         del client
         return request_body(request, self._request_settings)
+
+    def warnings(self, request: ProviderRequest) -> list[ProviderWarning]:
+        """Tell of stop texts that are left out. See `HTTPProvider`."""
+        blank = [text for text in request.stop if not text.strip()]
+        if not blank:
+            return []
+        return [
+            ProviderWarning(
+                f"{len(blank)} stop text(s) were left out: the API takes none that are white space alone.",
+                {"stop": blank},
+            )
+        ]
 
     async def open(self, client: AsyncAnthropic, body: Mapping[str, Any], *, retries: bool) -> PartStream:
         """Send the request. See `HTTPProvider`."""

@@ -67,8 +67,10 @@ def request_body(request: ProviderRequest, settings: RequestSettings) -> dict[st
         body["system"] = request.system
     if request.temperature is not None:
         body["temperature"] = request.temperature
-    if request.stop:
-        body["stop_sequences"] = list(request.stop)
+    # The API refuses stop texts that are white space alone.
+    stop = [text for text in request.stop if text.strip()]
+    if stop:
+        body["stop_sequences"] = stop
     if request.tools:
         body["tools"] = [_tool(tool) for tool in request.tools]
     if request.output_schema is not None:

@@ -15,7 +15,7 @@ from openharness.provider_http._prices import cost_of
 from openharness.provider_http._request import check_request, without_surrogates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
 
     import httpx2
@@ -109,6 +109,11 @@ class HTTPProvider(Provider, Generic[ClientT]):
             ProviderError: The request asks for something that cannot be done.
         """
 
+    def warnings(self, request: ProviderRequest) -> Iterable[ProviderWarning]:
+        """Return what the user should know about how a request is sent. The default is nothing."""
+        del request
+        return ()
+
     @abc.abstractmethod
     async def open(self, client: ClientT, body: Mapping[str, Any], *, retries: bool) -> PartStream:
         """Send the request and return the stream of its answer.
@@ -129,6 +134,8 @@ class HTTPProvider(Provider, Generic[ClientT]):
         client = self._given or await self._clients.get()
         service = self.service(client)
         body, replaced = without_surrogates(self.body(request, client))
+        for warning in self.warnings(request):
+            yield warning
         if replaced:
             yield ProviderWarning(
                 f"{replaced} lone surrogate(s) of the request were sent as U+FFFD: they have no UTF-8 form.",
