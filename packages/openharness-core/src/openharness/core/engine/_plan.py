@@ -84,6 +84,9 @@ class Interested(Generic[S]):
     agents: tuple[AgentPlan[S], ...]
 
 
+_NOBODY: Final[Interested[Any]] = Interested((), ())
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class RunPlan(Generic[S]):
     """A run before it begins.
@@ -114,8 +117,12 @@ class RunPlan(Generic[S]):
         known = self._known.get(name)
         if known is None:
             found = (self.streaming if name in STREAMING else self.matching).lookup(name)
-            agents = () if name in INERT else tuple(self.agents[index] for index in sorted(set(found)))
-            known = Interested(self.reducers.lookup(name) if self.reducers else (), agents)
+            if not found or name in INERT:
+                agents: tuple[AgentPlan[S], ...] = ()
+            else:
+                agents = tuple([self.agents[index] for index in sorted(set(found))])
+            reducers = self.reducers.lookup(name) if self.reducers else ()
+            known = Interested(reducers, agents) if reducers or agents else _NOBODY
             if len(self._known) < _MOST_KNOWN:
                 self._known[name] = known
         return known
@@ -123,6 +130,11 @@ class RunPlan(Generic[S]):
     def reducer_patterns(self, name: str) -> list[str]:
         """Return the patterns of the reducers that take the signals of a name."""
         return [reducer.pattern for reducer in self.interested_in(name).reducers]
+
+    def has_interest(self, name: str) -> bool:
+        """Tell whether anybody looks at the signals of a name: a reducer, an agent, or ``end_when``."""
+        known = self._known.get(name) or self.interested_in(name)
+        return known is not _NOBODY or self.end_when is not None
 
     def fingerprint(self) -> JSONObject:
         """Return how the agents are wired, by name, in order."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any, cast
 
 from openharness.core.errors import ProviderError
 from openharness.core.interfaces import Message, ProviderRequest, ToolCall
 from openharness.core.storage import blob_digest
-from openharness.core.values import JSONObject, JSONValue, copy_json, digest, dump_json, to_json
+from openharness.core.values import JSONObject, JSONValue, canonical_json, copy_json, dump_json, to_json
 
 if TYPE_CHECKING:
     from openharness.core.agents import AgentDefinition
@@ -27,6 +28,7 @@ __all__ = (
     "request_json",
 )
 
+_POOLED = ("messages", "tools")
 _LONGEST_WAIT = 10.0**9
 _COUNT = 2**53
 _USAGE = ("input_tokens", "output_tokens", "cached_tokens", "cost")
@@ -110,12 +112,18 @@ def _told(call: OpenToolCall) -> str:
 
 def request_digest(request: JSONObject) -> str:
     """Return the digest that identifies a request: over its parameters and the digests of its messages and tools."""
-    short = dict(request)
-    for key in ("messages", "tools"):
-        items = request.get(key)
-        if isinstance(items, list):
-            short[key] = [blob_digest(item) for item in items]
-    return digest(short)
+    # The digest of the canonical text, put together here: the keys and the digests are our own, and hold nothing that
+    # would have to be escaped or ordered as anything but ASCII.
+    members: list[str] = []
+    for key in sorted(request):
+        value = request[key]
+        if key in _POOLED and isinstance(value, list):
+            text = "[" + ",".join([f'"{blob_digest(item)}"' for item in value]) + "]"
+        else:
+            text = canonical_json(value)
+        members.append(f'"{key}":{text}')
+    text = "{" + ",".join(members) + "}"
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def provider_request(request: JSONObject) -> ProviderRequest:

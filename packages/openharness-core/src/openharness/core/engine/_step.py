@@ -568,7 +568,8 @@ class Stepper(Generic[S]):
             provider=provider,
             activation=activation,
         )
-        self._queue.append((signal, self._depth, self._chain))
+        if self._plan.has_interest(name):
+            self._queue.append((signal, self._depth, self._chain))
         return signal
 
     def _change(self, changes: Iterable[Change], parent: Signal, *, agent: str | None, activation: str | None) -> None:

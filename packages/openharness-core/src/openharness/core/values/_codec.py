@@ -25,6 +25,7 @@ _SHORT = 4096
 _LONG_NUMBER = b"0" * 19
 _DIGITS_ALIKE = bytes(48 if 48 <= code < 58 else 32 for code in range(256))  # noqa: PLR2004 - "0" to "9" in ASCII
 
+_CAN_CRASH = sys.version_info < (3, 12)
 _GUARDED_BELOW = 5_000
 _STRING = re.compile(rb'"(?:[^"\\]+|\\.)*+"', re.DOTALL)
 _ROUND = bytes.maketrans(b"[]{}", b"()()")
@@ -79,7 +80,8 @@ def decode_json(text: bytes | str, *, path: str = "value") -> JSONValue:
     """
     try:
         data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-        guard_stack(data, path=path)
+        if _CAN_CRASH and sys.getrecursionlimit() > _GUARDED_BELOW:
+            guard_stack(data, path=path)
         value = cast("JSONValue", _decode(data))
     except (msgspec.MsgspecError, UnicodeError):
         # The fast decoder refuses lone surrogates; the standard library reads them.
@@ -99,7 +101,7 @@ def guard_stack(data: bytes, *, path: str) -> None:
     Raises:
         SerializationError: The text is nested deeper than 200 levels.
     """
-    if sys.version_info >= (3, 12) or sys.getrecursionlimit() <= _GUARDED_BELOW:
+    if not _CAN_CRASH or sys.getrecursionlimit() <= _GUARDED_BELOW:
         return
     if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
         return

@@ -212,6 +212,8 @@ class LogReader:
         self.lacks_line_end = False
         self._limits = limits or Limits()
         self._max_line = self._limits.max_line
+        self._max_bytes = self._limits.max_bytes
+        self._max_entries = self._limits.max_entries
         self._name = file
         self._store = store
         self._lines = 0
@@ -327,11 +329,17 @@ class LogReader:
         if self.footer is not None:
             raise self._error("it comes after the footer")
         try:
-            last = self._take(_decode(line if self._is_current else _current(line, self.header.version), _line, _Line))
+            if not self._is_current:
+                line = _current(line, self.header.version)
+            try:
+                members = _line(line)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                members = _decode_slowly(line, _Line)
+            last = self._take(members)
         except (_Refused, SerializationError) as error:
             raise self._error(str(error)) from None
-        if self._following + len(self.digests) + len(self.checkpoints) > self._limits.max_entries:
-            raise self._too_large("max_entries", self._limits.max_entries)
+        if self._following + len(self.digests) + len(self.checkpoints) > self._max_entries:
+            raise self._too_large("max_entries", self._max_entries)
         return last
 
     def _take(self, line: _Line) -> bool:
@@ -364,10 +372,10 @@ class LogReader:
         if not -_FAR < line.time < _FAR:
             raise _Refused(f"its time is {_TOO_FAR}")
         text = bytes(payload)
-        if len(text) > self._limits.max_bytes:
-            raise _Refused(f"a payload may take at most {self._limits.max_bytes:,} bytes")
+        if len(text) > self._max_bytes:
+            raise _Refused(f"a payload may take at most {self._max_bytes:,} bytes")
         self._following += 1
-        identifier = signal_id(self._run_id, seq) if line.id is None else line.id
+        identifier = f"{self._run_id}/{seq}" if line.id is None else line.id  # `signal_id`, without the call
         return EncodedSignal(seq, identifier, line.name, self._created_at + line.time, self._source(line), text)
 
     def _deltas(self, line: _Line, texts: list[str]) -> list[EncodedEntry]:
