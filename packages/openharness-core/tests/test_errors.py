@@ -15,7 +15,7 @@ from openharness.core.errors import InvalidValueError, OpenHarnessError, Seriali
 ARGUMENTS: dict[str, Any] = {
     "name": "x", "value": {"a": [1]}, "expected": "right", "path": "state.x", "reason": "because", "pattern": "a b",
     "template": "{{", "kind": "state field", "known": ["b", "a"], "where": "updates", "message": "m", "store": "S",
-    "found": 3, "supported": 1, "record_id": "run_1", "recording_id": "rec_1", "seq": 7, "outcome": "failed",
+    "found": (), "supported": 1, "record_id": "run_1", "recording_id": "rec_1", "seq": 7, "outcome": "failed",
     "existing": ["b", "a"], "report": "a report", "state": {}, "agent": "analyzer", "activation": "analyzer#1",
     "limit": "max_depth", "timeout": 1.5, "pending": ["a"], "group": "openharness.providers", "installed": [("a", "b")],
     "file": "openharness.py", "errors": [], "placeholders": ["[redacted:A/json#2]"],

@@ -40,6 +40,7 @@ from openharness.core.errors import (
     RunEndedError,
     RunError,
     RunSaveError,
+    SecretFoundError,
     SerializationError,
     StoreBusyError,
     StoreClosedError,
@@ -110,7 +111,7 @@ if TYPE_CHECKING:
         Subscription,
         create_harness,
     )
-    from openharness.core.redaction import Redaction
+    from openharness.core.redaction import Redaction, SuspectedSecret
 
 __all__ = (
     "AgentChanges",
@@ -184,6 +185,7 @@ __all__ = (
     "RunStatus",
     "RunStore",
     "RunStream",
+    "SecretFoundError",
     "SerializationError",
     "Signal",
     "SignalSource",
@@ -198,6 +200,7 @@ __all__ = (
     "StoreReadOnlyError",
     "StoreVersionError",
     "Subscription",
+    "SuspectedSecret",
     "TemplateError",
     "TextDelta",
     "ThinkingDelta",
@@ -230,6 +233,7 @@ _HARNESS: Final = {
     "DriftReport": "openharness.core.engine",
     "LostActivation": "openharness.core.engine",
     "Redaction": "openharness.core.redaction",
+    "SuspectedSecret": "openharness.core.redaction",
     "AgentMetrics": "openharness.core.harness",
     "CommonOptions": "openharness.core.harness",
     "ForkOptions": "openharness.core.harness",

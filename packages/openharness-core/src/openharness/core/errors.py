@@ -37,6 +37,7 @@ program can react to them without reading the sentence.
         * RecorderError
         * RunEndedError
         * RunSaveError
+        * SecretFoundError
     x PluginError
         * NoPluginsError
         * UnknownPluginError
@@ -83,6 +84,7 @@ __all__ = (
     "RunEndedError",
     "RunError",
     "RunSaveError",
+    "SecretFoundError",
     "SerializationError",
     "StoreBusyError",
     "StoreClosedError",
@@ -98,6 +100,8 @@ __all__ = (
 )
 
 _SHOWN = 200
+
+_LISTED = 5
 
 _INTEGER_BITS = 1000
 
@@ -599,6 +603,26 @@ class RunEndedError(RunError):
 
 class RunSaveError(RunError):
     """The run ended, but its record could not be saved; `result` holds what would have been returned."""
+
+
+class SecretFoundError(RunError):
+    """A recording was not made a fixture: something in it still looks like a secret. The recording itself is kept.
+
+    Attributes:
+        found: Where, as `SuspectedSecret` objects; at most 20. The secrets themselves are nowhere in the error.
+    """
+
+    def __init__(self, message: str, *, found: Sequence[Any]) -> None:
+        self.found = tuple(found)
+        listed = "; ".join(
+            f"{'its header' if one.seq is None else f'signal {one.seq}'}, {one.path} ({one.rule})"
+            for one in self.found[:_LISTED]
+        )
+        more = f"; and {len(self.found) - _LISTED} more" if len(self.found) > _LISTED else ""
+        super().__init__(
+            f"{message} Something in it still looks like a secret: {listed}{more}. Name the secret in Redaction(secrets=...) "
+            "or Redaction(patterns=...) and record again; or, if it is none, say allow_secrets=True."
+        )
 
 
 class PluginError(OpenHarnessError):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from openharness.core.errors import InvalidValueError, OpenHarnessError, RecordingNotFoundError
 from openharness.core.records import RecordingQuery, check_id
+from openharness.core.redaction import refuse_secrets
 from openharness.core.storage import EncodedBlob, RecordingSummary
 from openharness.core.values import MAX_BYTES, dump_json, to_json
 from openharness.signals._file_store import _disk as disk
@@ -73,6 +74,7 @@ async def export_recording(
     name: str | None = None,
     recording_id: str | None = None,
     allow_incomplete: bool = False,
+    allow_secrets: bool = False,
     overwrite: bool = False,
 ) -> Path:
     """Write a recording of a run as a fixture, which `FileSignalStore` finds in its folder and which replays as it is.
@@ -87,6 +89,7 @@ async def export_recording(
         name: The fixture's name. By default the one that the file's name spells; with a folder it must be given.
         recording_id: Another recording of the run than its newest.
         allow_incomplete: Export a recording that was never finalized, too.
+        allow_secrets: Export it although something in it still looks like a secret.
         overwrite: Replace a fixture of this name that holds something else. What it held stays in the folder,
             unpublished.
 
@@ -96,6 +99,7 @@ async def export_recording(
     Raises:
         RecordingNotFoundError: The store has no recording of this run, or not this one.
         IncompleteRecordingError: The recording was never finalized.
+        SecretFoundError: Something in it still looks like a secret.
         FixtureExistsError: There is a fixture of this name, and it holds something else.
         InvalidValueError: No name can be found for the fixture, or the store would look for it in another file.
         CorruptRecordError: The recording is damaged.
@@ -109,6 +113,8 @@ async def export_recording(
     recording = await store.load_recording(info.id)
     if recording is None:  # deleted in this moment
         raise RecordingNotFoundError(info.id, store=repr(store))
+    if not allow_secrets:
+        _refuse_secrets(recording, fixture)
     export = _Export(folder_path, fixture, _content(recording, fixture))
     worker = Worker(_STORE)
 
@@ -154,6 +160,19 @@ async def _chosen(store: SignalStore, run_id: str, recording_id: str | None) -> 
             return info
     wanted = f"of run {run_id}" if recording_id is None else f"{recording_id} of run {run_id}"
     raise RecordingNotFoundError(wanted, store=repr(store))
+
+
+def _refuse_secrets(recording: Recording, fixture: str) -> None:
+    info = recording.info
+    start: object = recording.signals[0].payload if recording.signals else None
+    parts: list[tuple[int | None, str, Any]] = [(None, "tags", list(info.tags))]
+    parts.append((None, "metadata", None if info.metadata is None else dict(info.metadata)))
+    parts += [(signal.seq, "payload", signal.payload) for signal in recording.signals]
+    refuse_secrets(
+        parts,
+        what=f"The recording {info.id!r} was not exported as {fixture!r}.",
+        redacted=not isinstance(start, dict) or cast("dict[str, Any]", start).get("redaction") != "off",
+    )
 
 
 def _content(recording: Recording, fixture: str) -> Content:

@@ -29,16 +29,19 @@ from openharness.core.errors import (
     RecordingConflictError,
     RecordingFinalizedError,
     RunError,
+    SecretFoundError,
 )
 from openharness.core.harness._ending import end_run, make_record, make_result, save_end
 from openharness.core.interfaces import RunStore, SignalStore
 from openharness.core.log import _names as names
 from openharness.core.records import RunRecord, RunStatus, Signal, now_ms
-from openharness.core.redaction import Redactor
+from openharness.core.redaction import Redactor, refuse_secrets
 from openharness.core.state import StateSchema
 from openharness.core.values import JSONObject
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from openharness.core.harness._options import Settings
     from openharness.core.harness._result import RunResult
     from openharness.core.harness._subscriptions import RunListeners
@@ -240,12 +243,24 @@ class LiveRun(Generic[S]):
             parent_run_id=beginning.parent_run_id,
         )
 
+    def _refuse_secrets(self, fixture: str) -> None:
+        if not self._settings.allow_secrets:
+            beginning = self._beginning
+            refuse_secrets(
+                _parts(beginning.journal.signals, self._settings.tags, beginning.metadata),
+                what=f"The run completed, but its recording {self.recording_id!r} was not published as {fixture!r}.",
+                redacted=beginning.redactor.active,
+            )
+
     async def _finalize(self, recorder: Recorder, outcome: Outcome, duration_ms: int) -> RunError | None:
         fixture, store = self._beginning.fixture, self._beginning.store
         try:
             await recorder.finalize(outcome.status, duration_ms)
             if fixture is not None and store is not None and outcome.status is RunStatus.COMPLETED:
+                self._refuse_secrets(fixture)
                 await store.publish(str(self.recording_id), fixture)
+        except SecretFoundError as error:
+            return error
         except Exception as error:  # noqa: BLE001 - whatever the store raises, the run record is still to be saved
             failure = RecorderError(
                 f"The run ended as {outcome.status}, but its recording could not be closed: {error}"
@@ -253,6 +268,16 @@ class LiveRun(Generic[S]):
             failure.__cause__ = error
             return failure
         return None
+
+
+def _parts(
+    signals: Sequence[Signal], tags: Sequence[str], metadata: JSONObject | None
+) -> Iterator[tuple[int | None, str, JSONValue]]:
+    """What a recording holds that somebody could read."""
+    yield None, "tags", list(tags)
+    yield None, "metadata", metadata
+    for signal in signals:
+        yield signal.seq, "payload", signal.payload
 
 
 def _belongs_to_another(outcome: Outcome) -> bool:

@@ -66,6 +66,8 @@ class CommonOptions(TypedDict, Generic[S], total=False):
         shutdown_timeout: Seconds a run that is to stop has for it; 5 by default.
         redaction: Which texts are secrets and are kept out of the log and the run's record; that of the harness by
             default. None turns redaction off, which the recording tells.
+        allow_secrets: Publish the recording as a fixture although something in it still looks like a secret. Without it,
+            such a run raises `SecretFoundError` at its end, and its recording stays unpublished.
     """
 
     agents: Required[Mapping[str, AgentDefinition[S]] | Sequence[AgentDefinition[S]]]
@@ -83,6 +85,7 @@ class CommonOptions(TypedDict, Generic[S], total=False):
     max_tool_concurrency: int | None
     shutdown_timeout: float
     redaction: Redaction | None
+    allow_secrets: bool
 
 
 class RunOptions(CommonOptions[S], Generic[S], total=False):
@@ -229,6 +232,7 @@ class Settings:
     shutdown_timeout: float = attrs.field(default=SHUTDOWN_TIMEOUT, validator=_seconds)
     seed: int | None = attrs.field(default=None, validator=_seed)
     redaction: Any = attrs.field(default=NOTHING, validator=_redaction)
+    allow_secrets: bool = False
     rebuild: Literal["replay", "fold"] = attrs.field(default="replay", validator=_rebuild)
     signals: tuple[tuple[str, Any], ...] = attrs.field(default=(), converter=_pairs)
     at: int | None = None

@@ -80,6 +80,10 @@ class Matcher:
         self._cut_others = {last: tuple(cut) for last, cut in _by_last([*self.values, *others]).items()}
         self._order = {rule.name: place for place, rule in enumerate(rules)}
 
+    def name(self, secret: str) -> str | None:
+        """Return the name of a known value; None for any other text, such as a placeholder."""
+        return self._names.get(secret)
+
     def is_clear(self, text: str) -> bool:
         """Tell, quickly, that a text holds no secret; otherwise it has to be looked at."""
         return not self._loose and self._suspect(text) is None
