@@ -334,6 +334,19 @@ async def test_a_secret_that_code_and_model_share_does_not_drift() -> None:
         )
 
 
+async def test_a_report_of_drift_tells_no_secret_of_now() -> None:
+    """A secret that no rule of the recording replaces is not shown where the code sends it now."""
+    harness = create_harness(State)
+    store = KeepingStore()
+    agents = {"a": harness.agent(prompt="say", activate_on="harness:start")}
+    result = await harness.run_reactive(agents=agents, provider=ScriptedProvider("x"), store=store)
+    agents = {"a": harness.agent(prompt=lambda context: f"say {KEY}", activate_on="harness:start")}
+    with pytest.raises(ReplayDriftError) as caught:
+        await harness.run_reactive(agents=agents, recording=result.recording_id, store=store)
+    assert PLACEHOLDER in str(caught.value)
+    assert KEY not in f"{caught.value} {caught.value.report!r}"
+
+
 # Resuming and forking.
 
 

@@ -161,6 +161,15 @@ def test_a_placeholder_that_is_there_keeps_its_number() -> None:
     assert using.text(key) == "[redacted:github-token#8]"
 
 
+def test_a_named_secret_keeps_its_number_from_others() -> None:
+    """A secret named like a rule, as it is given to a resumed run, and another one of that rule are told apart."""
+    key = KEYS["github-token"]
+    using = redactor(Redaction(secrets={"github-token": "ghp-from-before"}))
+    text = f"{key} ghp-from-before"
+    assert using.text(text) == "[redacted:github-token#2] [redacted:github-token]"
+    assert using.restore(using.text(text)) == text
+
+
 def test_restoring_an_unknown_placeholder_is_an_error() -> None:
     """The error names the rule and how to give the value again; a text that speaks of placeholders can be let through."""
     value: Any = {"m": "a [redacted:GONE_TOKEN/json] and [redacted:github-token#2]"}

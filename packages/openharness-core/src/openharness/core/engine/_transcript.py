@@ -7,6 +7,8 @@ import contextlib
 from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
+import attrs
+
 from openharness.core.engine._arrivals import Arrival
 from openharness.core.engine._drift import DriftReport, same_signal
 from openharness.core.engine._flaws import flaw_of
@@ -34,6 +36,7 @@ class Transcript:
 
     Attributes:
         count: How many signals were compared.
+        mask: Keeps secrets out of reports.
         renumbered: Whether placeholders had other numbers than in the recording.
         injected: The signals that were injected into the run, as far as it was read.
     """
@@ -49,6 +52,7 @@ class Transcript:
         self._reducers: Callable[[str], Sequence[str]] | None = None
         self.count = 0
         self.renumbered = False
+        self.mask: Callable[[Any], Any] = _as_it_is
         self.injected: list[Signal] = []
         self._closed = False
         self._waiters: list[asyncio.Future[None]] = []
@@ -185,7 +189,9 @@ class Transcript:
             if recorded is not None:
                 self._expected.appendleft(recorded)
             # What the step should have caused is over; the next thing the recording has is the next arrival.
-            raise self._drift(actual.seq, recorded or self._ahead, actual)
+            # What is reported may be written down: by the rules of now, not only by those of the recording.
+            shown = attrs.evolve(actual, payload=self.mask(actual.payload))
+            raise self._drift(actual.seq, recorded or self._ahead, shown)
         self.count += 1
         return recorded
 
@@ -237,3 +243,7 @@ class Transcript:
     def _drift(self, seq: int, recorded: Signal | None, actual: Signal | None) -> ReplayDriftError:
         report = DriftReport.between(self._recording_id, seq, recorded, actual, log=self._log, reducers=self._reducers)
         return ReplayDriftError(report)
+
+
+def _as_it_is(payload: Any) -> Any:
+    return payload

@@ -166,7 +166,7 @@ class RunHandle(Generic[S]):
                 DriftReport(
                     recording_id=str(self._runner.recording_id),
                     seq=-1 if recorded is None else recorded.seq,
-                    reason=f"{reason}: {dump_json(payload).decode()}",
+                    reason=f"{reason}: {dump_json(self._runner.redactor.json(payload, mask=True)).decode()}",
                     activation=None,
                     recorded=recorded,
                     actual=None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import attrs
@@ -412,6 +413,7 @@ class Runner(Generic[S]):
     def _repeat_rules(self, journal: Journal, transcript: Transcript) -> None:
         """Redact by those rules that were at work when the run was recorded."""
         rules = RecordedRules(journal, transcript.upcoming)
+        transcript.mask = partial(self.redactor.json, mask=True)
         self.redactor.placed, self.redactor.counts = rules.highest, rules.counted
 
     def _plan(self, fields: Sequence[str], *, replay: bool) -> RunPlan[S]:

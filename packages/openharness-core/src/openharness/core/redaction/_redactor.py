@@ -53,7 +53,7 @@ class Redactor:
         self._texts: dict[str, str] = {}
         if self.matcher is not None:
             self._texts = {placeholder: value for value, placeholder in self.matcher.values.items()}
-        self._numbers: dict[str, int] = {}
+        self._numbers = self._given()
         self._around: JSONValue = None
         self.placed: Callable[[str], int] | None = None
         self.counts: Callable[[str], bool] | None = None
@@ -132,7 +132,14 @@ class Redactor:
         for placeholder in self._placeholders.values():
             del self._texts[placeholder]
         self._placeholders.clear()
-        self._numbers.clear()
+        self._numbers = self._given()
+
+    def _given(self) -> dict[str, int]:
+        """Return the numbers that named secrets have, as they stand for those of a recording."""
+        numbers: dict[str, int] = {}
+        for name in () if self._redaction is None else self._redaction.secrets:
+            note_placeholders(f"{_MARK}{name}]", numbers)
+        return numbers
 
     def _highest(self, rule: str, text: str) -> int:
         """Return the highest number of a rule that is given away already, also by placeholders that stand around."""
