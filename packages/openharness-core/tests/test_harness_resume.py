@@ -15,6 +15,7 @@ from harness_kit import KeepingStore, RandomProvider
 from openharness.core import (
     AgentError,
     Completed,
+    CorruptRecordError,
     DefinitionError,
     FixtureNotFoundError,
     HarnessTimeoutError,
@@ -35,7 +36,7 @@ from openharness.core import (
 from openharness.core.log import RunFold, is_arrival
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
     from openharness.core import (
         Context,
@@ -68,6 +69,7 @@ class Writer(Provider):
         self.calls: list[str] = []
         self.fails = fails
         self.waits = waits
+        self.waiting = asyncio.Event()
 
     async def run(self, request: ProviderRequest, context: RunContext) -> AsyncGenerator[ProviderEvent, None]:
         """Answer, fail, or wait for ever."""
@@ -77,6 +79,7 @@ class Writer(Provider):
         if context.agent == self.fails:
             raise ProviderError("the model is away", kind="overloaded")
         if context.agent == self.waits:
+            self.waiting.set()
             await asyncio.sleep(3600)
         yield Completed(ProviderOutput(content=text))
 
@@ -132,12 +135,13 @@ async def test_a_failed_run_goes_on_without_repeating_what_had_ended() -> None:
 async def test_a_stopped_run_starts_its_calls_anew(status: str) -> None:
     """A call that was stopped is made again under its own name, and the text it had begun with does not count twice."""
     store, provider = KeepingStore(), Writer()
-    timeout = 0.05 if status == "timed_out" else None
+    timeout = 0.2 if status == "timed_out" else None
+    first = Writer(waits="author")
     task = asyncio.create_task(
-        harness.run_reactive(**OPTIONS, state=Report(), provider=Writer(waits="author"), store=store, timeout=timeout)
+        harness.run_reactive(**OPTIONS, state=Report(), provider=first, store=store, timeout=timeout)
     )
     if timeout is None:
-        await asyncio.sleep(0.05)
+        await first.waiting.wait()
         task.cancel()
     with contextlib.suppress(asyncio.CancelledError, HarnessTimeoutError):
         await task
@@ -434,3 +438,77 @@ async def test_signals_for_a_run_that_goes_on_are_checked() -> None:
                     recording if go_on == harness.resume else str(whole.recording_id), **options, signals=signals
                 )
     assert provider.calls == []
+
+
+@pytest.mark.parametrize("rebuild", ["replay", "fold"])
+async def test_a_run_that_completed_and_was_not_finalized_is_brought_to_its_end(rebuild: Any) -> None:
+    """Killed between its last signal and the end of its recording, a run is completed without calling anybody."""
+    store, history, provider = KeepingStore(), InMemoryRunStore(), Writer()
+    whole = await harness.run_reactive(**OPTIONS, state=Report(), provider=Writer(), store=store)
+    recording = await store.cut(str(whole.recording_id), len(whole.signals))
+    result = await harness.resume(
+        recording, **OPTIONS, provider=provider, store=store, run_store=history, rebuild=rebuild
+    )
+    assert provider.calls == []
+    assert (result.state, result.status) == (whole.state, RunStatus.COMPLETED)
+    assert [signal.name for signal in result.signals] == [signal.name for signal in whole.signals]
+    assert (result.recording_id == recording) == (rebuild == "replay")
+    info = store.recordings[str(result.recording_id)].info
+    assert info.outcome == "completed"
+    record = await history.get_run(result.run_id)
+    assert record is not None
+    assert (record.status, record.recording_id) == (RunStatus.COMPLETED, result.recording_id)
+    await replay(store, result)
+
+
+async def test_a_run_that_failed_and_was_not_finalized_goes_on_elsewhere() -> None:
+    """Its failure stands in the recording already, so that the run goes on in a recording of its own."""
+    store, provider = KeepingStore(), Writer()
+    error = await failed_run(store)
+    signals = store.signals(str(error.recording_id))
+    recording = await store.cut(str(error.recording_id), len(signals))
+    result = await harness.resume(recording, **OPTIONS, provider=provider, store=store)
+    assert provider.calls == ["author#1/0/0"]
+    assert result.recording_id != recording
+    assert store.recordings[str(result.recording_id)].info.resumed_from == recording
+    assert store.signals(recording) == signals
+    await replay(store, result)
+
+
+def without_cause(signals: list[Signal]) -> list[Signal]:
+    """A log whose end was caused by what is not before it."""
+    end = signals[-1]
+    return [*signals[:-1], attrs.evolve(end, source=attrs.evolve(end.source, parent="x/99"))]
+
+
+def without_state(signals: list[Signal]) -> list[Signal]:
+    """A log that begins with no state."""
+    return [attrs.evolve(signals[0], payload={**signals[0].payload, "state": None}), *signals[1:]]
+
+
+@pytest.mark.parametrize(
+    "damage, said", [(without_cause, "nothing before it caused it"), (without_state, "payload.state")]
+)
+async def test_a_log_of_a_stranger_is_said_to_be_damaged(
+    damage: Callable[[list[Signal]], list[Signal]], said: str
+) -> None:
+    """What no engine writes is a `CorruptRecordError` that names the signal, before anything is called."""
+    store, provider = KeepingStore(), Writer()
+    error = await failed_run(store)
+    recording = store.rewrite(str(error.recording_id), damage)
+    with pytest.raises(CorruptRecordError, match=said):
+        await harness.resume(recording, **OPTIONS, provider=provider, store=store)
+    if damage is without_state:
+        with pytest.raises(CorruptRecordError, match=said):
+            await harness.fork(recording, **OPTIONS, provider=provider, store=store)
+    assert provider.calls == []
+
+
+async def test_an_imported_recording_can_be_forked() -> None:
+    """A recording whose signals have the id of another run is found by its own id."""
+    store = KeepingStore()
+    origin = await harness.run_reactive(**OPTIONS, state=Report(), provider=Writer(), store=store)
+    kept = store.recordings[str(origin.recording_id)]
+    kept.info = attrs.evolve(kept.info, run_id="imported")
+    fork = await harness.fork(str(origin.recording_id), **OPTIONS, provider=Writer(), store=store, at=0)
+    assert fork.state == origin.state

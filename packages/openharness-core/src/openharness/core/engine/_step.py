@@ -302,6 +302,8 @@ class Stepper(Generic[S]):
             UnknownNameError: An agent is at work that this run does not have.
         """
         self._input = copy_json(self._fold.input)
+        if self._fold.end is not None:
+            self.outcome = Outcome(RunStatus.COMPLETED)
         for activation in self._fold.activations.values():
             if activation.agent not in self._by_name:
                 known = list(self._by_name)

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
+from openharness.core.engine._flaws import flaw_of
 from openharness.core.errors import (
+    CorruptRecordError,
     FixtureNotFoundError,
     InvalidValueError,
     RecordingNotFoundError,
@@ -33,6 +35,7 @@ class Resumption:
         fields: The fields of its state.
         stop: How many of its signals stay.
         step: How many stay when only whole steps may.
+        writable: Whether the run can be written further in this very recording: it is not finalized, and all stay.
         interactive: Whether the run took signals from outside until it was told to finish.
     """
 
@@ -41,17 +44,19 @@ class Resumption:
     fields: list[str]
     stop: int
     step: int
+    writable: bool
     interactive: bool
 
 
 async def find_resumption(store: SignalStore, recording_id: str) -> Resumption:
-    """Return the point before what ended a run; its end where it was never finalized.
+    """Return the point before what ended a run; its end where nothing did, or where nobody was told that it completed.
 
     Raises:
         FixtureNotFoundError: There is no such recording.
-        InvalidValueError: The recording is empty, or its run has completed.
+        InvalidValueError: The recording is empty, or its run has completed and the recording is finalized.
+        CorruptRecordError: The recording is not as the engine writes it.
     """
-    return await _find(store, recording_id, lambda signals: _before_the_end(signals, recording_id))
+    return await _find(store, recording_id, _before_the_end)
 
 
 async def find_fork(store: SignalStore, recording_id: str, at: int | None) -> Resumption:
@@ -60,9 +65,10 @@ async def find_fork(store: SignalStore, recording_id: str, at: int | None) -> Re
     Raises:
         FixtureNotFoundError: There is no such recording.
         InvalidValueError: It has no such signal, or is empty.
+        CorruptRecordError: The recording is not as the engine writes it.
     """
 
-    def after(signals: list[Signal]) -> tuple[int, int]:
+    def after(signals: list[Signal], _: RecordingInfo) -> tuple[int, int]:
         # The end of a run is not a point from which it could go on.
         length = len(signals) - (signals[-1].name == names.HARNESS_END)
         position = length - 1 if at is None else at
@@ -75,7 +81,9 @@ async def find_fork(store: SignalStore, recording_id: str, at: int | None) -> Re
     return await _find(store, recording_id, after)
 
 
-async def _find(store: SignalStore, recording_id: str, point: Callable[[list[Signal]], tuple[int, int]]) -> Resumption:
+async def _find(
+    store: SignalStore, recording_id: str, point: Callable[[list[Signal], RecordingInfo], tuple[int, int]]
+) -> Resumption:
     try:
         signals = [signal async for signal in store.iter_signals(recording_id)]
     except RecordingNotFoundError:
@@ -83,33 +91,51 @@ async def _find(store: SignalStore, recording_id: str, point: Callable[[list[Sig
         raise FixtureNotFoundError(recording_id, existing=existing) from None
     if not signals or signals[0].name != names.HARNESS_START:
         raise InvalidValueError("recording_id", value=recording_id, expected="a recording with the beginning of a run")
+    flaw = flaw_of(signals[0])
+    if flaw is not None:
+        raise CorruptRecordError(recording_id, reason=f"signal 0, {names.HARNESS_START!r}: {flaw}")
     run_id = signals[0].id.removesuffix("/0")
     infos = await store.list_recordings(RecordingQuery(run_id=run_id))
     info = next((info for info in infos if info.id == recording_id), None)
     if info is None:
         # The run was recorded under another id than its signals have, as an imported one is.
         info = next(info for info in await store.list_recordings() if info.id == recording_id)
-    stop, step = point(signals)
-    state = cast("dict[str, Any]", signals[0].payload)["state"]
+    stop, step = point(signals, info)
     return Resumption(
-        info=info, run_id=run_id, fields=list(state), stop=stop, step=step, interactive=was_interactive(signals[0])
+        info=info,
+        run_id=run_id,
+        fields=list(cast("dict[str, Any]", signals[0].payload)["state"]),
+        stop=stop,
+        step=step,
+        writable=info.outcome == "incomplete" and stop == len(signals),
+        interactive=was_interactive(signals[0]),
     )
 
 
-def _before_the_end(signals: list[Signal], recording_id: str) -> tuple[int, int]:
+def _before_the_end(signals: list[Signal], info: RecordingInfo) -> tuple[int, int]:
     end = signals[-1]
     if end.name != names.HARNESS_END:
         return len(signals), len(signals)
-    if end.payload["status"] == RunStatus.COMPLETED:
-        raise InvalidValueError(
-            "recording_id", value=recording_id, expected="the recording of a run that did not complete"
-        )
-    cause = signals[int(str(end.source.parent).rpartition("/")[2])]
+    payload: object = end.payload
+    if isinstance(payload, dict) and cast("dict[str, Any]", payload).get("status") == RunStatus.COMPLETED:
+        if info.outcome == "incomplete":
+            # Its process died between the last signal and the end of the recording.
+            return len(signals), len(signals)
+        raise InvalidValueError("recording_id", value=info.id, expected="the recording of a run that did not complete")
+    cause = _cause(signals, end, info)
     if cause.name == names.AGENT_ERROR and cause.payload["kind"] == "provider":
         # The failing answer goes with what it caused, so that the request is sent again.
-        cause = signals[int(str(cause.source.parent).rpartition("/")[2])]
+        cause = _cause(signals, cause, info)
     step = max(signal.seq for signal in signals[: cause.seq + 1] if is_arrival(signal))
     return cause.seq, step
+
+
+def _cause(signals: list[Signal], signal: Signal, info: RecordingInfo) -> Signal:
+    """Return the signal that caused another one."""
+    position = str(signal.source.parent).rpartition("/")[2]
+    if not position.isdecimal() or not 0 < int(position) < signal.seq:
+        raise CorruptRecordError(info.id, reason=f"signal {signal.seq}, {signal.name!r}: nothing before it caused it")
+    return signals[int(position)]
 
 
 def was_interactive(start: Signal) -> bool:

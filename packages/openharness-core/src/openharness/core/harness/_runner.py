@@ -245,7 +245,7 @@ class Runner(Generic[S]):
             if not stepper.ended:
                 payload: JSONObject = {"resumed_from": recording_id, "recorded": len(journal.durable)}
                 self._go_on(names.HARNESS_RESUMED, payload, journal)
-            same = point.info.outcome == "incomplete" and not fold
+            same = point.writable and not fold
             run_store = await self._backends.run_store()
             known = None if run_store is None else await run_store.get_run(self.run_id)
             metadata = settings.metadata or (None if known is None else cast("JSONObject | None", known.metadata))

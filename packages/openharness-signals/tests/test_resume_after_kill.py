@@ -1,0 +1,47 @@
+"""Runs that are killed and resumed again and again: what had ended is never done twice, and the result is the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(__file__).parent / "support" / "kill_and_resume.py"
+LONG = os.environ.get("OPENHARNESS_LONG") == "1"
+KILLS = 200 if LONG else 8
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(1_800 if LONG else 120),
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="kill -9 and fork are POSIX"),
+]
+
+FAULTS = ("early", "lost", "repeated", "rewritten", "wrong", "unended")
+
+
+def kill(folder: Path, *words: str) -> dict[str, int]:
+    """Run the program and return its figures."""
+    command = [sys.executable, str(PROGRAM), str(folder), str(KILLS), "1", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own program
+    assert done.returncode == 0, done.stderr
+    figures: dict[str, int] = json.loads(done.stdout)
+    return figures
+
+
+def test_what_had_ended_is_done_once(tmp_path: Path) -> None:
+    """After kill -9 at any moment, also of a resumed run: no answer is asked for twice, and the run ends as it would."""
+    figures = kill(tmp_path)
+    print(figures)  # noqa: T201 - the figures of the long form
+    assert {fault: figures[fault] for fault in FAULTS} == dict.fromkeys(FAULTS, 0)
+    assert figures["kills"] >= KILLS
+
+
+def test_the_check_notices_a_store_that_acknowledges_too_early(tmp_path: Path) -> None:
+    """The same check fails with a store that says "durable" before it is: without that it would prove nothing."""
+    figures = kill(tmp_path, "acknowledge-first")
+    assert figures["early"] > 0
+    assert figures["lost"] > 0
