@@ -14,7 +14,7 @@ from openharness.core.records import RunStatus, SignalSource, check_id, signal_i
 from openharness.core.storage import EncodedBlob, EncodedEntry, EncodedSignal, RecordingSummary
 from openharness.core.values import MAX_BYTES, decode_json, dump_json
 from openharness.signals._errors import CorruptLineError, RecordingTooLargeError
-from openharness.signals._format._frame import FORMAT, is_sealed
+from openharness.signals._format._frame import FORMAT, begins_sealed, is_sealed
 from openharness.signals._format._versions import released
 from openharness.signals._format._write import MAX_RUN_DELTAS
 from openharness.signals._header import Header
@@ -284,7 +284,7 @@ class LogReader:
                 self.lacks_line_end = True
             else:
                 self._held_bytes.append(written)
-        elif is_sealed(written[:-1].removesuffix(b"\r")):
+        elif begins_sealed(written):
             self._lines += 1
             raise self._error("its line end is damaged")
         else:
