@@ -27,6 +27,7 @@ class _Node(Generic[T]):
 
     children: dict[str, _Node[T]] = attrs.field(factory=dict[str, "_Node[T]"])
     globs: dict[str, _Node[T]] = attrs.field(factory=dict[str, "_Node[T]"])
+    star: _Node[T] | None = None
     deep: _Node[T] | None = None
     entries: dict[int, T] = attrs.field(factory=dict[int, T])
 
@@ -168,10 +169,12 @@ class PatternIndex(Generic[T]):
             path.append(_child(path[-1], segment))
         del path[-1].entries[key]
         for parent, segment, node in zip(reversed(path[:-1]), reversed(segments), reversed(path[1:]), strict=True):
-            if node.entries or node.children or node.globs or node.deep:
+            if node.entries or node.children or node.globs or node.star or node.deep:
                 return
             if segment == "**":
                 parent.deep = None
+            elif segment == "*":
+                parent.star = None
             else:
                 (parent.globs if "*" in segment else parent.children).pop(segment)
 
@@ -185,6 +188,10 @@ def _child(node: _Node[T], segment: str) -> _Node[T]:
         if node.deep is None:
             node.deep = _Node()
         return node.deep
+    if segment == "*":
+        if node.star is None:
+            node.star = _Node()
+        return node.star
     return (node.globs if "*" in segment else node.children).setdefault(segment, _Node())
 
 
@@ -193,24 +200,30 @@ def _collect(root: _Node[T], segments: list[str], found: dict[int, T]) -> None:
     reached = [root]
     # A `**` that was reached stays so, whatever comes: it matches no segment as well as many.
     deep: list[_Node[T]] = []
-    _deepen(root, deep)
+    if root.deep is not None:
+        _deepen(root, deep)
     for segment in segments:
-        following: list[_Node[T]] = []
-        for node in reached + deep:
-            child = node.children.get(segment)
-            if child is not None:
-                following.append(child)
-            if node.globs:
-                following += [
-                    target for glob, target in node.globs.items() if glob == "*" or match_segment(glob, segment)
-                ]
-        for node in following:
+        reached = _following((reached + deep) if deep else reached, segment)
+        for node in reached:
             if node.deep is not None:
                 _deepen(node, deep)
-        reached = following
     for node in reached + deep:
         if node.entries:
             found.update(node.entries)
+
+
+def _following(nodes: list[_Node[T]], segment: str) -> list[_Node[T]]:
+    """The nodes that a segment leads to, ``**`` apart."""
+    following: list[_Node[T]] = []
+    for node in nodes:
+        child = node.children.get(segment)
+        if child is not None:
+            following.append(child)
+        if node.star is not None:
+            following.append(node.star)
+        if node.globs:
+            following += [target for glob, target in node.globs.items() if match_segment(glob, segment)]
+    return following
 
 
 def _deepen(node: _Node[T], deep: list[_Node[T]]) -> None:
