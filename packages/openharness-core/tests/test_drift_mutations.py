@@ -7,189 +7,49 @@ import copy
 import json
 import os
 import random
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from generated_runs import FIELDS, AgentSpec, RunSpec, SteadyProvider, again, live, make_spec
+from generated_runs import RunSpec, SteadyProvider, again, live, make_spec
 from harness_kit import KeepingStore
+from mutations import (
+    MUTATORS,
+    Mutation,
+    add_reducer,
+    change_end_when,
+    change_guard,
+    change_input,
+    change_kind_of_prompt,
+    change_max_concurrency,
+    change_max_tokens,
+    change_model,
+    change_on_error,
+    change_prompt,
+    change_reducer,
+    change_state,
+    change_temperature,
+    change_what_fails,
+    remove_reducer,
+    reorder_agents,
+    reorder_reducers,
+)
 
-from openharness.core import DefinitionError, DriftReport, ReplayDriftError, Signal
+from openharness.core import (
+    DefinitionError,
+    DriftReport,
+    ReplayDriftError,
+    Signal,
+)
 from openharness.core.patterns import compile_pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LONG = os.environ.get("OPENHARNESS_LONG") == "1"
 MUTATIONS = 300 if LONG else 45
 BATCH = 15
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600 if LONG else 60)]
-
-Mutation = Callable[[RunSpec, random.Random], None]
-
-
-def _agent(spec: RunSpec, chance: random.Random) -> AgentSpec:
-    return chance.choice(spec.agents)
-
-
-def change_prompt(spec: RunSpec, chance: random.Random) -> None:
-    """Another text."""
-    agent = _agent(spec, chance)
-    agent.prompt = (agent.prompt[0], agent.prompt[1] + 1)
-
-
-def change_kind_of_prompt(spec: RunSpec, chance: random.Random) -> None:
-    """Another function."""
-    agent = _agent(spec, chance)
-    agent.prompt = (chance.choice(["order", "random", "input"]), agent.prompt[1])
-
-
-def add_agent(spec: RunSpec, chance: random.Random) -> None:
-    """One more agent, somewhere."""
-    agent = copy.deepcopy(_agent(spec, chance))
-    agent.name = "newcomer"
-    spec.agents.insert(chance.randint(0, len(spec.agents)), agent)
-
-
-def remove_agent(spec: RunSpec, chance: random.Random) -> None:
-    """One agent less."""
-    spec.agents.remove(_agent(spec, chance))
-
-
-def rename_agent(spec: RunSpec, chance: random.Random) -> None:
-    """The same agent by another name."""
-    _agent(spec, chance).name = "renamed"
-
-
-def reorder_agents(spec: RunSpec, chance: random.Random) -> None:
-    """Two agents change places."""
-    one, two = chance.sample(range(len(spec.agents)), 2)
-    spec.agents[one], spec.agents[two] = spec.agents[two], spec.agents[one]
-
-
-def change_guard(spec: RunSpec, chance: random.Random) -> None:
-    """Another guard, or none."""
-    _agent(spec, chance).guard = chance.choice([None, ("order", 2), ("state", 3), ("random", 1)])
-
-
-def change_reducer(spec: RunSpec, chance: random.Random) -> None:
-    """A reducer that computes something else."""
-    if not spec.reducers:
-        spec.reducers.append(("harness:start", "count", 3))
-        return
-    index = chance.randrange(len(spec.reducers))
-    pattern, _, number = spec.reducers[index]
-    spec.reducers[index] = (pattern, chance.choice(["append", "count", "new", "random"]), number + 1)
-
-
-def add_reducer(spec: RunSpec, chance: random.Random) -> None:
-    """One more reducer."""
-    patterns = [pattern for pattern in ("provider:*", "agent:completed", "text:*") if pattern not in dict(_pairs(spec))]
-    spec.reducers.append((chance.choice(patterns), "append", 1))
-
-
-def remove_reducer(spec: RunSpec, chance: random.Random) -> None:
-    """One reducer less."""
-    if spec.reducers:
-        spec.reducers.pop(chance.randrange(len(spec.reducers)))
-
-
-def reorder_reducers(spec: RunSpec, chance: random.Random) -> None:
-    """The reducers in another order."""
-    spec.reducers.reverse()
-
-
-def change_input(spec: RunSpec, chance: random.Random) -> None:
-    """Another input."""
-    spec.input = {"changed": spec.input}
-
-
-def change_state(spec: RunSpec, chance: random.Random) -> None:
-    """Another initial state."""
-    spec.state.total += 1
-
-
-def change_emits(spec: RunSpec, chance: random.Random) -> None:
-    """An agent that announces something else besides."""
-    _agent(spec, chance).emits.append("out:new")
-
-
-def reorder_emits(spec: RunSpec, chance: random.Random) -> None:
-    """The same announcements in another order."""
-    _agent(spec, chance).emits.reverse()
-
-
-def change_updates(spec: RunSpec, chance: random.Random) -> None:
-    """Another field, or none."""
-    agent = _agent(spec, chance)
-    agent.updates = chance.choice([field for field in (*FIELDS, None) if field != agent.updates])
-
-
-def change_activate_on(spec: RunSpec, chance: random.Random) -> None:
-    """Another signal to wait for."""
-    agent = _agent(spec, chance)
-    agent.activate_on = [*agent.activate_on, chance.choice(["agent:activated", "text:complete", "provider:start"])]
-
-
-def change_model(spec: RunSpec, chance: random.Random) -> None:
-    """Another model."""
-    _agent(spec, chance).model = "another"
-
-
-def change_temperature(spec: RunSpec, chance: random.Random) -> None:
-    """More chance."""
-    _agent(spec, chance).temperature = 0.5
-
-
-def change_max_tokens(spec: RunSpec, chance: random.Random) -> None:
-    """Shorter answers."""
-    _agent(spec, chance).max_tokens = 7
-
-
-def change_end_when(spec: RunSpec, chance: random.Random) -> None:
-    """An earlier or later end."""
-    spec.end_at = chance.randint(3, 30) if spec.end_at is None else None
-
-
-def change_max_concurrency(spec: RunSpec, chance: random.Random) -> None:
-    """Fewer at once, or more."""
-    spec.max_concurrency = 1 if spec.max_concurrency is None else None
-
-
-def change_what_fails(spec: RunSpec, chance: random.Random) -> None:
-    """A guard or prompt that fails now, or does not any more."""
-    _agent(spec, chance).fails = (chance.choice(["prompt", "guard"]),)
-
-
-def change_on_error(spec: RunSpec, chance: random.Random) -> None:
-    """A failure that ends the run."""
-    _agent(spec, chance).on_error = "fail"
-
-
-MUTATORS: Final[Sequence[Mutation]] = (
-    change_prompt,
-    change_kind_of_prompt,
-    add_agent,
-    remove_agent,
-    rename_agent,
-    reorder_agents,
-    change_guard,
-    change_reducer,
-    add_reducer,
-    remove_reducer,
-    reorder_reducers,
-    change_input,
-    change_state,
-    change_emits,
-    reorder_emits,
-    change_updates,
-    change_activate_on,
-    change_model,
-    change_temperature,
-    change_max_tokens,
-    change_end_when,
-    change_max_concurrency,
-    change_what_fails,
-    change_on_error,
-)
 
 
 KINDS: Final[dict[Mutation, set[str]]] = {
@@ -243,10 +103,6 @@ def check_named(mutate: Mutation, spec: RunSpec, mutant: RunSpec, report: DriftR
     assert report.chain[0].name == "harness:start"
     assert report.remaining > 0
     assert json.loads(json.dumps(report.to_json()))["kind"] == report.kind
-
-
-def _pairs(spec: RunSpec) -> list[tuple[str, str]]:
-    return [(pattern, kind) for pattern, kind, _ in spec.reducers]
 
 
 def essence(signal: Signal) -> tuple[Any, ...]:

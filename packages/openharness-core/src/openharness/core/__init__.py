@@ -94,10 +94,11 @@ from openharness.core.values import Difference, JSONObject, JSONValue, canonical
 
 if TYPE_CHECKING:
     from openharness.core.agents import AgentDefinition, Context, Tool, ToolContext, tool
-    from openharness.core.engine import AgentChanges, DriftKind, DriftReport, LostActivation
+    from openharness.core.engine import AgentChanges, DriftKind, DriftReport, LostActivation, ReplayDriftWarning
     from openharness.core.harness import (
         AgentMetrics,
         CommonOptions,
+        DriftMode,
         ForkOptions,
         Harness,
         Mode,
@@ -111,6 +112,7 @@ if TYPE_CHECKING:
         Subscription,
         create_harness,
     )
+    from openharness.core.log import Volatile
     from openharness.core.redaction import Redaction, SuspectedSecret
 
 __all__ = (
@@ -128,6 +130,7 @@ __all__ = (
     "DefinitionError",
     "Difference",
     "DriftKind",
+    "DriftMode",
     "DriftReport",
     "FixtureNotFoundError",
     "ForkOptions",
@@ -169,6 +172,7 @@ __all__ = (
     "RecordingQuery",
     "Redaction",
     "ReplayDriftError",
+    "ReplayDriftWarning",
     "ReplayError",
     "ResumeOptions",
     "RunCancelledError",
@@ -210,6 +214,7 @@ __all__ = (
     "UnknownNameError",
     "UnknownPluginError",
     "Usage",
+    "Volatile",
     "__version__",
     "canonical_json",
     "create_harness",
@@ -223,6 +228,7 @@ __all__ = (
 
 # Loaded when first asked for: a store, or a program that only reads history, never needs the engine.
 _HARNESS: Final = {
+    "Volatile": "openharness.core.log",
     "AgentDefinition": "openharness.core.agents",
     "Context": "openharness.core.agents",
     "Tool": "openharness.core.agents",
@@ -234,8 +240,10 @@ _HARNESS: Final = {
     "LostActivation": "openharness.core.engine",
     "Redaction": "openharness.core.redaction",
     "SuspectedSecret": "openharness.core.redaction",
+    "ReplayDriftWarning": "openharness.core.engine",
     "AgentMetrics": "openharness.core.harness",
     "CommonOptions": "openharness.core.harness",
+    "DriftMode": "openharness.core.harness",
     "ForkOptions": "openharness.core.harness",
     "Harness": "openharness.core.harness",
     "Mode": "openharness.core.harness",

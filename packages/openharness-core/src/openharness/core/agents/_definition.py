@@ -12,7 +12,7 @@ from openharness.core.agents._context import Context
 from openharness.core.agents._tool import Tool, collect_tools
 from openharness.core.errors import DefinitionError, InvalidValueError, UnknownNameError
 from openharness.core.interfaces import Provider
-from openharness.core.log import RESERVED_PREFIXES
+from openharness.core.log import RESERVED_PREFIXES, Volatile, VolatileLike, volatile_rules
 from openharness.core.patterns import Pattern, PatternLike, check_name, compile_pattern
 from openharness.core.templates import Template, compile_template
 
@@ -114,6 +114,7 @@ class AgentDefinition(Generic[S]):
         tools: The tools its model may ask for.
         max_turns: How many requests one activation may make; the last one's answer must ask for no tool.
         tool_retries: How many turns in a row may have calls that cannot be made before the agent fails.
+        volatile: Parts of its signals that do not count when a replay is compared with its recording.
     """
 
     name: str | None = None
@@ -140,6 +141,8 @@ class AgentDefinition(Generic[S]):
     def tool(self, name: str) -> Tool | None:
         """Return the tool with a name; None where there is none."""
         return next((tool for tool in self.tools if tool.name == name), None)
+
+    volatile: tuple[Volatile, ...] = ()
 
     def fingerprint(self) -> JSONObject:
         """Return how the agent is wired, as it is recorded with a run; its prompts and functions are not part of it."""
@@ -173,6 +176,7 @@ def define_agent(
     tools: Iterable[Tool | Callable[..., Any]],
     max_turns: int,
     tool_retries: int,
+    volatile: VolatileLike | Iterable[VolatileLike] = (),
 ) -> AgentDefinition[S]:
     """Check the options of an agent and return its definition.
 
@@ -222,6 +226,7 @@ def define_agent(
         tools=collect_tools(tools),
         max_turns=max_turns,
         tool_retries=tool_retries,
+        volatile=volatile_rules(volatile),
     )
 
 

@@ -8,10 +8,21 @@ from __future__ import annotations
 
 from openharness.core.engine._arrivals import Arrival, ArrivalQueue
 from openharness.core.engine._calls import Calls
-from openharness.core.engine._drift import AgentChanges, DriftKind, DriftReport, LostActivation, Surroundings, complete
+from openharness.core.engine._drift import (
+    AgentChanges,
+    DriftKind,
+    DriftReport,
+    LostActivation,
+    ReplayDriftWarning,
+    StepComparison,
+    Surroundings,
+    complete,
+)
 from openharness.core.engine._journal import Journal
-from openharness.core.engine._loop import Listeners, StartOfRun, catch_up, run_live, run_replay
+from openharness.core.engine._loop import Listeners, StartOfRun, catch_up, run_live, run_matched, run_replay
+from openharness.core.engine._matcher import Matcher
 from openharness.core.engine._plan import AgentPlan, Limits, RunPlan, make_plan
+from openharness.core.engine._recorded import RecordedRun
 from openharness.core.engine._recorder import NoRecorder, Recorder, StoreRecorder
 from openharness.core.engine._redacting import Intake, RecordedRules, log_failure
 from openharness.core.engine._requests import described
@@ -33,13 +44,17 @@ __all__ = (
     "Limits",
     "Listeners",
     "LostActivation",
+    "Matcher",
     "NoRecorder",
     "NotStoppedError",
     "Outcome",
     "RecordedRules",
+    "RecordedRun",
     "Recorder",
+    "ReplayDriftWarning",
     "RunPlan",
     "StartOfRun",
+    "StepComparison",
     "Stepper",
     "StoreRecorder",
     "Surroundings",
@@ -51,6 +66,7 @@ __all__ = (
     "log_failure",
     "make_plan",
     "run_live",
+    "run_matched",
     "run_replay",
     "supervise",
 )

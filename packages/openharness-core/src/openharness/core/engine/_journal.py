@@ -22,6 +22,7 @@ class Journal:
         signals: The whole log.
         now: The time of the present step in milliseconds since the epoch.
         check: Compares a signal with the recorded one and returns that; None where nothing is recorded.
+        substitutes: Whether what ``check`` returns may differ from the signal, in parts that do not count.
     """
 
     def __init__(self, run_id: str, *, check: Callable[[Signal], Signal] | None = None) -> None:
@@ -30,6 +31,7 @@ class Journal:
         self.signals: list[Signal] = []
         self.now = 0
         self.check = check
+        self.substitutes = False
         self._drained = 0
 
     def begin_step(self, timestamp: int) -> None:

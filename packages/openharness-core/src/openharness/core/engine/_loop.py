@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
     from openharness.core.engine._arrivals import ArrivalQueue
     from openharness.core.engine._calls import Calls
+    from openharness.core.engine._drift import StepComparison
     from openharness.core.engine._effects import Effect
     from openharness.core.engine._journal import Journal
+    from openharness.core.engine._matcher import Matcher
     from openharness.core.engine._recorder import Recorder
     from openharness.core.engine._redacting import Intake
     from openharness.core.engine._step import Outcome, Stepper
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from openharness.core.engine._transcript import Transcript
     from openharness.core.records import Signal
 
-__all__ = ("Listeners", "StartOfRun", "catch_up", "run_live", "run_replay")
+__all__ = ("Listeners", "StartOfRun", "catch_up", "run_live", "run_matched", "run_replay")
 
 _BREATHE_EVERY: Final = 256
 
@@ -173,6 +175,46 @@ async def run_replay(
     return stepper.outcome
 
 
+async def run_matched(
+    *,
+    stepper: Stepper[Any],
+    journal: Journal,
+    matcher: Matcher,
+    comparison: StepComparison | None,
+    start: StartOfRun,
+    listeners: Listeners,
+) -> Outcome:
+    """Run again with those arrivals of a recording that the run waits for, which may do otherwise than was recorded.
+
+    Raises:
+        ReplayDriftError: The run asks for what was not recorded.
+        RecordingEndedError: The recording ends before the run does.
+    """
+    if matcher.folded:
+        journal.adopt(matcher.signals[: matcher.folded])
+        stepper.adopt()
+        await listeners.deliver(journal.signals)
+    taken = 0
+    while stepper.outcome is None:
+        written = len(journal.signals)
+        for recorded, arrival in matcher.candidates():
+            if recorded.seq == 0 and isinstance(arrival.payload, dict):
+                arrival = attrs.evolve(arrival, payload=start.payload(arrival.payload))  # noqa: PLW2901 - the same one
+            signal = _take(stepper, journal, arrival)
+            if signal is not None:
+                matcher.taken(recorded)
+                if comparison is not None:
+                    comparison.compare(recorded, journal.signals[written:])
+                break
+        else:
+            raise matcher.stuck(journal.fold)
+        await listeners.deliver(journal.drain())
+        taken += 1
+        if taken % _BREATHE_EVERY == 0:
+            await asyncio.sleep(0)
+    return stepper.outcome
+
+
 async def catch_up(
     *, stepper: Stepper[Any], journal: Journal, transcript: Transcript, start: StartOfRun, listeners: Listeners
 ) -> None:
@@ -203,14 +245,19 @@ async def _repeat(
             return
         if arrival.name == names.HARNESS_START and not taken and isinstance(arrival.payload, dict):
             arrival = attrs.evolve(arrival, payload=start.payload(arrival.payload))
-        try:
-            signal, _ = stepper.take(arrival)
-        except RecordingEndedError as error:
-            error.state = journal.fold.state
-            raise
+        signal = _take(stepper, journal, arrival)
         if signal is None:
             raise transcript.stray(arrival)
         await listeners.deliver(journal.drain())
         taken += 1
         if taken % _BREATHE_EVERY == 0:
             await asyncio.sleep(0)
+
+
+def _take(stepper: Stepper[Any], journal: Journal, arrival: Arrival) -> Signal | None:
+    """Take a recorded arrival, and return the signal it became; None where nothing waits for it."""
+    try:
+        return stepper.take(arrival)[0]
+    except RecordingEndedError as error:
+        error.state = journal.fold.state
+        raise

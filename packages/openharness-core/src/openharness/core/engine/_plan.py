@@ -11,7 +11,7 @@ import attrs
 from openharness.core.agents import AgentDefinition, Context, Reducer, check_agent_name, check_synchronous
 from openharness.core.errors import DefinitionError, InvalidValueError, UnknownNameError
 from openharness.core.interfaces import Provider
-from openharness.core.log import INERT, STREAMING, state_changed
+from openharness.core.log import INERT, STREAMING, Volatile, VolatileRules, state_changed
 from openharness.core.log import _names as names
 from openharness.core.patterns import Pattern, PatternIndex, compile_pattern
 from openharness.core.state import StateSchema
@@ -100,6 +100,7 @@ class RunPlan(Generic[S]):
         interactive: Whether signals come from outside until the run is told to finish.
         matching: Finds the positions of the agents a signal may activate.
         streaming: The same for streaming deltas, which only literal names match.
+        volatile: What does not count when a replay is compared with its recording.
     """
 
     schema: StateSchema[S]
@@ -110,6 +111,7 @@ class RunPlan(Generic[S]):
     interactive: bool
     matching: PatternIndex[int]
     streaming: PatternIndex[int]
+    volatile: VolatileRules = attrs.field(factory=VolatileRules)
     _known: dict[str, Interested[S]] = attrs.field(factory=dict[str, "Interested[S]"], init=False)
 
     def interested_in(self, name: str) -> Interested[S]:
@@ -151,6 +153,7 @@ def make_plan(
     limits: Limits,
     interactive: bool,
     provider_of: Callable[[AgentDefinition[S]], Provider | None],
+    volatile: Sequence[Volatile] = (),
 ) -> RunPlan[S]:
     """Check how everything fits together and return the plan.
 
@@ -163,6 +166,7 @@ def make_plan(
         limits: See `RunPlan`.
         interactive: See `RunPlan`.
         provider_of: Tells the provider an agent will use.
+        volatile: What does not count in a comparison, whichever agent it belongs to.
 
     Raises:
         DefinitionError: Something cannot work: a pattern that no signal of this run can match, an unknown field, a
@@ -204,6 +208,7 @@ def make_plan(
         interactive=interactive,
         matching=matching,
         streaming=streaming,
+        volatile=VolatileRules(volatile, ((agent.name, agent.definition.volatile) for agent in named)),
     )
 
 

@@ -581,7 +581,11 @@ class Stepper(Generic[S]):
             self._write(state_changed(field), change.to_payload(), parent=parent, agent=agent, activation=activation)
             changed = True
         if changed:
-            self._view.committed()
+            if self._journal.substitutes:
+                # What the log holds may be another value than the view has.
+                self._view.forget()
+            else:
+                self._view.committed()
 
     def _context(
         self, signal: Signal, *, purpose: str, agent: str | None = None, activation: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from openharness.core.harness._handle import RunHandle, RunStream, StartedRun
 from openharness.core.harness._harness import Harness, create_harness
-from openharness.core.harness._options import CommonOptions, ForkOptions, Mode, ResumeOptions, RunOptions
+from openharness.core.harness._options import CommonOptions, DriftMode, ForkOptions, Mode, ResumeOptions, RunOptions
 from openharness.core.harness._result import AgentMetrics, RunMetrics, RunResult
 from openharness.core.harness._subscriptions import BufferPolicy, Subscriber, Subscription
 
@@ -12,6 +12,7 @@ __all__ = (
     "AgentMetrics",
     "BufferPolicy",
     "CommonOptions",
+    "DriftMode",
     "ForkOptions",
     "Harness",
     "Mode",

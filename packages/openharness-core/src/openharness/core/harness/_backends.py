@@ -9,8 +9,9 @@ from typing import Any, Final, Self, TypeVar
 import attrs
 
 from openharness.core.errors import InvalidValueError
-from openharness.core.harness._options import Mode, Settings
+from openharness.core.harness._options import DriftMode, Mode, Settings
 from openharness.core.interfaces import Provider, RunStore, SignalStore
+from openharness.core.log import Volatile
 from openharness.core.redaction import Redaction
 
 __all__ = ("DEFAULT_REDACTION", "Backends", "Defaults", "needed")
@@ -29,6 +30,8 @@ class Defaults:
     store: SignalStore | str | None = None
     run_store: RunStore | str | None = None
     redaction: Redaction | None = DEFAULT_REDACTION
+    drift: DriftMode | None = None
+    volatile: tuple[Volatile, ...] = ()
 
 
 class Backends:

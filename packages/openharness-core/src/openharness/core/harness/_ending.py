@@ -9,7 +9,7 @@ from openharness.core.harness._result import RunMetrics, RunResult
 from openharness.core.records import RunRecord
 
 if TYPE_CHECKING:
-    from openharness.core.engine import Journal, Outcome
+    from openharness.core.engine import DriftReport, Journal, Outcome
     from openharness.core.errors import RunError
     from openharness.core.interfaces import RunStore
     from openharness.core.redaction import Redactor
@@ -29,6 +29,7 @@ def make_result(
     run_id: str,
     recording_id: str | None,
     replayed: bool,
+    drift: tuple[DriftReport, ...] = (),
 ) -> RunResult[S]:
     """Return what a run returns, from its log."""
     fold = journal.fold
@@ -41,6 +42,7 @@ def make_result(
         status=outcome.status,
         terminated_early=fold.ending,
         replayed=replayed,
+        drift=drift,
     )
 
 

@@ -9,42 +9,57 @@ from openharness.core.errors import OpenHarnessError, ReplayDriftError
 from openharness.core.records import RecordingQuery
 
 if TYPE_CHECKING:
-    from openharness.core.engine import Journal, RunPlan, Transcript
-    from openharness.core.interfaces import SignalStore
+    from collections.abc import Callable, Sequence
 
-__all__ = ("explain",)
+    from openharness.core.engine import Journal, RunPlan
+    from openharness.core.interfaces import SignalStore
+    from openharness.core.records import Signal
+
+__all__ = ("explain", "fixture_of")
 
 
 async def explain(
     error: ReplayDriftError,
     *,
     store: SignalStore,
-    transcript: Transcript,
+    start: Signal | None,
+    rest: Sequence[Signal],
     journal: Journal,
     plan: RunPlan[Any],
     fixture: str | None,
+    mask: Callable[[Any], Any],
 ) -> None:
     """Complete the report of an error.
 
     Args:
         error: The error; its report is replaced.
         store: Where the recording is.
-        transcript: The recording, read up to the difference.
+        start: The first signal of the recording.
+        rest: What of the recording comes from the difference on.
         journal: The log up to the difference.
         plan: The run.
         fixture: The fixture's name, if it is known.
+        mask: Keeps secrets out of the report.
     """
+    name = await fixture_of(store, error.report.recording_id, run_id=journal.run_id, known=fixture)
+    cause = None if error.__cause__ is None else mask(described(error.__cause__))
     around = Surroundings(
-        log=journal.signals,
-        rest=await transcript.rest(),
-        agents=plan.fingerprint(),
-        fixture=fixture or await _fixture_of(store, error.report.recording_id, journal.run_id),
-        cause=None if error.__cause__ is None else described(error.__cause__),
+        log=journal.signals, start=start, rest=rest, agents=plan.fingerprint(), fixture=name, cause=cause
     )
     error.report = complete(error.report, around)
 
 
-async def _fixture_of(store: SignalStore, recording_id: str, run_id: str) -> str | None:
+async def fixture_of(store: SignalStore, recording_id: str, *, run_id: str, known: str | None) -> str | None:
+    """Return the name that a recording was made for; None where it has none, or the store cannot tell.
+
+    Args:
+        store: Where the recording is.
+        recording_id: The recording.
+        run_id: The run whose signals it holds.
+        known: The name, if it is known.
+    """
+    if known is not None:
+        return known
     try:
         infos = await store.list_recordings(RecordingQuery(run_id=run_id))
     except OpenHarnessError:

@@ -8,9 +8,19 @@ from openharness.core.agents import MAX_TURNS, TOOL_RETRIES, AgentDefinition, de
 from openharness.core.errors import DefinitionError
 from openharness.core.harness._backends import DEFAULT_REDACTION, Defaults
 from openharness.core.harness._handle import RunStream, StartedRun
-from openharness.core.harness._options import ForkOptions, Mode, ResumeOptions, RunOptions, Settings, check_redaction
+from openharness.core.harness._options import (
+    DriftMode,
+    ForkOptions,
+    Mode,
+    ResumeOptions,
+    RunOptions,
+    Settings,
+    check_drift,
+    check_redaction,
+)
 from openharness.core.harness._runner import Runner
 from openharness.core.harness._subscriptions import BUFFER, StreamBuffer, subscription
+from openharness.core.log import volatile_rules
 from openharness.core.state import StateSchema
 
 if TYPE_CHECKING:
@@ -20,6 +30,7 @@ if TYPE_CHECKING:
     from openharness.core.harness._result import RunResult
     from openharness.core.harness._subscriptions import BufferPolicy, Subscriber, Subscription
     from openharness.core.interfaces import Provider, RunStore, SignalStore
+    from openharness.core.log import VolatileLike
     from openharness.core.patterns import PatternLike
     from openharness.core.redaction import Redaction
 
@@ -67,6 +78,7 @@ class Harness(Generic[S]):
         tools: Iterable[Tool | Callable[..., Any]] = ...,
         max_turns: int = ...,
         tool_retries: int = ...,
+        volatile: VolatileLike | Iterable[VolatileLike] = ...,
     ) -> AgentDefinition[S]: ...
 
     @overload
@@ -92,6 +104,7 @@ class Harness(Generic[S]):
         tools: Iterable[Tool | Callable[..., Any]] = ...,
         max_turns: int = ...,
         tool_retries: int = ...,
+        volatile: VolatileLike | Iterable[VolatileLike] = ...,
     ) -> Callable[[Callable[[Context[S]], str]], AgentDefinition[S]]: ...
 
     def agent(
@@ -117,6 +130,7 @@ class Harness(Generic[S]):
         tools: Iterable[Tool | Callable[..., Any]] = (),
         max_turns: int = MAX_TURNS,
         tool_retries: int = TOOL_RETRIES,
+        volatile: VolatileLike | Iterable[VolatileLike] = (),
     ) -> AgentDefinition[S] | Callable[[Callable[[Context[S]], str]], AgentDefinition[S]]:
         """Define an agent; or, without ``prompt``, decorate the function that makes its prompt.
 
@@ -151,6 +165,8 @@ class Harness(Generic[S]):
                 tool fails the agent.
             tool_retries: Turns in a row, 3 by default, in which the model may ask for tools that do not exist, or with
                 arguments that do not fit. It is told so each time; after that the agent fails.
+            volatile: Parts of the agent's signals that do not count when a replay is compared with its recording, such
+                as a date in its prompt; see `Volatile`.
 
         Raises:
             DefinitionError: An option cannot work; nothing has to run to find out.
@@ -179,6 +195,7 @@ class Harness(Generic[S]):
                 tools=tools,
                 max_turns=max_turns,
                 tool_retries=tool_retries,
+                volatile=volatile,
             )
 
         def decorate(function: Callable[[Context[S]], str]) -> AgentDefinition[S]:
@@ -328,6 +345,8 @@ def create_harness(
     store: SignalStore | str | None = ...,
     run_store: RunStore | str | None = ...,
     redaction: Redaction | None = ...,
+    drift: DriftMode | None = ...,
+    volatile: VolatileLike | Iterable[VolatileLike] = ...,
 ) -> Harness[S]: ...
 
 
@@ -339,6 +358,8 @@ def create_harness(
     store: SignalStore | str | None = ...,
     run_store: RunStore | str | None = ...,
     redaction: Redaction | None = ...,
+    drift: DriftMode | None = ...,
+    volatile: VolatileLike | Iterable[VolatileLike] = ...,
 ) -> Harness[dict[str, Any]]: ...
 
 
@@ -350,6 +371,8 @@ def create_harness(
     store: SignalStore | str | None = None,
     run_store: RunStore | str | None = None,
     redaction: Redaction | None = DEFAULT_REDACTION,
+    drift: DriftMode | None = None,
+    volatile: VolatileLike | Iterable[VolatileLike] = (),
 ) -> Harness[Any]:
     """Return a harness for agents over one type of state.
 
@@ -361,6 +384,8 @@ def create_harness(
         run_store: Likewise; else ``OPENHARNESS_RUN_STORE``.
         redaction: Which texts are secrets, for runs that do not say otherwise; by default what `Redaction` says. None
             turns redaction off, which recordings tell.
+        drift: Likewise; else ``"error"``.
+        volatile: What does not count in replays of any of its runs; see `Volatile`. Runs and agents add to it.
 
     Raises:
         DefinitionError: The type cannot be a state.
@@ -369,5 +394,14 @@ def create_harness(
     schema = StateSchema[Any].of(cast("type[Any]", state_type))
     check_redaction(redaction)
     return Harness(
-        schema, Defaults(provider=provider, mode=mode, store=store, run_store=run_store, redaction=redaction)
+        schema,
+        Defaults(
+            provider=provider,
+            mode=mode,
+            store=store,
+            run_store=run_store,
+            redaction=redaction,
+            drift=check_drift(drift),
+            volatile=volatile_rules(volatile),
+        ),
     )

@@ -11,6 +11,7 @@ import attrs
 from openharness.core.engine import Limits
 from openharness.core.errors import InvalidValueError
 from openharness.core.interfaces import Provider, RunStore, SignalStore
+from openharness.core.log import Volatile, VolatileLike, volatile_rules
 from openharness.core.records import check_id
 from openharness.core.redaction import Redaction
 from openharness.core.values import JSONObject, JSONValue, to_json
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
 
 __all__ = (
     "CommonOptions",
+    "DriftMode",
     "ForkOptions",
     "Mode",
     "ResumeOptions",
     "RunOptions",
     "Settings",
+    "check_drift",
     "check_redaction",
     "read_mode",
 )
@@ -37,6 +40,11 @@ Mode: TypeAlias = Literal["live", "record", "replay", "auto"]
 """``live``: call providers. ``record``: call them and publish the recording as the fixture. ``replay``: never call
 them. ``auto``: replay if the fixture exists, else record."""
 
+DriftMode: TypeAlias = Literal["error", "warn", "ignore"]
+"""What a replay does with differences. ``error``: raise at the first one. ``warn``: go on as far as the recording has
+what the run asks for, and report all differences. ``ignore``: the same, without a word."""
+
+DRIFT_MODES: Final = ("error", "warn", "ignore")
 MODES: Final = ("live", "record", "replay", "auto")
 SHUTDOWN_TIMEOUT: Final = 5.0
 
@@ -68,6 +76,8 @@ class CommonOptions(TypedDict, Generic[S], total=False):
             default. None turns redaction off, which the recording tells.
         allow_secrets: Publish the recording as a fixture although something in it still looks like a secret. Without it,
             such a run raises `SecretFoundError` at its end, and its recording stays unpublished.
+        volatile: What does not count when a replay is compared with its recording: one or several `Volatile`, compiled
+            regular expressions or paths. Adds to those of the harness and of the agents.
     """
 
     agents: Required[Mapping[str, AgentDefinition[S]] | Sequence[AgentDefinition[S]]]
@@ -86,6 +96,7 @@ class CommonOptions(TypedDict, Generic[S], total=False):
     shutdown_timeout: float
     redaction: Redaction | None
     allow_secrets: bool
+    volatile: VolatileLike | Iterable[VolatileLike]
 
 
 class RunOptions(CommonOptions[S], Generic[S], total=False):
@@ -102,6 +113,8 @@ class RunOptions(CommonOptions[S], Generic[S], total=False):
             another ``mode=`` or a ``fixture=``.
         run_id: The run's id; made if not given.
         seed: The seed of ``ctx.random``; chosen by chance if not given.
+        drift: What a replay does with differences to the recording; see `DriftMode`. By default that of the harness,
+            else ``"error"``. Means nothing in a run that is no replay.
     """
 
     state: S | None
@@ -111,6 +124,7 @@ class RunOptions(CommonOptions[S], Generic[S], total=False):
     recording: str | None
     run_id: str | None
     seed: int | None
+    drift: DriftMode | None
 
 
 class ResumeOptions(CommonOptions[S], Generic[S], total=False):
@@ -195,6 +209,22 @@ def _rebuild(instance: object, attribute: attrs.Attribute[Any], value: object) -
         raise InvalidValueError(attribute.name, value=value, expected="'replay' or 'fold'")
 
 
+def check_drift(mode: DriftMode | None) -> DriftMode | None:
+    """Return what a replay is to do with differences.
+
+    Raises:
+        InvalidValueError: It is nothing that a replay could do.
+    """
+    if mode is not None and mode not in DRIFT_MODES:
+        raise InvalidValueError("drift", value=mode, expected=f"one of {', '.join(DRIFT_MODES)}")
+    return mode
+
+
+def _drift(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    del instance, attribute
+    check_drift(value)
+
+
 def _tags(value: str | Iterable[str]) -> tuple[str, ...]:
     tags = (value,) if isinstance(value, str) else tuple(value)
     for tag in tags:
@@ -236,6 +266,8 @@ class Settings:
     rebuild: Literal["replay", "fold"] = attrs.field(default="replay", validator=_rebuild)
     signals: tuple[tuple[str, Any], ...] = attrs.field(default=(), converter=_pairs)
     at: int | None = None
+    drift: DriftMode | None = attrs.field(default=None, validator=_drift)
+    volatile: tuple[Volatile, ...] = attrs.field(default=(), converter=volatile_rules)
 
     @classmethod
     def of(cls, function: str, options: Mapping[str, Any], kind: Any) -> Settings:

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 import attrs
 
+from openharness.core.engine import DriftReport
 from openharness.core.log import AgentTotals, RunFold
 from openharness.core.records import RunStatus, Signal
 
@@ -86,6 +87,7 @@ class RunResult(Generic[S]):
         status: How it ended; ``completed`` for a result that was returned, another one for a result on an error.
         terminated_early: Whether ``end_when`` ended it.
         replayed: Whether it was a replay.
+        drift: How a replay with ``drift="warn"`` differed from its recording; empty if it did not, and for other runs.
     """
 
     state: S
@@ -96,3 +98,4 @@ class RunResult(Generic[S]):
     status: RunStatus
     terminated_early: bool
     replayed: bool
+    drift: tuple[DriftReport, ...] = ()

@@ -14,7 +14,9 @@ from openharness.core.engine import (
     Arrival,
     ArrivalQueue,
     Journal,
+    Matcher,
     RecordedRules,
+    RecordedRun,
     RunPlan,
     StartOfRun,
     Stepper,
@@ -23,7 +25,6 @@ from openharness.core.engine import (
     described,
     log_failure,
     make_plan,
-    run_replay,
 )
 from openharness.core.errors import (
     DefinitionError,
@@ -42,6 +43,7 @@ from openharness.core.harness._explaining import explain
 from openharness.core.harness._injection import check_injected
 from openharness.core.harness._live import Beginning, LiveRun
 from openharness.core.harness._options import NOTHING
+from openharness.core.harness._replaying import Replay
 from openharness.core.harness._subscriptions import RunListeners
 from openharness.core.log import _names as names
 from openharness.core.records import new_id, now_ms
@@ -104,7 +106,7 @@ class Runner(Generic[S]):
         self._backends = Backends(settings, defaults)
         self.run_id = settings.run_id or new_id("run")
         self.queue = ArrivalQueue()
-        self.transcript: Transcript | None = None
+        self.transcript: RecordedRun | None = None
         self.recording_id: str | None = None
         self.decided = asyncio.Event()
         self._provider: Provider | None = None
@@ -142,40 +144,33 @@ class Runner(Generic[S]):
 
     async def _replay(self, store: SignalStore, recording_id: str) -> RunResult[S]:
         settings = self._settings
+        drift = settings.drift or self._defaults.drift or "error"
         signals = store.iter_signals(recording_id)
         self.recording_id = recording_id
         try:
-            transcript = Transcript(recording_id, signals)
-            try:
-                first = await transcript.open()
-            except RecordingNotFoundError:
-                existing = [info.id for info in await store.list_recordings()]
-                raise FixtureNotFoundError(recording_id, existing=existing) from None
-            self.transcript = transcript
+            recorded, first = await self._open(store, recording_id, signals, whole=drift != "error")
+            self.transcript = recorded
             self.decided.set()
             if first is None:
                 raise RecordingEndedError(recording_id, seq=0, state=None)  # noqa: TRY301 - to be closed below
-            journal = Journal(first.id.removesuffix(f"/{first.seq}"), check=transcript.check)
-            self._repeat_rules(journal, transcript)
+            journal = Journal(first.id.removesuffix(f"/{first.seq}"), check=recorded.check)
+            self._repeat_rules(journal, recorded)
             state, fields = self._initial_state(first)
             # What came from outside stands in the recording, so that also `run_reactive` can replay it.
             self._interactive = self._interactive or was_interactive(first)
             plan = self._plan(fields, replay=True)
-            transcript.explain_with(journal.signals, plan.reducer_patterns)
-            try:
-                outcome = await run_replay(
-                    stepper=Stepper(plan, journal, self.redactor),
-                    journal=journal,
-                    transcript=transcript,
-                    start=self._start(state, plan, seed=0),
-                    listeners=self.listeners,
-                    recording_id=recording_id,
-                )
-            except ReplayDriftError as error:
-                await explain(
-                    error, store=store, transcript=transcript, journal=journal, plan=plan, fixture=settings.fixture
-                )
-                raise
+            journal.substitutes = bool(plan.volatile)
+            recorded.follow(journal.signals, plan)
+            replay = Replay(
+                stepper=Stepper(plan, journal, self.redactor),
+                journal=journal,
+                start=self._start(state, plan, seed=0),
+                listeners=self.listeners,
+                plan=plan,
+                store=store,
+                fixture=settings.fixture,
+            )
+            outcome, reports = await replay.run(recorded, reporting=drift == "warn")
         except RecordingEndedError as error:
             if error.state is not None:
                 error.state = self._schema.load(cast("JSONObject", error.state))
@@ -187,10 +182,24 @@ class Runner(Generic[S]):
             self.listeners.release()
             await self.listeners.close(settings.shutdown_timeout)
         identity = {"run_id": self.run_id, "recording_id": recording_id}
-        result = make_result(self._schema, journal, outcome, **identity, replayed=True)
+        result = make_result(self._schema, journal, outcome, **identity, replayed=True, drift=reports)
         record = make_record(journal, outcome, **identity, metadata=settings.metadata, redactor=self.redactor)
         failure = await save_end(await self._backends.run_store_of_replay(), record)
         return end_run(outcome, result, failure)
+
+    async def _open(
+        self, store: SignalStore, recording_id: str, signals: AsyncIterator[Signal], *, whole: bool
+    ) -> tuple[Transcript | Matcher, Signal | None]:
+        """Return a recording to be replayed, and its first signal: read step by step, or as a whole."""
+        try:
+            if whole:
+                known = [signal async for signal in signals]
+                return Matcher(recording_id, known), known[0] if known else None
+            transcript = Transcript(recording_id, signals)
+            return transcript, await transcript.open()
+        except RecordingNotFoundError:
+            existing = [info.id for info in await store.list_recordings()]
+            raise FixtureNotFoundError(recording_id, existing=existing) from None
 
     # Running.
 
@@ -277,7 +286,8 @@ class Runner(Generic[S]):
         journal.check = transcript.check
         self._repeat_rules(journal, transcript)
         stepper = Stepper(plan, journal, self.redactor)
-        transcript.explain_with(journal.signals, plan.reducer_patterns)
+        transcript.follow(journal.signals, plan)
+        journal.substitutes = bool(plan.volatile)
         try:
             await transcript.open()
             await catch_up(
@@ -288,13 +298,21 @@ class Runner(Generic[S]):
                 listeners=RunListeners((), _nobody),
             )
         except ReplayDriftError as error:
+            rest = await transcript.rest()
             await explain(
-                error, store=store, transcript=transcript, journal=journal, plan=plan, fixture=point.info.name
+                error,
+                store=store,
+                start=transcript.start,
+                rest=rest,
+                journal=journal,
+                plan=plan,
+                fixture=point.info.name,
+                mask=transcript.mask,
             )
             raise
         finally:
             await _close(signals)
-        journal.check = None
+        journal.check, journal.substitutes = None, False
         if transcript.renumbered:
             self.redactor.forget()
         self._own_rules(journal)
@@ -410,10 +428,10 @@ class Runner(Generic[S]):
         """Redact by the rules of this run."""
         self.redactor.placed, self.redactor.counts = RecordedRules(journal).highest, None
 
-    def _repeat_rules(self, journal: Journal, transcript: Transcript) -> None:
+    def _repeat_rules(self, journal: Journal, recorded: Transcript | Matcher) -> None:
         """Redact by those rules that were at work when the run was recorded."""
-        rules = RecordedRules(journal, transcript.upcoming)
-        transcript.mask = partial(self.redactor.json, mask=True)
+        rules = RecordedRules(journal, recorded.upcoming)
+        recorded.mask = partial(self.redactor.json, mask=True)
         self.redactor.placed, self.redactor.counts = rules.highest, rules.counted
 
     def _plan(self, fields: Sequence[str], *, replay: bool) -> RunPlan[S]:
@@ -431,6 +449,7 @@ class Runner(Generic[S]):
             limits=settings.limits,
             interactive=self._interactive,
             provider_of=provider_of,
+            volatile=(*self._defaults.volatile, *settings.volatile),
         )
         if not replay:
             for agent in plan.agents:

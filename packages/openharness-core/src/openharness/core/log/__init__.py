@@ -15,6 +15,7 @@ from openharness.core.log._fold import (
     ToolCallStatus,
 )
 from openharness.core.log._names import INERT, RESERVED_PREFIXES, STREAMING, is_arrival, state_changed
+from openharness.core.log._volatile import Volatile, VolatileLike, VolatileRules, volatile_rules
 
 __all__ = (
     "INERT",
@@ -28,8 +29,12 @@ __all__ = (
     "Operation",
     "RunFold",
     "ToolCallStatus",
+    "Volatile",
+    "VolatileLike",
+    "VolatileRules",
     "apply_change",
     "find_changes",
     "is_arrival",
     "state_changed",
+    "volatile_rules",
 )

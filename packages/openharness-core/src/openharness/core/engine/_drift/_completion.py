@@ -23,6 +23,7 @@ class Surroundings:
 
     Attributes:
         log: The signals before it, which both sides have.
+        start: The recorded ``harness:start``; None where the recording is empty.
         rest: The recorded signals from it on, as far as they could be read.
         agents: The fingerprint of the agents that the run has.
         fixture: The fixture's name; None if the recording has none.
@@ -30,6 +31,7 @@ class Surroundings:
     """
 
     log: Sequence[Signal]
+    start: Signal | None
     rest: Sequence[Signal]
     agents: JSONValue
     fixture: str | None = None
@@ -38,14 +40,12 @@ class Surroundings:
 
 def complete(report: DriftReport, around: Surroundings) -> DriftReport:
     """Return a report with all that the surroundings tell."""
-    recorded = report.recorded
-    start = around.log[0] if around.log else recorded
-    payload: object = None if start is None else start.payload
+    payload: object = None if around.start is None else around.start.payload
     fingerprint = cast("dict[str, Any]", payload).get("agents") if isinstance(payload, dict) else None
     return attrs.evolve(
         report,
         fixture=around.fixture,
-        chain=report.chain or causes(around.log, report.actual or recorded),
+        chain=report.chain or causes(around.log, report.actual or report.recorded),
         agents=AgentChanges.between(fingerprint, around.agents),
         unreachable=_unreachable(report, around.rest),
         remaining=len(around.rest),

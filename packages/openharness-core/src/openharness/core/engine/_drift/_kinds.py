@@ -24,9 +24,10 @@ DriftKind: TypeAlias = Literal[
     "retries",
     "on_error",
     "injection",
+    "unmatched",
     "unused",
     "final_state",
     "signal",
 ]
 """Which part of a run a difference comes of. ``start``: something else of ``harness:start``. ``injection``: a signal from
-outside of the run. ``unused``: recorded arrivals that nothing waits for. ``signal``: none of the others."""
+outside of the run. ``unmatched``: a request for which nothing is recorded. ``unused``: recorded arrivals that nothing waits for. ``signal``: none of the others."""

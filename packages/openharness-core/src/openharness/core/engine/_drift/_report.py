@@ -12,7 +12,7 @@ from openharness.core.engine._drift._diagnosis import diagnose
 from openharness.core.engine._drift._kinds import DriftKind
 from openharness.core.engine._drift._same import differences_between
 from openharness.core.records import Signal
-from openharness.core.values import Difference
+from openharness.core.values import Difference, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -125,6 +125,13 @@ class DriftReport:
             subject=found.subject,
             agent=found.agent,
         )
+
+    @property
+    def headline(self) -> str:
+        """Where it is and what is wrong, in one line."""
+        where = f"signal {self.seq}" if self.seq >= 0 else "no signal"
+        inside = f" in {self.activation}" if self.activation else ""
+        return visible(f"{where}{inside}: {self.reason}")
 
     def __str__(self) -> str:
         """Return the report as plain text for a terminal. Every cut says how much it leaves out."""

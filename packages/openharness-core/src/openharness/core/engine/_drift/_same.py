@@ -12,17 +12,26 @@ if TYPE_CHECKING:
     from openharness.core.records import Signal
     from openharness.core.values import JSONValue
 
-__all__ = ("differences_between", "same_signal")
+__all__ = ("differences_between", "same_place", "same_signal")
 
 
 def same_signal(recorded: Signal, actual: Signal) -> bool:
     """Tell whether a signal is the recorded one. Its provider does not count: in a replay there is none."""
     if recorded.name != actual.name or recorded.seq != actual.seq:
         return False
-    if dump_json(recorded.payload) != dump_json(actual.payload):
-        return False
+    return dump_json(recorded.payload) == dump_json(actual.payload) and same_place(recorded, actual)
+
+
+def same_place(recorded: Signal, actual: Signal) -> bool:
+    """Tell whether two signals have the same place in their runs, whatever their payloads are."""
     one, other = recorded.source, actual.source
-    return (one.agent, one.activation, one.parent) == (other.agent, other.activation, other.parent)
+    return (recorded.name, recorded.seq, one.agent, one.activation, one.parent) == (
+        actual.name,
+        actual.seq,
+        other.agent,
+        other.activation,
+        other.parent,
+    )
 
 
 def differences_between(recorded: Signal, actual: Signal) -> tuple[Difference, ...]:

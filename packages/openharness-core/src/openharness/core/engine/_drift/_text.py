@@ -25,9 +25,7 @@ def as_text(report: DriftReport) -> str:
 
 def _lines(report: DriftReport) -> Iterator[str]:
     fixture = f" (fixture {report.fixture!r})" if report.fixture is not None else ""
-    where = f" at signal {report.seq}" if report.seq >= 0 else ""
-    inside = f" in {report.activation}" if report.activation else ""
-    yield visible(f"Replay drifted from recording {report.recording_id!r}{fixture}{where}{inside}: {report.reason}.")
+    yield visible(f"Replay drifted from recording {report.recording_id!r}{fixture} at {report.headline}.")
     if report.cause is not None:
         yield visible(f"  It came of this error: {report.cause}")
     yield from _sides(report)
