@@ -79,12 +79,14 @@ class Intake:
     def _piece(self, arrival: Arrival) -> list[Arrival]:
         if arrival.call not in self._fold.calls:
             return [arrival]  # Nobody waits for it any more, and it is not written.
-        stream = self._streams.setdefault((arrival.call, arrival.name), RedactedStream(self._redactor))
+        key = arrival.call, arrival.name
+        stream = self._streams.get(key)
+        if stream is None:
+            stream = self._streams[key] = RedactedStream(self._redactor)
         text = _text(arrival)
-        released = stream.feed(arrival, text)
-        if len(released) == 1 and released[0][0] is arrival and released[0][1] is text:
+        if stream.passes(text):
             return [arrival]
-        return [_with_text(piece, text) for piece, text in released]
+        return [_with_text(piece, text) for piece, text in stream.feed(arrival, text)]
 
     def _end(self, call: str, name: str) -> list[Arrival]:
         stream = self._streams.pop((call, name), None)

@@ -13,6 +13,8 @@ __all__ = ("RedactedStream",)
 T = TypeVar("T")
 
 _CONTEXT: Final = 16
+_MOST_CONTEXT: Final = 256
+"""So that not every piece costs a cut."""
 
 
 class RedactedStream(Generic[T]):
@@ -32,12 +34,18 @@ class RedactedStream(Generic[T]):
         # Whether the text before ends with a secret.
         self._behind_secret = False
 
+    def passes(self, text: str) -> bool:
+        """Take the next piece if it can go out as it is and at once, as most can; tell whether it can."""
+        matcher = self._redactor.matcher
+        if self._held or (matcher is not None and not matcher.is_clear_piece(text)):
+            return False
+        self._remember(text)
+        self._behind_secret = False
+        return True
+
     def feed(self, piece: T, text: str) -> list[tuple[T, str]]:
         """Take the next piece, and return those that are decided, each with its text; without those left empty."""
-        matcher = self._redactor.matcher
-        if matcher is None or (not self._held and matcher.is_clear_piece(text)):
-            self._remember(text)
-            self._behind_secret = False
+        if self.passes(text):
             return [(piece, text)]
         self._held.append((piece, text))
         return self._decided(final=False)
@@ -47,7 +55,8 @@ class RedactedStream(Generic[T]):
         return self._decided(final=True) if self._held else []
 
     def _remember(self, text: str) -> None:
-        self._before = text[-_CONTEXT:] if len(text) >= _CONTEXT else (self._before + text)[-_CONTEXT:]
+        before = self._before + text
+        self._before = before if len(before) < _MOST_CONTEXT else before[-_CONTEXT:]
 
     def _decided(self, *, final: bool) -> list[tuple[T, str]]:
         text = self._before + "".join(held for _, held in self._held)
