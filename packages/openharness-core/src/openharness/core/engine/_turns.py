@@ -131,7 +131,7 @@ class Turns(Generic[S]):
     def pending(self) -> list[JSONValue]:
         """Return the calls that wait for a person, if the run waits for nothing else; else nothing."""
         fold = self._fold
-        if fold.calls or any(activation.waits_for_retry for activation in fold.activations.values()):
+        if fold.calls or fold.awaited or any(activation.waits_for_retry for activation in fold.activations.values()):
             return []
         calls = [call for activation in fold.activations.values() for call in activation.tool_calls.values()]
         if any(call.status not in ("waiting", "ended") for call in calls):

@@ -227,8 +227,8 @@ class RunFold:
                 payload = signal.payload
                 path = tuple(payload["path"])
                 self.state = apply_change(self.state, Change(path, payload["operation"], payload["value"]))
-            elif self.awaited and signal.source.parent is None:
-                self.awaited -= 1
+            else:
+                _arrived(self, signal)
         except (KeyError, TypeError, AttributeError) as error:
             reason = f"it does not fit the log before it ({error!r})"
             where = f"signal {signal.seq} ({signal.name})"
@@ -387,7 +387,14 @@ def _open_tool_call(fold: RunFold, signal: Signal) -> OpenToolCall:
     return call
 
 
+def _arrived(fold: RunFold, signal: Signal) -> None:
+    """Count the signals that the run was given and waits for."""
+    if fold.awaited and signal.source.parent is None:
+        fold.awaited -= 1
+
+
 def _approval(fold: RunFold, signal: Signal) -> None:
+    _arrived(fold, signal)
     # These names are not the harness's alone: a signal that speaks of no call of a tool here means something else.
     payload: object = signal.payload
     call = fold.tool_call(cast("dict[str, Any]", payload).get("tool_call")) if isinstance(payload, dict) else None
