@@ -7,7 +7,7 @@ S4 replays 1,000 recorded calls, loading included, in this process and the same 
 from a cassette of as many interactions of the same size, through ``requests``, with its usual matching and with that of
 the body, which is needed once calls can come in another order. VCR.py works under any HTTP client and sees real requests,
 the harness records above the client; so this compares what a user waits for, not the code of the two. The matching of
-bodies takes a second for each 20 calls, so few of them are made, from the same cassette; the goals are 40 and 1,000.
+bodies takes a second for each 20 calls, so few of them are made, all over the same cassette; the goals are 40 and 1,000.
 
 Run it with ``python large_recording.py [--signals 100000] [--calls 1000]``. VCR.py is installed for the benchmarks alone
 (the dependency group ``peers``); without it S4 has only the half of the harness.
@@ -173,7 +173,7 @@ def write_cassette(path: Path, calls: int) -> None:
     path.write_text(json.dumps({"version": 1, "interactions": interactions}))
 
 
-def play_cassette(path: Path, matching: tuple[str, ...], calls: int) -> float:
+def play_cassette(path: Path, matching: tuple[str, ...], calls: range) -> float:
     """CPU seconds of a call through VCR.py."""
     import requests
     import vcr
@@ -181,11 +181,11 @@ def play_cassette(path: Path, matching: tuple[str, ...], calls: int) -> float:
     recorder = vcr.VCR(serializer="json", record_mode=vcr.mode.NONE, match_on=matching)
     begun = time.process_time()
     with recorder.use_cassette(str(path)), requests.Session() as session:
-        for number in range(calls):
+        for number in calls:
             body = {"model": "small", "messages": [{"role": "user", "content": f"question {number}"}]}
             answer = session.post("http://model.test/v1/chat/completions", json=body, timeout=10)
             assert answer.json()["choices"][0]["message"]["content"] == ANSWER
-    return (time.process_time() - begun) / calls
+    return (time.process_time() - begun) / len(calls)
 
 
 def against_vcr(folder: str, calls: int) -> None:
@@ -203,11 +203,11 @@ def against_vcr(folder: str, calls: int) -> None:
     cassette = Path(folder) / "cassette.json"
     write_cassette(cassette, calls)
     usual = ("method", "scheme", "host", "port", "path", "query")
-    for name, matching, count, goal in (
-        ("its usual matching", usual, calls, 40),
-        ("that and the body", (*usual, "body"), min(calls, 20), 1_000),
+    for name, matching, played, goal in (
+        ("its usual matching", usual, range(calls), 40),
+        ("that and the body", (*usual, "body"), range(0, calls, max(1, calls // 20)), 1_000),
     ):
-        peer = play_cassette(cassette, matching, count)
+        peer = play_cassette(cassette, matching, played)
         print(f"  VCR.py, {name:20} {peer * 1e6:12,.0f} us a call: {peer / ours:8,.0f} x (goal {goal:,})")
 
 
