@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 from openharness.core import InvalidValueError, ProviderCapabilities, ProviderWarning
 from openharness.provider_claude._answer import MessageAnswer
 from openharness.provider_claude._request import OUTPUT_TOOL, RequestSettings, object_schema, request_body
-from openharness.provider_http import HTTPProvider, PartStream, Service, settings_of
+from openharness.provider_http import HTTPProvider, PartStream, Service, certificates, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -150,7 +150,7 @@ class ClaudeProvider(HTTPProvider["AsyncAnthropic"]):
         import anthropic
 
         # The SDK's usual client closes itself when it is collected, in whichever event loop then runs; this one does not.
-        http_client = anthropic.DefaultAsyncHttpxClient()
+        http_client = anthropic.DefaultAsyncHttpxClient(verify=certificates())
         client = anthropic.AsyncAnthropic(
             api_key=self._api_key, base_url=self._base_url, http_client=http_client, **settings
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from openharness.provider_http._answer import Answer, Tokens
+from openharness.provider_http._certificates import certificates
 from openharness.provider_http._errors import Service
 from openharness.provider_http._fields import count_at, mapping_at, mappings_at, text_at
 from openharness.provider_http._prices import cost_of
@@ -16,6 +17,7 @@ __all__ = (
     "PartStream",
     "Service",
     "Tokens",
+    "certificates",
     "check_request",
     "cost_of",
     "count_at",

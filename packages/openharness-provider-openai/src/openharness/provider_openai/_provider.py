@@ -7,7 +7,7 @@ import urllib.parse
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from openharness.core import InvalidValueError, ProviderCapabilities
-from openharness.provider_http import HTTPProvider, PartStream, Service, settings_of
+from openharness.provider_http import HTTPProvider, PartStream, Service, certificates, settings_of
 from openharness.provider_openai._answer import CompletionAnswer
 from openharness.provider_openai._request import request_body
 
@@ -139,7 +139,7 @@ class OpenAIProvider(HTTPProvider["AsyncOpenAI"]):
             # A server of one's own may need none, but the SDK sends nothing without.
             api_key = "none"
         # The SDK's usual client closes itself when it is collected, in whichever event loop then runs; this one does not.
-        http_client = openai.DefaultAsyncHttpxClient()
+        http_client = openai.DefaultAsyncHttpxClient(verify=certificates())
         return openai.AsyncOpenAI(api_key=api_key, base_url=base_url, http_client=http_client, **settings)
 
     def service(self, client: AsyncOpenAI) -> Service:
