@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from collecting import collect, request, told
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from serving import Reply, Server
 
@@ -213,6 +213,7 @@ ANYTHING = st.recursive(
 PARTS = st.lists(st.dictionaries(st.sampled_from(KEYS), ANYTHING | st.sampled_from(TYPES)), max_size=6)
 
 
+@settings(max_examples=60)
 @given(PARTS, st.booleans())
 def test_whatever_a_server_sends(parts: list[dict[str, Any]], by_tool: bool) -> None:
     """No part, however odd, is more than passed over, and what was said is what the output holds."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from collecting import collect, request, told
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from serving import JSON, Reply, Server
 
@@ -200,6 +200,7 @@ CHOICES = st.lists(st.fixed_dictionaries({"delta": DELTAS}, optional={"finish_re
 CHUNKS = st.lists(st.fixed_dictionaries({"choices": CHOICES | ANYTHING}, optional={"usage": ANYTHING}), max_size=5)
 
 
+@settings(max_examples=60)
 @given(CHUNKS)
 def test_whatever_a_server_sends(chunks: list[dict[str, Any]]) -> None:
     """No chunk, however odd, is more than passed over, and what was said is what the output holds."""
@@ -214,6 +215,7 @@ def test_whatever_a_server_sends(chunks: list[dict[str, Any]]) -> None:
 ARGUMENTS = st.dictionaries(st.text(max_size=3), st.integers() | st.text(max_size=5), max_size=3)
 
 
+@settings(max_examples=60)
 @given(st.lists(ARGUMENTS, min_size=1, max_size=4), st.randoms(use_true_random=False), st.booleans())
 def test_calls_that_come_interleaved(calls: list[Any], random: Any, indexed: bool) -> None:
     """Calls whose pieces come in any order among each other are told whole, each once."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from collecting import CONTEXT, ask, collect, exhaust, request, told
+from real_server import get_weather
 from serving import JSON, Reply, Server, error_reply, served_elsewhere
 
 from openharness.core import AgentError, Message, ProviderError, ProviderRequest, TextDelta, create_harness
@@ -356,6 +357,26 @@ class HTTPContract:
         assert said == [event[1] for event in self.expected("01_text.sse")[: len(said)]]
         (failed,) = [signal for signal in recording.signals if signal.name == "provider:error"]
         assert failed.payload["error"]["kind"] == kind
+
+    async def test_an_agent_with_a_tool(self) -> None:
+        """A stored call runs the tool, its result goes back in the vendor's form, and the run replays."""
+        harness = create_harness()
+        store = MemorySignalStore()
+        agent = harness.agent(
+            prompt="And in Paris?", activate_on="harness:start", updates="answer", tools=[get_weather]
+        )
+        settings: dict[str, Any] = {"agents": {"asker": agent}, "state": {"answer": ""}, "store": store, "fixture": "f"}
+        replies = [Reply(body=self.stored(name)) for name in ("05_tool_use.sse", "06_tool_result.sse")]
+        async with Server(*replies) as server, self.make(server.url) as provider:
+            recorded = await harness.run_reactive(**settings, provider=provider, mode="record")
+        assert recorded.state["answer"] == "It is 18 degrees and sunny in Paris."
+        first, second = (asked.body["messages"] for asked in server.asked)
+        assert second[: len(first)] == first
+        assert "18 degrees, sunny" in json.dumps(second[-1])
+        call = self.expected("05_tool_use.sse")[0][1]
+        assert [json.dumps(message).count(call) for message in second[-2:]] == [1, 1]
+        replayed = await harness.run_reactive(**settings, mode="replay")
+        assert replayed.signals == recorded.signals
 
     async def test_lone_surrogates(self) -> None:
         """A text that has no UTF-8 form is sent with replacements, and a warning says so."""

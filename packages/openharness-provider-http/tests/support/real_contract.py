@@ -8,10 +8,11 @@ import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
-from collecting import CONTEXT, ask, collect, exhaust, request
-from real_server import MODEL, WEATHER, WORKED_EXAMPLE, running_model
+from collecting import CONTEXT, ask, exhaust, request
+from real_server import MODEL, QUESTION_AFTER_AN_EXAMPLE, get_weather, running_model
 
-from openharness.core import Completed, Message, ProviderError, ProviderOutput, ProviderRequest, TextDelta, ToolCall
+from openharness.core import Message, ProviderError, ProviderRequest, TextDelta, create_harness
+from openharness.signals import MemorySignalStore
 from openharness.testing import Ability, ProviderContract
 
 if TYPE_CHECKING:
@@ -87,21 +88,26 @@ class RealModelContract(ProviderContract):
         assert "4" in output.content
         assert "5" not in output.content
 
-    async def test_a_tool_and_its_result(self, provider: Provider) -> None:
-        """The model asks for a tool by its schema, and answers from what the tool returned."""
-        messages = [*WORKED_EXAMPLE, Message("user", "What is the weather in Paris? Use celsius.")]
-        asked = request(messages=messages, tools=[WEATHER], max_tokens=120, temperature=0.0)
-        *events, last = await collect(provider, asked)
-        (call,) = [event for event in events if isinstance(event, ToolCall)]
-        assert (call.name, call.arguments) == ("get_weather", {"city": "Paris", "unit": "c"})
-        assert isinstance(last, Completed)
-        assert last.output.stop_reason == "tool_calls"
-        asking = Message("assistant", last.output.content, tool_calls=[call], continuation=last.output.continuation)
-        result = Message("tool", "18 degrees, sunny", tool_call_id=call.id)
-        output = await ask(
-            provider, messages=[*messages, asking, result], tools=[WEATHER], max_tokens=40, temperature=0.0
+    async def test_an_agent_with_a_tool(self, provider: Provider) -> None:
+        """The model asks for a tool by its schema, and answers from the result; all of it replays without the model."""
+        harness = create_harness()
+        store = MemorySignalStore()
+        agent = harness.agent(
+            prompt=lambda _: QUESTION_AFTER_AN_EXAMPLE,
+            activate_on="harness:start",
+            updates="answer",
+            tools=[get_weather],
+            max_tokens=60,
+            temperature=0.0,
         )
-        assert "18 degrees" in output.content
+        settings: dict[str, Any] = {"agents": {"asker": agent}, "state": {"answer": ""}, "store": store, "fixture": "f"}
+        recorded = await harness.run_reactive(**settings, provider=provider, mode="record")
+        (call,) = [signal.payload for signal in recorded.signals if signal.name == "tool:call"]
+        assert (call["name"], call["arguments"]) == ("get_weather", {"city": "Paris", "unit": "c"})
+        assert "18 degrees" in recorded.state["answer"]
+        assert recorded.metrics.provider_calls == 2
+        replayed = await harness.run_reactive(**settings, mode="replay")
+        assert replayed.signals == recorded.signals
 
     async def test_typed_output(self, real_url: str) -> None:
         """An answer with a schema is JSON text that fits it."""
@@ -136,7 +142,6 @@ class RealModelContract(ProviderContract):
         """Requests at once each get the text they get alone."""
         questions = [f"Write the number {number} as a word." for number in range(3)]
         outputs = await asyncio.gather(*(ask(provider, text, max_tokens=5, temperature=0.0) for text in questions))
-        assert all(isinstance(output, ProviderOutput) for output in outputs)
         alone = [(await ask(provider, text, max_tokens=5, temperature=0.0)).content for text in questions]
         assert [output.content for output in outputs] == alone
 

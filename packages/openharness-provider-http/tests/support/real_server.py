@@ -7,32 +7,32 @@ import importlib
 import importlib.util
 import os
 import pathlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
-
-from openharness.core import Message, ToolCall
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MODEL = "smollm2-135m-instruct"
-WEATHER: dict[str, Any] = {
-    "name": "get_weather",
-    "description": "Get the weather for a city",
-    "parameters": {
-        "type": "object",
-        "properties": {"city": {"type": "string"}, "unit": {"type": "string", "enum": ["c", "f"]}},
-        "required": ["city", "unit"],
-    },
-}
-# So small a model calls a tool only when it has seen it done.
-WORKED_EXAMPLE = (
-    Message("user", "What is the weather in Rome? Use fahrenheit."),
-    Message("assistant", "", tool_calls=[ToolCall("toolu_0", "get_weather", {"city": "Rome", "unit": "f"})]),
-    Message("tool", "75 degrees, cloudy", tool_call_id="toolu_0"),
-    Message("assistant", "It is 75 degrees and cloudy in Rome."),
-)
+# So small a model calls a tool only when it has seen it done; these are the words of the chat template.
+QUESTION_AFTER_AN_EXAMPLE = """What is the weather in Rome? Use fahrenheit.<|im_end|>
+<|im_start|>assistant
+<tool_call>
+{"name": "get_weather", "arguments": {"city":"Rome","unit":"f"}}
+</tool_call><|im_end|>
+<|im_start|>user
+The tool answered: 75 degrees, cloudy
+Tell me the answer in one sentence.<|im_end|>
+<|im_start|>assistant
+It is 75 degrees and cloudy in Rome.<|im_end|>
+<|im_start|>user
+What is the weather in Paris? Use celsius."""
+
+
+def get_weather(city: str, unit: Literal["c", "f"]) -> str:
+    """Get the weather for a city."""
+    return {("Paris", "c"): "18 degrees, sunny"}.get((city, unit), "not known")
 
 
 @contextlib.contextmanager
