@@ -103,6 +103,7 @@ def test_whose_servers_they_are() -> None:
     """OpenAI's and Azure's hosts are told from others, also from those that are made to look like them."""
     assert _is_own("https://api.openai.com/v1")
     assert _is_own("https://eu.api.openai.com/v1/")
+    assert _is_own("https://openai.com/v1")
     assert not _is_own("https://api.openai.com.evil.example/v1")
     assert not _is_own("https://notopenai.com/v1")
     assert not _is_own("http://localhost:11434/v1")
