@@ -328,7 +328,7 @@ async def resumed(
 @pytest.mark.parametrize("seed", range(40))
 async def test_generated_runs_resume_from_any_step_and_replay(seed: int) -> None:
     """Cut after any step, a run goes on without a call that had ended, and what it then recorded replays."""
-    spec = make_spec(seed, most=12)
+    spec = make_spec(seed, most=12, tools=True)
     store = KeepingStore()
     whole = await live(spec, store=store)
     if whole.status != RunStatus.COMPLETED:

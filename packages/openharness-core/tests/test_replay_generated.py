@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -77,22 +78,44 @@ async def test_generated_runs_replay_three_times(first: int) -> None:
     """A run with any wiring, order-dependent guards and reducers, failures and random delays replays exactly."""
     total = 0
     for seed in range(first, first + BATCH):
-        total += await check(make_spec(seed), KeepingStore())
+        total += await check(make_spec(seed, tools=True), KeepingStore())
     assert total > BATCH * 3
+
+
+async def test_the_generated_runs_have_tools_of_every_outcome() -> None:
+    """What is generated has several tools at once, failures, calls that cannot be made, and more than two turns."""
+    names: Counter[str] = Counter()
+    several = False
+    for seed in range(BATCH):
+        result = await live(make_spec(seed, tools=True), store=KeepingStore())
+        names.update(signal.name for signal in result.signals)
+        names["error"] += sum("error" in signal.payload for signal in result.signals if signal.name == "tool:result")
+        fold = RunFold()
+        for signal in result.signals:
+            fold.apply(signal)
+            running = [
+                call.id
+                for activation in fold.activations.values()
+                for call in activation.tool_calls.values()
+                if call.status == "running"
+            ]
+            several = several or len(running) > 1
+    assert several
+    assert min(names["tool:result"], names["error"], names["tool:rejected"]) > 0
 
 
 @pytest.mark.parametrize("seed", range(1_000, 1_000 + (50 if LONG else 10)))
 async def test_generated_runs_replay_from_the_store_in_memory(seed: int) -> None:
     """The same holds with `MemorySignalStore`."""
     signals = pytest.importorskip("openharness.signals")
-    await check(make_spec(seed, most=12), signals.MemorySignalStore())
+    await check(make_spec(seed, most=12, tools=True), signals.MemorySignalStore())
 
 
 @pytest.mark.parametrize("seed", range(2_000, 2_000 + (50 if LONG else 10)))
 async def test_generated_runs_replay_from_files(seed: int, tmp_path: Path) -> None:
     """The same holds for recordings that were written to files, and read by another store."""
     signals = pytest.importorskip("openharness.signals")
-    spec = make_spec(seed, most=12)
+    spec = make_spec(seed, most=12, tools=True)
     async with signals.FileSignalStore(tmp_path) as store:
         result = await live(spec, store=store)
     async with signals.FileSignalStore(tmp_path) as store:

@@ -8,7 +8,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from harness_kit import RandomProvider
+from harness_kit import RandomProvider, wanted
 
 from openharness.core import (
     AgentDefinition,
@@ -18,17 +18,21 @@ from openharness.core import (
     Harness,
     LimitExceededError,
     Provider,
+    ProviderCapabilities,
     ProviderError,
     ProviderOutput,
     RunEndedError,
     RunResult,
     Signal,
     TextDelta,
+    Tool,
+    ToolContext,
     create_harness,
+    tool,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
     from openharness.core import ProviderEvent, ProviderRequest, RunContext
 
@@ -37,6 +41,7 @@ LAST = 250
 """After so many signals nobody is activated any more, so that agents which activate each other come to rest."""
 
 FIELDS = ("f0", "f1", "f2", "f3")
+TOOLS = ("steady", "failing", "blocking", "knowing")
 
 
 @attrs.define
@@ -69,6 +74,8 @@ class AgentSpec:
     model: str | None = None
     temperature: float | None = None
     max_tokens: int | None = None
+    tools: tuple[str, ...] = ()
+    described: str = "Be a tool."
 
 
 @attrs.define
@@ -86,7 +93,9 @@ class RunSpec:
     interactive: bool
 
 
-def make_spec(seed: int, *, most: int = 30, repeatable: bool = False) -> RunSpec:
+def make_spec(  # noqa: C901 - one draw after another
+    seed: int, *, most: int = 30, repeatable: bool = False, tools: bool = False
+) -> RunSpec:
     """Return the run of a seed: 2 agents or more, that wait for the start, for each other, and for the state.
 
     A repeatable one depends on no clock, so that with a steady provider two live runs of it have the same signals.
@@ -143,6 +152,10 @@ def make_spec(seed: int, *, most: int = 30, repeatable: bool = False) -> RunSpec
         (pattern, chance.choice(["append", "count", "new", "random"]), chance.randint(1, 9))
         for pattern in chance.sample(patterns, chance.randint(0, 4))
     ]
+    # Drawn apart, so that the runs are otherwise what they were before there were tools.
+    drawn = random.Random(f"tools/{seed}")
+    for agent in agents if tools else ():
+        agent.tools = tuple(name for name in TOOLS if drawn.random() < 0.25 and not (repeatable and name == "blocking"))
     if repeatable:
         for agent in agents:
             agent.retries = 0
@@ -239,6 +252,39 @@ def _reducer(kind: str, number: int) -> Any:
     return {"append": append, "count": count, "new": new, "random": draw}[kind]
 
 
+def _tools(spec: AgentSpec, wait: Callable[[int], Awaitable[None]]) -> list[Tool]:
+    async def steady(number: int) -> dict[str, float]:
+        await wait(number)
+        return {"b": number, "a": number / 2}
+
+    async def failing(number: int) -> None:
+        await wait(number)
+        message = f"no {number}"
+        raise LookupError(message)
+
+    def blocking(number: int) -> str:
+        return "x" * (number % 5)
+
+    async def knowing(number: int, ctx: ToolContext[State]) -> str:
+        await wait(number)
+        return f"{ctx.tool_call} {number}"
+
+    functions = {"steady": steady, "failing": failing, "blocking": blocking, "knowing": knowing}
+    idempotent = spec.name.endswith(("1", "3"))
+    return [tool(functions[name], description=spec.described, idempotent=idempotent) for name in spec.tools]
+
+
+async def _by_number(number: int) -> None:
+    """Wait for a number of turns of the loop that is the same in every run."""
+    for _ in range(number % 4):
+        await asyncio.sleep(0)
+
+
+async def _by_chance(number: int) -> None:
+    """Wait for as long as it happens to take."""
+    await (asyncio.sleep(random.random() * 0.002) if random.random() < 0.5 else _by_number(number))
+
+
 def _failing(spec: RunSpec) -> Callable[[str, int], ProviderError | None]:
     kinds = {agent.name: agent.fails for agent in spec.agents}
 
@@ -252,7 +298,7 @@ def _failing(spec: RunSpec) -> Callable[[str, int], ProviderError | None]:
     return failing
 
 
-def build(spec: RunSpec) -> tuple[Harness[State], dict[str, Any]]:
+def build(spec: RunSpec, *, repeatable: bool = False) -> tuple[Harness[State], dict[str, Any]]:
     """Return a harness and the keywords of the run."""
     harness = create_harness(State)
     agents: Mapping[str, AgentDefinition[State]] = {
@@ -268,6 +314,8 @@ def build(spec: RunSpec) -> tuple[Harness[State], dict[str, Any]]:
             model=agent.model,
             temperature=agent.temperature,
             max_tokens=agent.max_tokens,
+            tools=_tools(agent, _by_number if repeatable else _by_chance),
+            max_turns=4,
         )
         for agent in spec.agents
     }
@@ -281,6 +329,7 @@ def build(spec: RunSpec) -> tuple[Harness[State], dict[str, Any]]:
         "max_concurrency": spec.max_concurrency,
         "max_activations": 10_000,
         "max_depth": 10_000,
+        "max_tool_concurrency": 1 + spec.seed % 5,
     }
 
 
@@ -334,6 +383,7 @@ class SteadyProvider(Provider):
     """Answers a function of the request in a number of turns that is one too, so that live runs repeat."""
 
     type = "steady"
+    capabilities = ProviderCapabilities(tools=True)
 
     def __init__(self, spec: RunSpec) -> None:
         self._hard = {agent.name for agent in spec.agents if "hard" in agent.fails}
@@ -345,6 +395,8 @@ class SteadyProvider(Provider):
             await asyncio.sleep(0)
         if context.agent in self._hard:
             raise ProviderError("it will not", kind="refused")
+        for call in wanted(request):
+            yield call
         yield TextDelta(f"{context.agent}:")
         for _ in range(number % 3):
             await asyncio.sleep(0)

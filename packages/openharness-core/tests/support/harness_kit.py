@@ -14,6 +14,7 @@ from openharness.core import (
     LogEntry,
     Outcome,
     Provider,
+    ProviderCapabilities,
     ProviderError,
     ProviderEvent,
     ProviderOutput,
@@ -28,6 +29,7 @@ from openharness.core import (
     SignalStore,
     StoreError,
     TextDelta,
+    ToolCall,
 )
 from openharness.core.errors import CorruptRecordError, RecordingFinalizedError
 from openharness.core.memory import InMemoryRunStore
@@ -288,10 +290,28 @@ class EventsProvider(Provider):
             yield event
 
 
+def wanted(request: ProviderRequest) -> list[ToolCall]:
+    """The tools that a model asks for: a function of the request alone, with none from the third turn on."""
+    turns = sum(message.role == "assistant" for message in request.messages)
+    number = sum(map(ord, str(request.messages[-1].content)))
+    if not request.tools or turns >= 2 or number % 4 == turns:
+        return []
+    calls: list[ToolCall] = []
+    for index in range(1 + number % 3):
+        name = (
+            "unknown"
+            if (number + index) % 11 == 0
+            else str(request.tools[(number + index) % len(request.tools)]["name"])
+        )
+        calls.append(ToolCall(f"id{index}", name, {"number": "x" if (number + index) % 13 == 0 else number + index}))
+    return calls
+
+
 class RandomProvider(Provider):
     """Answers a function of the request alone, in pieces and after delays that are different every time."""
 
     type: ClassVar[str] = "random"
+    capabilities = ProviderCapabilities(tools=True)
 
     def __init__(
         self, chance: random.Random, *, failing: Callable[[str, int], ProviderError | None] | None = None
@@ -311,6 +331,9 @@ class RandomProvider(Provider):
             if chance.random() < 0.5:
                 yield TextDelta(answer[:2])
             raise failure
+        for call in wanted(request):
+            yield call
+            await self._wait()
         start = 0
         while start < len(answer):
             size = chance.randint(1, 6)
