@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from openharness.core.redaction._rules import LEFT, PLACEHOLDER, Rule
+from openharness.core.redaction._rules import LEFT, PLACEHOLDER, Rule, compiled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -53,7 +53,7 @@ class Matcher:
             name="",
             pattern=PLACEHOLDER,
             begins=(_MARK,),
-            body=re.compile(r"[A-Za-z0-9_./#-]*"),
+            body=r"[A-Za-z0-9_./#-]*",
             longest=len(_MARK) + 120,
             whole_words=False,
         )
@@ -120,7 +120,7 @@ class Matcher:
             stem = search(text, position)
             start = length if stem is None else stem.start()
             for rule in self._loose:
-                found = rule.pattern.search(text, position)
+                found = compiled(rule.pattern).search(text, position)
                 if found is not None:
                     start = min(start, found.start())
             if not final and self._loose:
@@ -156,7 +156,7 @@ class Matcher:
             if text.startswith(value, start) and (counts is None or counts(self._names[value])):
                 return Found(start, start + len(value))
         for rule in self._at(first):
-            found = rule.pattern.match(text, start) if rule.may_stand(text, start, after) else None
+            found = compiled(rule.pattern).match(text, start) if rule.may_stand(text, start, after) else None
             if found is None or found.end() == start or (counts is not None and not counts(rule.name)):
                 continue
             if not final and not rule.whole_words and found.end() == len(text) and len(text) - start < _PATIENCE:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 import attrs
 
-__all__ = ("LEFT", "PLACEHOLDER", "SHAPES", "Rule", "note_placeholders", "pattern_rule", "unnumbered")
+__all__ = ("LEFT", "PLACEHOLDER", "SHAPES", "Rule", "compiled", "note_placeholders", "pattern_rule", "unnumbered")
 
 PLACEHOLDER: Final = re.compile(r"\[redacted:([A-Za-z0-9_.-]{1,100})(?:/(?:json|url))?(?:#([0-9]{1,9}))?\]")
 """What stands in the place of a secret: the rule, how the value was written where that matters, and which of several."""
@@ -21,6 +22,10 @@ LEFT: Final = re.compile(
 
 _PLAIN: Final = re.compile(r"(?:\\b)?((?:[A-Za-z0-9_-]|\\[-.])+)")
 _QUANTIFIERS: Final = "?*+{"
+
+
+# Most shapes never come up, and compiling them all would take longer than a short run.
+compiled: Final = lru_cache(maxsize=256)(re.compile)
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -37,9 +42,9 @@ class Rule:
     """
 
     name: str
-    pattern: re.Pattern[str]
+    pattern: str | re.Pattern[str]
     begins: tuple[str, ...]
-    body: re.Pattern[str] | None
+    body: str | None
     longest: int
     whole_words: bool = True
 
@@ -63,7 +68,7 @@ class Rule:
                 if begin.startswith(text[position:]):
                     return True
             elif text.startswith(begin, position) and (
-                self.body is None or self.body.fullmatch(text, position + len(begin)) is not None
+                self.body is None or compiled(self.body).fullmatch(text, position + len(begin)) is not None
             ):
                 return True
         return False
@@ -72,9 +77,9 @@ class Rule:
 def _shape(name: str, pattern: str, *, begins: tuple[str, ...], body: str, longest: int) -> Rule:
     return Rule(
         name=name,
-        pattern=re.compile(pattern),
+        pattern=pattern,
         begins=begins,
-        body=re.compile(f"(?:{body})*"),
+        body=f"(?:{body})*",
         longest=longest,
     )
 
@@ -177,9 +182,9 @@ SHAPES: Final = (
     ),
     Rule(
         name="private-key",
-        pattern=re.compile(_PEM),
+        pattern=_PEM,
         begins=("-----BEGIN ",),
-        body=re.compile(
+        body=(
             r"(?:[A-Z0-9 ]{0,60}-{0,5}|(?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----[A-Za-z0-9+/=\s\\:,.()-]*)"
         ),
         longest=30_000,
