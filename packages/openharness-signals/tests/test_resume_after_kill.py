@@ -33,11 +33,15 @@ def kill(folder: Path, *words: str) -> dict[str, int]:
 
 
 def test_what_had_ended_is_done_once(tmp_path: Path) -> None:
-    """After kill -9 at any moment, also of a resumed run: no answer is asked for twice, and the run ends as it would."""
+    """Killed at any moment, also while it is resumed, a run makes no call again that had ended, and ends as it would.
+
+    A tool that was running and must not run twice is reported as unknown.
+    """
     figures = kill(tmp_path)
     print(figures)  # noqa: T201 - the figures of the long form
     assert {fault: figures[fault] for fault in FAULTS} == dict.fromkeys(FAULTS, 0)
     assert figures["kills"] >= KILLS
+    assert figures["kills_of_resumed"] > 0
 
 
 def test_the_check_notices_a_store_that_acknowledges_too_early(tmp_path: Path) -> None:

@@ -3,23 +3,22 @@
     python kill_and_resume.py FOLDER KILLS SEED [acknowledge-first]
 
 A run is started in a forked child, which is killed after a random time; the next child resumes it, and so on until the
-run has ended; then the next run begins. Each request has an effect that outlives the process: a line in a ledger,
-written and synchronised before the model answers. After each kill the ledger is compared with the recording:
+run has ended; then the next run begins. Each request and each call of a tool has an effect that outlives the process: a
+line in a ledger, written and synchronised before the answer. After each kill the ledger is compared with the recording:
 
-``early``: effects whose request is not in the recording.
-``lost``: answers that a subscriber was told of and that are not in the recording.
-``repeated``: effects of requests whose answer a subscriber had been told of, or that the recording held, before the
-    child began.
+``early``: effects whose request, or whose start of a tool, is not in the recording.
+``lost``: answers and results that a subscriber was told of and that are not in the recording.
+``repeated``: effects of what had ended before the child began, as a subscriber was told or as the recording says; and
+    second effects of a tool that must not be run again.
 ``rewritten``: recordings that do not begin with what was there before.
 ``wrong``: runs that ended with another state than one that nobody killed, with a request that was sent once too often
-    or never, or that do not replay.
-
+    or never, with a tool whose effect is missing or that is not reported as unknown, or that do not replay.
 ``unended``: runs that were not over after many children.
 
 ``acknowledge-first`` is the control: a store that says "durable" before it is, which this must catch.
 
-Prints one line of JSON: these counts, and how many kills, runs and requests there were, and how many of the kills hit a
-run that was being resumed.
+Prints one line of JSON: these counts, and how many kills, runs, requests and calls of tools there were, how many of the
+kills hit a run that was being resumed, and how many calls of tools were reported as unknown, done or not.
 """
 
 from __future__ import annotations
@@ -37,7 +36,18 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from openharness.core import Completed, Provider, ProviderOutput, Signal, TextDelta, create_harness
+from openharness.core import (
+    Completed,
+    Provider,
+    ProviderCapabilities,
+    ProviderOutput,
+    Signal,
+    TextDelta,
+    ToolCall,
+    ToolContext,
+    create_harness,
+    tool,
+)
 from openharness.signals import FileSignalStore
 
 if TYPE_CHECKING:
@@ -61,26 +71,64 @@ class State:
     summary: str = ""
 
 
-class Ledger(Provider):
-    """A model whose every request has an effect in the world: a line in a file."""
+class World:
+    """Where the effects of this process go, and how long things take in it."""
 
-    type = "ledger"
+    ledger = Path()
+    chance = random.Random()
 
-    def __init__(self, path: Path, chance: random.Random) -> None:
-        self._path = path
-        self._chance = chance
+    @classmethod
+    def feel(cls, what: str) -> None:
+        """Have an effect that outlives the process."""
+        descriptor = os.open(cls.ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(descriptor, f"{what}\n".encode())
+        os.fsync(descriptor)
+        os.close(descriptor)
+
+
+def pay(context: ToolContext[State]) -> str:
+    """Do what must not be done twice."""
+    World.feel(f"pay:{context.tool_call}")
+    time.sleep(World.chance.random() * 0.004)
+    return "paid"
+
+
+@tool(idempotent=True)
+async def look(context: ToolContext[State]) -> str:
+    """Do what may be done twice."""
+    World.feel(f"look:{context.tool_call}")
+    await asyncio.sleep(World.chance.random() * 0.004)
+    return "seen"
+
+
+class Model(Provider):
+    """Asks for both tools where there are any, and then answers what the prompt alone says."""
+
+    type = "model"
+    capabilities = ProviderCapabilities(tools=True)
 
     async def run(self, request: ProviderRequest, context: RunContext) -> AsyncGenerator[ProviderEvent, None]:
         """Write the line, and answer in pieces after some time."""
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        os.write(descriptor, f"{context.call}\n".encode())
-        os.fsync(descriptor)
-        os.close(descriptor)
-        answer = f"<{request.messages[-1].content}>"
+        World.feel(context.call)
+        if request.tools and request.messages[-1].role == "user":
+            await asyncio.sleep(World.chance.random() * 0.002)
+            yield ToolCall("id-0", "pay", {})
+            yield ToolCall("id-1", "look", {})
+            yield Completed(ProviderOutput(content=""))
+            return
+        answer = f"<{request.messages[0].content}>"
         for start in range(0, len(answer), 7):
-            await asyncio.sleep(self._chance.random() * 0.002)
+            await asyncio.sleep(World.chance.random() * 0.002)
             yield TextDelta(answer[start : start + 7])
         yield Completed(ProviderOutput(content=answer))
+
+
+def effect_of(signal: Signal) -> str:
+    """The line in the ledger that belongs to a signal of a request or of a tool."""
+    if signal.name.startswith("provider:"):
+        return str(signal.payload["call"])
+    call = str(signal.payload["tool_call"])
+    return f"{'look' if call.endswith('/1') else 'pay'}:{call}"
 
 
 class Hasty(FileSignalStore):
@@ -124,7 +172,11 @@ def chain(name: str) -> Any:
         return f"{name} after {ctx.state.done.get(name, [])}"
 
     return harness.agent(
-        prompt=prompt, activate_on=["harness:start", f"{name}:done"], emits=f"{name}:done", when=wanted
+        prompt=prompt,
+        activate_on=["harness:start", f"{name}:done"],
+        emits=f"{name}:done",
+        when=wanted,
+        tools=[pay, look],
     )
 
 
@@ -151,12 +203,14 @@ AGENTS = {
 OPTIONS: dict[str, Any] = {"agents": AGENTS, "reducers": {f"c{number}:done": note for number in range(CHAINS)}}
 
 
-async def play(
-    store: FileSignalStore, ledger: Path, recording_id: str | None, chance: random.Random, pipe: int
-) -> None:
-    """Run, or go on with a run, and say which answers there are once that is durable."""
-    options = {**OPTIONS, "provider": Ledger(ledger, chance), "store": store}
-    harness.subscribe("provider:end", lambda signal: os.write(pipe, f"{signal.payload['call']}\n".encode()) and None)
+async def play(store: FileSignalStore, recording_id: str | None, pipe: int) -> None:
+    """Run, or go on with a run, and say which answers and results there are once that is durable."""
+
+    def tell(signal: Signal) -> None:
+        os.write(pipe, f"{effect_of(signal)}\n".encode())
+
+    options = {**OPTIONS, "provider": Model(), "store": store}
+    harness.subscribe(ENDS, tell)
     if recording_id is None:
         await harness.run_reactive(state=State(), **options)
     else:
@@ -187,9 +241,13 @@ def in_child(seconds: float, work: Any) -> tuple[list[str], bool]:
     return told, killed
 
 
-def of_calls(log: Sequence[Signal], name: str) -> set[str]:
-    """The calls that have a signal of this name."""
-    return {one.payload["call"] for one in log if one.name == name}
+STARTS = ("provider:start", "tool:start")
+ENDS = ("provider:end", "tool:result")
+
+
+def of(log: Sequence[Signal], *names: str) -> set[str]:
+    """The effects that signals of these names belong to."""
+    return {effect_of(one) for one in log if one.name in names}
 
 
 class Case:
@@ -244,12 +302,9 @@ class Case:
         """Let one process work on it and be killed; return whether the run has ended."""
         recording_id = self.recording_id()
         before = self.effects()
-        answered = of_calls(self._log, "provider:end") | self._told
-        seed = self._chance.getrandbits(32)
-        told, killed = in_child(
-            seconds,
-            lambda pipe: play(self._kind(self._root), self._ledger, recording_id, random.Random(seed), pipe),
-        )
+        ended = of(self._log, *ENDS) | self._told
+        World.ledger, World.chance = self._ledger, random.Random(self._chance.getrandbits(32))
+        told, killed = in_child(seconds, lambda pipe: play(self._kind(self._root), recording_id, pipe))
         self._told |= set(told)
         recording_id = recording_id or self.recording_id()
         log, outcome = self.log(recording_id)
@@ -258,13 +313,14 @@ class Case:
         if killed:
             figures["kills"] += 1
             figures["kills_of_resumed"] += bool(self._log)
-        figures["early"] += len(effects.keys() - of_calls(log, "provider:start"))
-        figures["lost"] += len(self._told - of_calls(log, "provider:end"))
-        figures["repeated"] += sum(effects[call] > before[call] for call in answered)
+        figures["early"] += len(effects.keys() - of(log, *STARTS))
+        figures["lost"] += len(self._told - of(log, *ENDS))
+        figures["repeated"] += sum(effects[one] > before[one] for one in ended)
+        figures["repeated"] += sum(times > 1 for one, times in effects.items() if one.startswith("pay:"))
         figures["rewritten"] += log[: len(self._log)] != self._log
         self._log = log
         if outcome == "incomplete":
-            self._open_at_kills.update(of_calls(log, "provider:start") - of_calls(log, "provider:end"))
+            self._open_at_kills.update(of(log, *STARTS) - of(log, *ENDS))
             return False
         return True
 
@@ -277,16 +333,29 @@ class Case:
         """Compare the run with one that nobody killed."""
         effects = self.effects()
         replayed = self.replay()
-        asked = {f"c{chain}#{number}/0/0" for chain in range(CHAINS) for number in range(1, ROUNDS + 1)}
+        activations = [f"c{chain}#{number}" for chain in range(CHAINS) for number in range(1, ROUNDS + 1)]
+        asked = {f"{one}/{turn}/0" for one in activations for turn in (0, 1)} | {"editor#1/0/0"}
+        payments, looks = {f"pay:{one}/0/0" for one in activations}, {f"look:{one}/0/1" for one in activations}
+        unknown, results = of(self._log, "tool:unknown"), of(self._log, "tool:result")
         right = (
             replayed.state == expected
             and list(replayed.signals) == self._log
-            and effects.keys() == asked | {"editor#1/0/0"}
-            and all(times <= 1 + self._open_at_kills[call] for call, times in effects.items())
+            and effects.keys() - payments == asked | looks
+            and unknown | results == payments | looks
+            and not unknown & (results | looks)
+            and effects.keys() >= payments - unknown
+            and all(self._open_at_kills[one] for one in unknown)
+            and all(times <= 1 + self._open_at_kills[one] for one, times in effects.items())
         )
         self.figures["wrong"] += not right
-        self.figures["requests"] += len(effects)
-        self.figures["requests_sent_once"] += sum(times == 1 for times in effects.values())
+        self.figures.update(
+            requests=len(asked),
+            requests_sent_once=sum(effects[one] == 1 for one in asked),
+            tools=len(payments | looks),
+            tools_run_once=sum(effects[one] == 1 for one in payments | looks),
+            unknown_done=len(unknown & effects.keys()),
+            unknown_not_done=len(unknown - effects.keys()),
+        )
 
 
 def main(folder: Path, kills: int, seed: int, *, hasty: bool) -> None:
