@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openharness.core import AgentError, Context, Harness, RunResult, SerializationError, Signal, create_harness
-from openharness.core.errors import InvalidValueError
+from openharness.core.errors import InvalidValueError, UnknownNameError
 from openharness.core.log import RunFold
 
 
@@ -498,3 +498,34 @@ async def test_whatever_reducers_return_the_log_says_it(states: list[dict[str, A
     }
     result = await checked(harness, agents={"a": agent}, state=states[0], reducers=reducers)
     assert result.state == RunFold.of(result.signals).state
+
+
+async def test_a_field_that_a_plain_dict_does_not_have_yet() -> None:
+    """An agent that updates a field which the initial dict does not have is refused, with what to do about it."""
+    own = create_harness()
+    agent = own.agent(prompt="x", activate_on="harness:start", updates="verdict")
+    with pytest.raises(UnknownNameError, match="give this one a value in state=") as caught:
+        await own.run_reactive(agents={"judge": agent}, state={"facts": ""}, provider=ScriptedProvider("x"))
+    assert (caught.value.name, caught.value.known) == ("verdict", ("facts",))
+    with pytest.raises(UnknownNameError) as caught:
+        create_harness(Notes).agent(prompt="x", activate_on="harness:start", updates="verdict")
+    assert "state=" not in str(caught.value)
+
+
+@pytest.mark.parametrize("part", ["guard", "prompt", "reducer", "end_when"])
+async def test_a_failure_is_logged_once(part: str, caplog: pytest.LogCaptureFixture) -> None:
+    """What fails a run is one record of the log, with one traceback, however far the error travels."""
+
+    def broken(*args: Any) -> Any:
+        raise RuntimeError("broken")
+
+    own = create_harness()
+    options: dict[str, Any] = {"when": broken} if part == "guard" else {}
+    prompt = broken if part == "prompt" else "x"
+    run: dict[str, Any] = {"reducers": {"harness:start": broken}} if part == "reducer" else {}
+    run |= {"end_when": broken} if part == "end_when" else {}
+    agent = own.agent(prompt=prompt, activate_on="harness:start", **options)
+    with pytest.raises(AgentError, match="broken"):
+        await own.run_reactive(agents={"a": agent}, state={}, provider=ScriptedProvider("x"), **run)
+    assert len(caplog.records) == 1
+    assert caplog.text.count("Traceback") == 1

@@ -302,3 +302,30 @@ def test_a_subscription_that_cannot_work_is_refused(
     function = options.pop("function", print)
     with pytest.raises(error):
         harness.subscribe(pattern, function, **options)
+
+
+@pytest.mark.parametrize("waits_for", ["emit", "wait_for"])
+async def test_a_subscriber_that_waits_for_its_own_run_does_not_hold_it(harness: Harness[Any], waits_for: str) -> None:
+    """A run waits for a subscriber that is behind, but not while that one waits for the run: both would for ever."""
+    told: list[str] = []
+    handles: list[Any] = []
+
+    async def answering(signal: Signal) -> None:
+        told.append(signal.name)
+        if signal.name == "text:complete" and waits_for == "emit":
+            await handles[0].emit("person:saw", None)
+        if signal.name == "provider:start" and waits_for == "wait_for":
+            await handles[0].wait_for("done:it")
+
+    harness.subscribe("**", answering, buffer=1)
+    agent = harness.agent(prompt="x", activate_on="harness:start", emits="done:it")
+    options: dict[str, Any] = {"agents": {"a": agent}, "state": {}, "provider": ScriptedProvider("hello" * 40, size=1)}
+    async with asyncio.timeout(10):
+        async with harness.start(**options) as run:
+            handles.append(run)
+            await run.wait_for("person:saw" if waits_for == "emit" else "done:it")
+            await run.finish()
+            result = await run.result()
+    assert told == names_of(result.signals)
+    assert told.count("person:saw") == (waits_for == "emit")
+    assert "subscriber:error" not in told

@@ -167,3 +167,32 @@ def test_the_template_engine_is_imported_with_the_first_template() -> None:
         "h.agent(prompt='{{ input }}', activate_on='harness:start'); assert 'jinja2' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=30)  # noqa: S603 - our own
+
+
+@pytest.mark.parametrize(
+    "source, said",
+    [
+        ("{{ state.topci }}", "there is no 'topci', did you mean 'topic'? (there is: 'items', 'sub', 'topic')"),
+        ("{{ state.sub.zzz | upper }}", "there is no 'zzz' (there is: 'text')"),
+        ("{{ state.sub['txt'] ~ 'x' }}", "there is no 'txt', did you mean 'text'?"),
+        ("{{ state.items[4] }}", "there is no 4 in a list of 1"),
+        ("{{ state.topic.x }}", "there is no 'x' in text"),
+        ("{{ now.x }}", "there is no 'x' in a number"),
+        ("{{ input.x }}", "there is no 'x' in null"),
+        ("{{ agent.x }}", "there is no 'x' in true or false"),
+        ("{{ signal.k }}", "'k4', …)"),
+    ],
+)
+def test_a_path_that_leads_nowhere_is_told_in_the_words_of_the_state(source: str, said: str) -> None:
+    """The error names what is missing, what is there, and what is most like it; no word of the template engine."""
+    values: dict[str, Any] = {
+        "state": {"topic": "rain", "sub": {"text": ""}, "items": [1]},
+        "now": 1,
+        "input": None,
+        "agent": True,
+        "signal": {f"k{number}": 0 for number in range(25)},
+    }
+    with pytest.raises(TemplateError) as caught:
+        compile_template(source).render(values)
+    assert said in str(caught.value)
+    assert "object" not in str(caught.value)

@@ -229,7 +229,7 @@ class UnknownNameError(DefinitionError):
         nearest: The known name most like it, or None.
     """
 
-    def __init__(self, kind: str, *, name: str, known: Sequence[str], where: str) -> None:
+    def __init__(self, kind: str, *, name: str, known: Sequence[str], where: str, advice: str = "") -> None:
         import difflib
 
         self.kind = kind
@@ -239,7 +239,8 @@ class UnknownNameError(DefinitionError):
         self.nearest = close[0] if close else None
         hint = f" Did you mean {self.nearest!r}?" if self.nearest else ""
         listed = ", ".join(map(repr, self.known)) or "none"
-        super().__init__(f"{where} names the {kind} {name!r}, which does not exist.{hint} Known: {listed}.")
+        more = f" {advice}" if advice else ""
+        super().__init__(f"{where} names the {kind} {name!r}, which does not exist.{hint} Known: {listed}.{more}")
 
 
 class StoreError(OpenHarnessError):

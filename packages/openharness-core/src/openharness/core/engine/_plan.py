@@ -31,6 +31,7 @@ MAX_DEPTH: Final = 100
 MAX_TOOL_CONCURRENCY: Final = 16
 _ACTIVATES_NOBODY: Final = INERT | {names.HARNESS_TIMEOUT, names.HARNESS_CANCELLED, names.HARNESS_INTERRUPTED}
 _MOST_KNOWN: Final = 4_096
+_OPEN_STATE: Final = "A state that is a plain dict has the fields it begins with: give this one a value in state=."
 
 
 @attrs.frozen(eq=False)
@@ -180,7 +181,11 @@ def make_plan(
     for index, agent in enumerate(named):
         if agent.definition.updates is not None and agent.definition.updates not in fields:
             raise UnknownNameError(
-                "state field", name=agent.definition.updates, known=fields, where=f"{agent.name}.updates"
+                "state field",
+                name=agent.definition.updates,
+                known=fields,
+                where=f"{agent.name}.updates",
+                advice=_OPEN_STATE if schema.fields is None else "",
             )
         for pattern in agent.definition.activate_on:
             _check_activates(pattern, agent.name)

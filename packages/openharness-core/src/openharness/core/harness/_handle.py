@@ -83,7 +83,8 @@ class RunHandle(Generic[S]):
         compiled = compile_pattern(pattern)
         found = asyncio.ensure_future(self._runner.listeners.seen(compiled, -1 if after is None else after.seq))
         try:
-            await asyncio.wait({found, self._task}, return_when=asyncio.FIRST_COMPLETED)
+            with self._runner.listeners.waiting_for_the_run():
+                await asyncio.wait({found, self._task}, return_when=asyncio.FIRST_COMPLETED)
             if not found.done():
                 # What the run's last step told is told already.
                 await asyncio.sleep(0)
@@ -135,7 +136,8 @@ class RunHandle(Generic[S]):
                 accepted.set_result(signal)
 
         self._runner.queue.put(Arrival(name=name, payload=payload, timestamp=now_ms(), accepted=accept))
-        signal = await accepted
+        with self._runner.listeners.waiting_for_the_run():
+            signal = await accepted
         if signal is None:
             raise RunEndedError(name) from self._failure()
         return attrs.evolve(signal, payload=copy_json(signal.payload))

@@ -312,7 +312,8 @@ class Harness(Generic[S]):
             pattern: The signals it wants; one pattern or several.
             function: Takes a signal; may be a coroutine function.
             buffer: How many signals may wait for it; 1,024 by default.
-            policy: What happens when that many do: ``"block"`` makes the run wait, ``"drop"`` drops and counts,
+            policy: What happens when that many do: ``"block"`` makes the run wait (though not for a subscriber
+                that itself waits for the run, in ``emit`` or ``wait_for``), ``"drop"`` drops and counts,
                 ``"disconnect"`` ends the subscription.
 
         Returns:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
 import inspect
 import logging
 from collections import deque
@@ -16,6 +18,8 @@ from openharness.core.patterns import Pattern, compile_pattern
 from openharness.core.values import copy_json
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from openharness.core.patterns import PatternLike
     from openharness.core.records import Signal
 
@@ -95,7 +99,18 @@ class Listener:
         self._closing = False
         self._released = False
         self._cancelled = False
+        self._waits = 0
         self._task: asyncio.Task[None] | None = None
+
+    @contextlib.contextmanager
+    def waiting_for_the_run(self) -> Generator[None]:
+        """Let the run go on without room in the buffer: its subscriber waits for the run, and both would for ever."""
+        self._waits += 1
+        self._changed.set()
+        try:
+            yield
+        finally:
+            self._waits -= 1
 
     async def offer(self, signal: Signal) -> None:
         """Put a signal into the buffer, as the policy says."""
@@ -108,6 +123,8 @@ class Listener:
             if subscribed.policy == "drop" or self._released:
                 subscribed.dropped += 1
                 return
+            if self._waits:
+                break
             self._changed.clear()
             await self._changed.wait()
         if not subscribed.connected:
@@ -136,6 +153,7 @@ class Listener:
             await asyncio.wait({self._task}, timeout=timeout / 10)
 
     async def _run(self) -> None:
+        _listening.set(self)
         while True:
             while not self._buffer:
                 if self._closing:
@@ -157,6 +175,10 @@ class Listener:
                 self._failed(signal, error)
             except Exception as error:  # noqa: BLE001 - a subscriber may raise anything, and the run goes on
                 self._failed(signal, error)
+
+
+_listening: contextvars.ContextVar[Listener | None] = contextvars.ContextVar("openharness_listening", default=None)
+"""The listener whose subscriber this is."""
 
 
 class StreamBuffer:
@@ -248,6 +270,13 @@ class RunListeners:
         changed, self._changed = self._changed, None
         if changed is not None:
             changed.set_result(None)
+
+    def waiting_for_the_run(self) -> contextlib.AbstractContextManager[None]:
+        """Return a block in which the caller waits for the run; if it is one of its subscribers, the run knows."""
+        here = _listening.get()
+        if here is not None and any(here is listener for _, listener in self._listeners):
+            return here.waiting_for_the_run()
+        return contextlib.nullcontext()
 
     def release(self) -> None:
         """Let the run go on without waiting for any listener: it is to stop."""

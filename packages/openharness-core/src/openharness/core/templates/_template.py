@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
 
 __all__ = ("Template", "compile_template")
 
+_MOST_KNOWN: Final = 20
+_MOST_COMPARED: Final = 1_000
+_KINDS: Final[dict[type, str]] = {
+    str: "text",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    type(None): "null",
+}
 _ROOTS: Final = ("state", "signal", "input", "now", "agent")
 _FILTERS: Final = frozenset(
     [
@@ -156,6 +166,20 @@ def _state_field(node: Any) -> str | None:
     return node.arg.value if isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str) else None
 
 
+def _missing(value: object, key: object) -> str:
+    """Return what is wrong with a path that leads nowhere, in the words of JSON."""
+    if isinstance(value, dict):
+        known = sorted(cast("dict[str, object]", value))
+        close = difflib.get_close_matches(str(key), known[:_MOST_COMPARED], n=1)
+        hint = f", did you mean {close[0]!r}?" if close else ""
+        shown = ", ".join(map(repr, known[:_MOST_KNOWN])) or "nothing"
+        return f"there is no {key!r}{hint} (there is: {shown}{', …' if len(known) > _MOST_KNOWN else ''})"
+    if isinstance(value, list):
+        return f"there is no {key!r} in a list of {len(cast('list[object]', value))}"
+    kind = next((name for type_, name in _KINDS.items() if isinstance(value, type_)), "this value")
+    return f"there is no {key!r} in {kind}"
+
+
 def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
@@ -176,7 +200,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
             try:
                 return obj[argument]
             except (LookupError, TypeError):
-                return self.undefined(obj=obj, name=argument)
+                return self.undefined(hint=_missing(obj, argument), obj=obj, name=argument)
 
     def finalize(value: object) -> object:
         return value if isinstance(value, StrictUndefined) else _text(value)
