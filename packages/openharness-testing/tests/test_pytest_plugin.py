@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -262,7 +263,14 @@ def test_two_tests_of_one_name(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    "marker", ["recording(1)", 'recording("a", "b")', 'recording(mood="live")', 'recording(mode="lively")']
+    "marker",
+    [
+        "recording(1)",
+        'recording("a", "b")',
+        'recording(mood="live")',
+        'recording(mode="lively")',
+        'recording(drift="mode")',
+    ],
 )
 def test_marker_that_cannot_work(project: Project, marker: str) -> None:
     """A marker that means nothing stops the session before any test, naming the test."""
@@ -298,18 +306,101 @@ def test_drift(project: Project) -> None:
     result.stdout.fnmatch_lines(
         [
             ">   * await harness.run_reactive(agents=AGENTS, state=Desk(), **recording.options())",
-            "E *ReplayDriftError: Replay drifted from recording *",
+            "E *ReplayDriftError: Replay drifted from recording * (fixture 'test_headline') *the prompt of agent 'editor'*",
             'E *content: recorded "Write a headline: answer 1", actual "Write a funny headline: answer 1"',
+            "E *How it came to this:",
+            "E * provider:start [[]editor#1[]]   <- here",
+            "E *If the change is meant, record this test again:",
             "*- OpenHarness recording -*",
             "The recording is in tests/recordings/test_desk. *",
         ],
         consecutive=False,
     )
     result.stdout.no_fnmatch_line("*_runner.py*")
-    (command,) = (line.strip() for line in result.outlines if line.strip().startswith("pytest "))
+    (command,) = (line[1:].strip() for line in result.outlines if re.match(r"E +pytest ", line))
     again = subprocess.run([sys.executable, "-m", *shlex.split(command)], cwd=project.path, check=False)  # noqa: S603 - our own command
     assert again.returncode == 0
     project.run("--harness-mode=replay").assert_outcomes(passed=1)
+
+
+def test_an_error_of_the_program_is_shown_as_the_cause_of_drift(project: Project) -> None:
+    """Where a guard fails that did not, its own traceback is there, and none of the engine's."""
+    project.write("test_desk.py", TEST)
+    project.run()
+    desk = project.path / "src/desk.py"
+    desk.write_text(desk.read_text().replace('updates="headline"', 'updates="headline", when=lambda ctx: 1 / 0 > 1'))
+
+    result = project.run("--harness-mode=replay", "--show-capture=no")
+
+    result.stdout.fnmatch_lines(
+        [
+            "src/desk.py:*: ZeroDivisionError",
+            "E *ReplayDriftError: *the guard of agent 'editor' fails here, and did not when it was recorded*",
+            "E *It came of this error: ZeroDivisionError: division by zero",
+        ]
+    )
+    result.stdout.no_re_match_line(r".*(_step|_runner|_loop)\.py.*")
+
+
+DRIFTING = """
+import pytest
+from desk import AGENTS, Desk, harness
+
+CHANGED = {**AGENTS, "editor": harness.agent(
+    prompt="Write a headline: {{ state.facts }}", activate_on="facts:found", updates="headline", emits="headline:done")}
+
+
+async def run(agents, recording):
+    return await harness.run_reactive(agents=agents, state=Desk(), **recording.options())
+
+
+async def test_same(recording):
+    await run(AGENTS, recording)
+
+
+async def test_raised(recording):
+    await run(AGENTS if recording.mode == "record" else CHANGED, recording)
+
+
+@pytest.mark.recording(drift="warn")
+async def test_warned(recording):
+    result = await run(AGENTS if recording.mode == "record" else CHANGED, recording)
+    assert recording.mode == "record" or {report.kind for report in result.drift} == {"agents", "emits"}
+"""
+
+
+@pytest.mark.parametrize("processes", ["-n0", "-n2"])
+def test_reports_of_all_tests_in_a_file(project: Project, processes: str) -> None:
+    """What differs in any test, whether it was raised or warned of, is in one JSON file, however many processes there are."""
+    project.write("test_desk.py", DRIFTING)
+    project.run("--harness-mode=record").assert_outcomes(passed=3)
+
+    result = project.run("--harness-mode=replay", "--harness-report=out/drift.json", processes)
+
+    result.assert_outcomes(failed=1, passed=2, warnings=1)
+    result.stdout.fnmatch_lines(["*The replay differs from its recording in * places:*"])
+    written = json.loads((project.path / "out/drift.json").read_text())
+    assert (written["format"], written["version"]) == ("openharness/drift-reports", 1)
+    told = [(entry["test"].partition("::")[2], entry["raised"], entry["report"]["kind"]) for entry in written["drifts"]]
+    assert told[0] == ("test_raised", True, "agents")
+    assert {entry[:2] for entry in told[1:]} == {("test_warned", False)}
+    assert {entry[2] for entry in told[1:]} == {"agents", "emits"}
+    for entry in written["drifts"]:
+        name = entry["test"].partition("::")[2]
+        assert entry["command"] == f"pytest tests/test_desk.py::{name} --harness-mode=record"
+    assert written["drifts"][0]["command"] in written["drifts"][0]["report"]["remedy"]
+
+
+def test_drift_by_option(project: Project) -> None:
+    """The option lets every replay differ that has no marker; without drift the file is there and empty."""
+    project.write("test_desk.py", DRIFTING)
+    project.run("--harness-mode=record").assert_outcomes(passed=3)
+
+    project.run("--harness-mode=replay", "--harness-drift=ignore").assert_outcomes(passed=3, warnings=1)
+    project.run("--harness-mode=replay", "--harness-report=drift.json", "-k", "same").assert_outcomes(
+        passed=1, deselected=2
+    )
+    assert json.loads((project.path / "drift.json").read_text())["drifts"] == []
 
 
 MANY = """

@@ -6,7 +6,7 @@ import traceback
 from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
-from openharness.core import FixtureNotFoundError, ReplayError
+from openharness.core import FixtureNotFoundError, ReplayDriftError, ReplayError
 from openharness.testing._pytest._names import command, display_path
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from openharness.testing._pytest._fixture import RecordingFixture
 
-__all__ = ("TITLE", "advice", "hide_internals", "replay_error")
+__all__ = ("TITLE", "advice", "drift_of", "hide_internals", "replay_error")
 
 TITLE = "OpenHarness recording"
 
@@ -38,17 +38,34 @@ def replay_error(error: BaseException | None) -> ReplayError | None:
     return None
 
 
+def drift_of(error: BaseException | None) -> ReplayDriftError | None:
+    """Return the drift in an exception, as `replay_error` finds it."""
+    found = replay_error(error)
+    return found if isinstance(found, ReplayDriftError) else None
+
+
 def hide_internals(raised: pytest.ExceptionInfo[BaseException]) -> None:
-    """Let the traceback of a replay error end where the test called the harness: the rest says nothing about it."""
+    """Let the traceback of a replay error end where the test called the harness: the rest says nothing about it.
+
+    What caused it, such as an error of a guard, is shown from there on where it is the test's, or the program's.
+    """
     if not isinstance(raised.value, ReplayError):
         return
-    shown: TracebackType | None = None
-    # A new chain of frames: pytest walks the chain, so that leaving entries out of its list does nothing.
-    for frame, line in reversed(list(traceback.walk_tb(raised.tb))):
-        if not str(frame.f_globals.get("__name__", "")).startswith(_INTERNAL):
-            shown = TracebackType(shown, frame, frame.f_lasti, line)
+    shown = _without_internals(raised.tb)
     if shown is not None:
         raised.traceback = type(raised.traceback)(shown)
+    cause = raised.value.__cause__
+    if cause is not None:
+        cause.__traceback__ = _without_internals(cause.__traceback__) or cause.__traceback__
+
+
+def _without_internals(tb: TracebackType | None) -> TracebackType | None:
+    shown: TracebackType | None = None
+    # A new chain of frames: pytest walks the chain, so that leaving entries out of its list does nothing.
+    for frame, line in reversed(list(traceback.walk_tb(tb))):
+        if not str(frame.f_globals.get("__name__", "")).startswith(_INTERNAL):
+            shown = TracebackType(shown, frame, frame.f_lasti, line)
+    return shown
 
 
 def advice(error: ReplayError | None, item: pytest.Item, recording: RecordingFixture) -> str | None:
@@ -62,11 +79,10 @@ def advice(error: ReplayError | None, item: pytest.Item, recording: RecordingFix
     folder = display_path(recording.folder, item.config)
     if isinstance(error, FixtureNotFoundError):
         return f"Nothing is recorded for this test in {folder}. To record it, with a provider:\n\n    {command(item)}"
+    if isinstance(error, ReplayDriftError):
+        return f"The recording is in {folder}. Once recorded again, the diff of that file shows what has changed."
     if error is not None:
-        return (
-            f"The recording is in {folder}. If the change is meant, record the test again and look at what differs:"
-            f"\n\n    {command(item)}"
-        )
+        return f"The recording is in {folder}. Record the test again:\n\n    {command(item)}"
     if recording.store.unsettled:
         listed = ", ".join(f"{name} ({recording_id})" for name, recording_id in recording.store.unsettled.items())
         return (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NotRequired, TypedDict
 
-from openharness.core import InvalidValueError, Mode, SignalStore
+from openharness.core import DriftMode, InvalidValueError, Mode, SignalStore
 from openharness.testing._pytest._mode import MODES
 from openharness.testing._pytest._names import run_name
 
@@ -23,11 +23,13 @@ class RecordingOptions(TypedDict):
         store: The store of the test's recordings.
         fixture: The name of this run's recording; left out in a ``live`` run, which has none.
         mode: Whether the run is replayed, recorded or neither.
+        drift: What a replay does where it differs; left out where neither marker nor option says it.
     """
 
     store: SignalStore
     fixture: NotRequired[str]
     mode: Mode
+    drift: NotRequired[DriftMode]
 
 
 class RecordingFixture:
@@ -44,13 +46,15 @@ class RecordingFixture:
     Attributes:
         name: The fixture name of the test's first run.
         mode: The mode of its runs.
+        drift: What its replays do where they differ; None for what their harness says.
         folder: The folder of its recordings.
         store: The store of its recordings. What a run publishes there is seen by this test only, until it has passed.
     """
 
-    def __init__(self, name: str, *, mode: Mode, store: TestedSignalStore) -> None:
+    def __init__(self, name: str, *, mode: Mode, store: TestedSignalStore, drift: DriftMode | None = None) -> None:
         self.name = name
         self.mode: Mode = mode
+        self.drift: DriftMode | None = drift
         self.store = store
         self.folder: pathlib.Path = store.folder
         self._runs = 0
@@ -82,4 +86,6 @@ class RecordingFixture:
         options = RecordingOptions(store=self.store, mode=mode or self.mode)
         if options["mode"] != "live":
             options["fixture"] = name
+        if self.drift is not None:
+            options["drift"] = self.drift
         return options

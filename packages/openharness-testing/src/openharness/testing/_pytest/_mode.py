@@ -11,8 +11,9 @@ import pytest
 if TYPE_CHECKING:
     from openharness.core import Mode
 
-__all__ = ("MODES", "SessionMode", "session_mode")
+__all__ = ("DRIFT_MODES", "MODES", "SessionMode", "session_mode")
 
+DRIFT_MODES: Final = ("error", "warn", "ignore")
 MODES: Final = ("replay", "record", "auto", "live")
 
 _FALSE: Final = frozenset({"", "0", "false", "no", "off"})

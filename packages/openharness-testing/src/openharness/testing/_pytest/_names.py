@@ -41,12 +41,14 @@ class Place:
         folder: The folder of its module.
         name: The fixture name of its first run; those of others begin with it.
         mode: The mode that its marker asks for; None for that of the session.
+        drift: What its marker says about differences; None for what the session says.
         is_chosen: Whether the marker chose the name.
     """
 
     folder: pathlib.Path
     name: str
     mode: Any = None
+    drift: Any = None
     is_chosen: bool = False
 
 
@@ -54,35 +56,39 @@ def place_of(item: pytest.Item) -> Place:
     """Return where the recordings of a test are: by its marker, else by its name.
 
     Raises:
-        UsageError: The marker has other arguments than a name and a mode.
+        UsageError: The marker has other arguments than a name, a mode and drift.
     """
     folder = item.path.parent / FOLDER / item.path.stem
     name: object = None
     mode: object = None
+    drift: object = None
     # The closest marker comes first, and one that only chooses a mode leaves the name to those around it.
     for marker in item.iter_markers(MARKER):
-        given, chosen = _read(marker, item)
+        given, chosen, allowed = _read(marker, item)
         name = given if name is None else name
         mode = chosen if mode is None else mode
+        drift = allowed if drift is None else drift
     if name is None:
-        return Place(folder, _own_name(item), mode)
-    return Place(folder, cast("str", name), mode, is_chosen=True)
+        return Place(folder, _own_name(item), mode, drift)
+    return Place(folder, cast("str", name), mode, drift, is_chosen=True)
 
 
-def _read(marker: pytest.Mark, item: pytest.Item) -> tuple[object, object]:
-    from openharness.testing._pytest._mode import MODES
+def _read(marker: pytest.Mark, item: pytest.Item) -> tuple[object, object, object]:
+    from openharness.testing._pytest._mode import DRIFT_MODES, MODES
 
     keywords = dict(marker.kwargs)
     names = [*marker.args, *([keywords.pop("name")] if "name" in keywords else [])]
-    mode = keywords.pop("mode", None)
+    mode, drift = keywords.pop("mode", None), keywords.pop("drift", None)
     name = names[0] if names else None
     if keywords or len(names) > 1 or not (name is None or (isinstance(name, str) and name)):
         raise pytest.UsageError(
-            f"{item.nodeid}: @pytest.mark.{MARKER} takes a name and mode=, got {marker.args!r} and {marker.kwargs!r}."
+            f"{item.nodeid}: @pytest.mark.{MARKER} takes a name, mode= and drift=, got {marker.args!r} and {marker.kwargs!r}."
         )
     if mode is not None and mode not in MODES:
         raise pytest.UsageError(f"{item.nodeid}: mode must be one of {', '.join(MODES)}, got {mode!r}.")
-    return name, mode
+    if drift is not None and drift not in DRIFT_MODES:
+        raise pytest.UsageError(f"{item.nodeid}: drift must be one of {', '.join(DRIFT_MODES)}, got {drift!r}.")
+    return name, mode, drift
 
 
 def _own_name(item: pytest.Item) -> str:

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import pathlib
+import sys
 from typing import TYPE_CHECKING, Any, Final, cast
 
+import attrs
 import pytest
 
 from openharness.testing._pytest._books import Books
+from openharness.testing._pytest._drifts import Drifts
 from openharness.testing._pytest._guard import ProviderGuard, guarding
-from openharness.testing._pytest._mode import MODES, SessionMode, session_mode
-from openharness.testing._pytest._names import MARKER, place_of
+from openharness.testing._pytest._mode import DRIFT_MODES, MODES, SessionMode, session_mode
+from openharness.testing._pytest._names import MARKER, command, place_of
 
 if TYPE_CHECKING:
+    import warnings
     from collections.abc import Generator, Sequence
 
+    from openharness.core import DriftMode
     from openharness.testing._pytest._fixture import RecordingFixture
     from openharness.testing._pytest._unused import Unused
 
 _NAME: Final = "openharness-recordings"
 _SENT: Final = "openharness_books"
+_DRIFTS: Final = "openharness_drifts"
 
 _passed: Final = pytest.StashKey[dict[str, bool]]()
 _opened: Final = pytest.StashKey["RecordingFixture | None"]()
@@ -41,6 +47,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=None,
         help="tell of recordings that no test used, or delete them. Needs a session that runs every test it finds.",
     )
+    group.addoption(
+        "--harness-drift",
+        choices=DRIFT_MODES,
+        default=None,
+        help="what replays of tests with the fixture `recording` do where they differ from the recording: fail (error, "
+        "the default), go on and warn of every difference (warn), or go on (ignore).",
+    )
+    group.addoption(
+        "--harness-report",
+        metavar="FILE",
+        default=None,
+        help="write the drift reports of all tests to this file, as JSON.",
+    )
     parser.addini(
         "harness_doubles",
         type="args",
@@ -53,7 +72,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Describe the marker, and begin to keep books."""
     config.addinivalue_line(
         "markers",
-        f"{MARKER}(name, *, mode): name the recording of a test, instead of by the test; run it in another mode.",
+        f"{MARKER}(name, *, mode, drift): name the recording of a test, instead of by the test; run it in another mode; "
+        "let its replays differ.",
     )
     mode = session_mode(cast("Any", config.getoption("harness_mode")))
     config.pluginmanager.register(Recordings(config, mode), _NAME)
@@ -87,6 +107,9 @@ class Recordings:
         self._sources: set[pathlib.Path] = set()
         self._unused: list[Unused] = []
         self._current: ProviderGuard | None = None
+        self._drifts = Drifts()
+        self._report = cast("str | None", config.getoption("harness_report"))
+        self._drift = cast("DriftMode | None", config.getoption("harness_drift"))
         self._unused_mode = cast("str | None", config.getoption("harness_unused"))
 
     def open(self, item: pytest.Item) -> RecordingFixture:
@@ -100,7 +123,9 @@ class Recordings:
             on_use=lambda name: self._books.use(place.folder, name),
             sharing=lambda: self._books.sharing(place.folder, place.name),
         )
-        recording = RecordingFixture(place.name, mode=place.mode or self._session.mode, store=store)
+        recording = RecordingFixture(
+            place.name, mode=place.mode or self._session.mode, drift=place.drift or self._drift, store=store
+        )
         item.stash[_opened] = recording
         return recording
 
@@ -140,6 +165,8 @@ class Recordings:
         """Begin a test, also one that is run again."""
         item.stash[_passed] = {}
         item.stash[_opened] = None
+        if self._report is not None:
+            self._drifts.begin(item.nodeid, command(item))
         self._current = self._guard(item)
         guarding(self._current)
 
@@ -170,8 +197,9 @@ class Recordings:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Note how each phase of a test ended; add what its recordings have to do with a failure."""
-        if call.excinfo is not None and not self._config.getoption("fulltrace"):
-            self._shorten(item, call.excinfo)
+        # No error of ours where core was never imported.
+        if call.excinfo is not None and "openharness.core" in sys.modules:
+            self._complete(item, call.excinfo)
         report = yield
         phases = item.stash.setdefault(_passed, {})
         phases[report.when] = report.passed
@@ -197,10 +225,17 @@ class Recordings:
             recorded=recorded,
         )
 
-    def _shorten(self, item: pytest.Item, raised: pytest.ExceptionInfo[BaseException]) -> None:
-        if item.stash.get(_opened, None) is not None:
-            from openharness.testing._pytest._failures import hide_internals
+    def _complete(self, item: pytest.Item, raised: pytest.ExceptionInfo[BaseException]) -> None:
+        """Let an error say what to do in this session, and no more than concerns the test."""
+        from openharness.testing._pytest._failures import drift_of, hide_internals
 
+        drift = drift_of(raised.value)
+        if drift is not None:
+            if item.stash.get(_opened, None) is not None:
+                remedy = f"If the change is meant, record this test again:\n  {command(item)}"
+                drift.report = attrs.evolve(drift.report, remedy=remedy)
+            self._drifts.add(item.nodeid, [drift.report], raised=True)
+        if not self._config.getoption("fulltrace"):
             hide_internals(raised)
 
     def _explain(self, item: pytest.Item, error: BaseException, report: pytest.TestReport) -> None:
@@ -219,11 +254,21 @@ class Recordings:
             # Shown whatever --show-capture says, and in every file that pytest writes.
             add(TITLE, text)
 
+    def pytest_warning_recorded(self, warning_message: warnings.WarningMessage, nodeid: str) -> None:
+        """Note the reports that a test was warned with."""
+        if "openharness.core" not in sys.modules:
+            return
+        from openharness.core import ReplayDriftWarning
+
+        if isinstance(warning_message.message, ReplayDriftWarning):
+            self._drifts.add(nodeid, warning_message.message.reports, raised=False)
+
     # The end.
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         """Take over the books of a process of pytest-xdist."""
+        self._drifts.take_over(getattr(node, "workeroutput", {}).get(_DRIFTS, {}))
         sent = getattr(node, "workeroutput", {}).get(_SENT)
         if error is not None or sent is None:
             self._books.gaps.add("a process of pytest-xdist was lost")
@@ -232,7 +277,11 @@ class Recordings:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """Send the books to the main process, or look for recordings that no test used."""
+        """Send the books to the main process, or write the reports and look for recordings that no test used."""
+        if hasattr(self._config, "workerinput"):
+            cast("Any", self._config).workeroutput[_DRIFTS] = self._drifts.as_data()
+        elif self._report is not None:
+            self._drifts.write(self._config.invocation_params.dir / self._report)
         if self._unused_mode is None:
             return
         self._note_gaps(session, exitstatus)

@@ -23,13 +23,13 @@ class ReplayDriftWarning(UserWarning):
 
     def __init__(self, reports: Sequence[DriftReport]) -> None:
         self.reports = tuple(reports)
+        super().__init__(self.reports)
+
+    def __str__(self) -> str:
+        """Return the places in which the replay differs, one in a line."""
         count = len(self.reports)
         lines = [f"The replay differs from its recording in {count} {'place' if count == 1 else 'places'}:"]
         lines += [f"  {report.headline}" for report in self.reports[:_MOST_TOLD]]
         if count > _MOST_TOLD:
             lines.append(f"  … and {count - _MOST_TOLD:,} more; RunResult.drift has them all")
-        super().__init__("\n".join(lines))
-
-    def __reduce__(self) -> tuple[type[ReplayDriftWarning], tuple[tuple[DriftReport, ...]]]:
-        """Let it travel between processes."""
-        return type(self), (self.reports,)
+        return "\n".join(lines)
