@@ -109,7 +109,7 @@ class Recordings:
         self._current: ProviderGuard | None = None
         self._drifts = Drifts()
         self._report = cast("str | None", config.getoption("harness_report"))
-        self._drift = cast("DriftMode | None", config.getoption("harness_drift"))
+        self._drift: DriftMode | None = cast("Any", config.getoption("harness_drift"))
         self._unused_mode = cast("str | None", config.getoption("harness_unused"))
 
     def open(self, item: pytest.Item) -> RecordingFixture:
