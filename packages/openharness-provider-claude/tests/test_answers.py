@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from collecting import collect, request, told
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from serving import Reply, Server
 
@@ -201,19 +201,46 @@ async def test_half_a_tool_call() -> None:
     assert events[1] == ["tool", "t", "now", '{"a": 1, "b']
 
 
-KEYS = ["type", "index", "delta", "content_block", "message", "usage", "text", "thinking", "partial_json", "name", "id",
-        "input", "stop_reason", "stop_sequence", "input_tokens", "signature"]  # fmt: skip
-TYPES = ["message_start", "message_delta", "content_block_start", "content_block_delta", "content_block_stop", "text",
-         "tool_use", "thinking", "text_delta", "input_json_delta", "thinking_delta", "give_answer"]  # fmt: skip
-ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers(-2, 2) | st.floats() | st.sampled_from(TYPES) | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=6),
-    max_leaves=8,
+EVENTS = ["message_start", "message_delta", "content_block_start", "content_block_delta", "content_block_stop", "ping"]
+BLOCKS = ["text", "tool_use", "thinking", "text_delta", "input_json_delta", "thinking_delta", "server_tool_use"]
+ODD = (
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 2)
+    | st.floats()
+    | st.text(max_size=2)
+    | st.just([1])
+    | st.just({"a": 1})
 )
-PARTS = st.lists(st.dictionaries(st.sampled_from(KEYS), ANYTHING | st.sampled_from(TYPES)), max_size=6)
+BLOCK = st.fixed_dictionaries(
+    {"type": st.sampled_from(BLOCKS)},
+    optional={
+        "text": ODD,
+        "thinking": ODD,
+        "partial_json": ODD,
+        "name": st.just("give_answer") | ODD,
+        "id": ODD,
+        "input": ODD,
+        "signature": ODD,
+        "stop_reason": ODD,
+    },
+)
+PARTS = st.lists(
+    st.fixed_dictionaries(
+        {"type": st.sampled_from(EVENTS)},
+        optional={
+            "index": st.integers(0, 1) | ODD,
+            "content_block": BLOCK | ODD,
+            "delta": BLOCK | ODD,
+            "message": st.fixed_dictionaries({"id": ODD, "model": ODD, "usage": ODD}) | ODD,
+            "usage": st.fixed_dictionaries({"input_tokens": ODD, "output_tokens": ODD}) | ODD,
+        },
+    ),
+    max_size=6,
+)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(PARTS, st.booleans())
 def test_whatever_a_server_sends(parts: list[dict[str, Any]], by_tool: bool) -> None:
     """No part, however odd, is more than passed over, and what was said is what the output holds."""
