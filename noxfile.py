@@ -66,8 +66,13 @@ THIRD_PARTY = "docs/examples/acme-openharness-run-store-json"
 COMBINATIONS = {
     "core": ["openharness-core"],
     "core+signals": ["openharness-core", "openharness-signals"],
-    "core+run-store-sqlite": ["openharness-core", "openharness-run-store-sqlite"],
-    "core+signals+run-store-sqlite": ["openharness-core", "openharness-signals", "openharness-run-store-sqlite"],
+    "core+run-store-sqlite": ["openharness-core", "openharness-sqlite", "openharness-run-store-sqlite"],
+    "core+signals+run-store-sqlite": [
+        "openharness-core",
+        "openharness-signals",
+        "openharness-sqlite",
+        "openharness-run-store-sqlite",
+    ],
     "all": list(PACKAGES),
     "all+third-party": [*PACKAGES, THIRD_PARTY],
 }

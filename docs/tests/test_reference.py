@@ -30,6 +30,7 @@ def test_names_of_core(name: str) -> None:
         "provider_openai",
         "run_store_sqlite",
         "signals",
+        "sqlite",
         "testing",
     ],
 )

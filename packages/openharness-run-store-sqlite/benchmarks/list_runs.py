@@ -32,10 +32,11 @@ import attrs
 from openharness.core import RunQuery, RunRecord
 from openharness.core.values import MAX_BYTES
 from openharness.run_store_sqlite import SqliteRunStore
-from openharness.run_store_sqlite._opening import Settings, open_writer
 from openharness.run_store_sqlite._query import select_one
 from openharness.run_store_sqlite._rows import run_to_row
-from openharness.run_store_sqlite._writer import _save_statement
+from openharness.run_store_sqlite._schema import SCHEMA
+from openharness.run_store_sqlite._writing import save_statement
+from openharness.sqlite import Settings, open_writer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -53,12 +54,14 @@ def make_run(number: int) -> RunRecord:
 
 def fill(path: Path, count: int) -> None:
     """Save so many runs, as quickly as one connection can."""
-    settings = Settings(path=path, durability="process", busy_timeout=30.0, store="bench", abandoned=threading.Event())
+    settings = Settings(
+        path=path, schema=SCHEMA, durability="process", busy_timeout=30.0, store="bench", abandoned=threading.Event()
+    )
     connection = open_writer(settings)
     for start in range(0, count, 5_000):
         connection.execute("BEGIN IMMEDIATE")
         rows = (run_to_row(make_run(number), max_bytes=MAX_BYTES) for number in range(start, min(start + 5_000, count)))
-        connection.executemany(_save_statement(1), rows)
+        connection.executemany(save_statement(1), rows)
         connection.execute("COMMIT")
     connection.close()
 

@@ -40,9 +40,10 @@ import msgspec
 from openharness.core import RunRecord
 from openharness.core.values import MAX_BYTES
 from openharness.run_store_sqlite import SqliteRunStore
-from openharness.run_store_sqlite._opening import Settings, open_writer
 from openharness.run_store_sqlite._rows import run_to_row
-from openharness.run_store_sqlite._writer import _save_statement
+from openharness.run_store_sqlite._schema import SCHEMA
+from openharness.run_store_sqlite._writing import save_statement
+from openharness.sqlite import Settings, open_writer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -90,7 +91,9 @@ def checked_row(run: RunRecord) -> object:
 
 def settings(path: Path) -> Settings:
     """What `open_writer` needs."""
-    return Settings(path=path, durability="full", busy_timeout=30.0, store="bench", abandoned=threading.Event())
+    return Settings(
+        path=path, schema=SCHEMA, durability="full", busy_timeout=30.0, store="bench", abandoned=threading.Event()
+    )
 
 
 async def drive(
@@ -130,7 +133,7 @@ async def bench_commit_each(path: Path, tasks: int, seconds: float, new: Callabl
     connection = await aiosqlite.connect(path)
     await connection.execute("PRAGMA synchronous = FULL")
     lock = asyncio.Lock()
-    statement = _save_statement(1)
+    statement = save_statement(1)
 
     async def save(run: RunRecord) -> None:
         row = run_to_row(run, max_bytes=MAX_BYTES)
@@ -171,7 +174,7 @@ async def bench_no_database(
 def bench_raw(path: Path, rows_each: int, seconds: float, new: Callable[[], RunRecord]) -> dict[str, float]:
     """One sqlite3 connection, ready-made rows, and so many of them in each transaction."""
     connection = open_writer(settings(path))
-    statement = _save_statement(1)
+    statement = save_statement(1)
     count = 4096
     rows = [run_to_row(new(), max_bytes=MAX_BYTES) for _ in range(count)]
     begun, cpu, saved = time.perf_counter(), time.process_time(), 0

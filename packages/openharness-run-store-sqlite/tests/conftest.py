@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from openharness.run_store_sqlite._channel import Channel
+from openharness.sqlite import Channel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from openharness.run_store_sqlite._rows import Row, Value
+    from openharness.sqlite import Row, Value
 
 
 @pytest.fixture

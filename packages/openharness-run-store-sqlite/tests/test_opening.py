@@ -21,12 +21,14 @@ from openharness.core import (
     StoreOpenError,
     StoreVersionError,
 )
-from openharness.run_store_sqlite import SqliteRunStore, _opening, _schema
+from openharness.run_store_sqlite import SqliteRunStore, _store
+from openharness.run_store_sqlite._schema import SCHEMA
+from openharness.sqlite import APPLICATION_ID, Schema, _opening
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from openharness.run_store_sqlite._channel import Channel
+    from openharness.sqlite import Channel
 
 RUN = RunRecord("a", created_at=1, completed_at=2, state={"text": "hello"}, metadata={"tenant": "acme"})
 
@@ -127,7 +129,7 @@ def test_other_urls_are_refused(url: Any) -> None:
 async def test_the_file_says_what_it_is(path: Path, sql: Callable[..., list[Any]]) -> None:
     """A new file has our application_id, the version of the schema, strict tables and a write-ahead log."""
     await save(path)
-    assert sql("PRAGMA application_id") == [(_schema.APPLICATION_ID,)]
+    assert sql("PRAGMA application_id") == [(APPLICATION_ID,)]
     assert sql("PRAGMA user_version") == [(1,)]
     assert sql("PRAGMA journal_mode") == [("wal",)]
     tables = sql("SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND name NOT LIKE 'sqlite_%'")
@@ -212,7 +214,7 @@ async def test_an_older_file_is_brought_forward(
         ("ALTER TABLE runs ADD COLUMN note TEXT",),
         ("UPDATE runs SET note = 'moved'", "CREATE INDEX runs_by_note ON runs (note)"),
     )
-    monkeypatch.setattr(_opening, "MIGRATIONS", (*_schema.MIGRATIONS, *later))
+    monkeypatch.setattr(_store, "SCHEMA", Schema(kind="run store", migrations=(*SCHEMA.migrations, *later)))
     async with SqliteRunStore(path) as store:
         assert await store.get_run("a") == RUN
         # What this code does not know is kept when it saves the run again.
@@ -228,9 +230,8 @@ async def test_a_migration_that_fails_changes_nothing(
     """A step that fails takes the steps before it back, and the store works again with the old code."""
     await save(path)
     with monkeypatch.context() as patch:
-        patch.setattr(
-            _opening, "MIGRATIONS", (*_schema.MIGRATIONS, ("ALTER TABLE runs ADD COLUMN note TEXT",), (broken,))
-        )
+        migrations = (*SCHEMA.migrations, ("ALTER TABLE runs ADD COLUMN note TEXT",), (broken,))
+        patch.setattr(_store, "SCHEMA", Schema(kind="run store", migrations=migrations))
         with pytest.raises(Exception, match="SQLite says"):
             await SqliteRunStore(path).count_runs()
     assert sql("PRAGMA user_version") == [(1,)]
@@ -267,7 +268,7 @@ async def test_a_newer_file_is_refused_and_left_as_it_is(path: Path, sql: Callab
         ["PRAGMA user_version = 3"],
         ["PRAGMA application_id = 0x12345"],
         ["CREATE TABLE runs (id)", "CREATE TABLE run_metadata (key)"],
-        [f"PRAGMA application_id = {_schema.APPLICATION_ID}", "CREATE TABLE runs (id)"],
+        [f"PRAGMA application_id = {APPLICATION_ID}", "CREATE TABLE runs (id)"],
     ],
 )
 async def test_a_database_of_something_else_is_refused_and_left_as_it_is(path: Path, statements: list[str]) -> None:

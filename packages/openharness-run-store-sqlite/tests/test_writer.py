@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from openharness.core import RunRecord, SerializationError, StoreBusyError, StoreClosedError, StoreError, StoreFullError
-from openharness.run_store_sqlite import SqliteRunStore, _opening, _store, _writer
+from openharness.run_store_sqlite import SqliteRunStore, _store
 from openharness.run_store_sqlite._rows import COLUMNS
+from openharness.sqlite import _opening, _writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

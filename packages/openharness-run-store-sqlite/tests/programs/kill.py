@@ -25,7 +25,7 @@ from openharness.core import RunQuery, RunRecord
 from openharness.run_store_sqlite import SqliteRunStore
 from openharness.run_store_sqlite._query import select
 from openharness.run_store_sqlite._rows import run_from_row
-from openharness.run_store_sqlite._writer import GroupWriter
+from openharness.sqlite import GroupWriter
 
 
 def say(word: object) -> None:
@@ -41,10 +41,10 @@ def record(run_id: str) -> RunRecord:
 
 def acknowledge_first() -> None:
     """Plant the bug: say "saved" before it is."""
-    honest = GroupWriter.save
+    honest = GroupWriter.add
 
-    def save(self: GroupWriter, row: tuple[object, ...]) -> asyncio.Future[None]:
-        honest(self, row)  # type: ignore[arg-type]
+    def add(self: GroupWriter, *about: object, **more: int) -> asyncio.Future[None]:
+        honest(self, *about, **more)  # type: ignore[arg-type]
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         done.set_result(None)
         return done
@@ -55,7 +55,7 @@ def acknowledge_first() -> None:
 
     # The children of the control are killed before they have done anything at all.
     asyncio.run(create(sys.argv[1]))
-    GroupWriter.save = save  # type: ignore[method-assign,assignment]
+    GroupWriter.add = add  # type: ignore[method-assign,assignment]
 
 
 def work(path: Path, cycle: int, writers: int, pipe: int) -> None:

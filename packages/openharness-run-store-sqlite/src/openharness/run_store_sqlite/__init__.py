@@ -1,12 +1,10 @@
 """Run history in one SQLite file.
 
-One class is public, `SqliteRunStore`. How the modules depend on each other, from the top:
+One class is public, `SqliteRunStore`. What is about SQLite and not about runs is in `openharness.sqlite`. From the top:
 
 * ``_store``: what `RunStore` promises
-* ``_session``: the two connections of a store in one event loop; ``_exit`` ends them when nobody did
-* ``_writer``: group commit; ``_channel``: one connection; ``_query``: queries as SQL
-* ``_opening``: how the file is opened; ``_schema``: what is in it; ``_rows``: runs as rows
-* ``_location``: paths and URLs; ``_failures``: SQLite's errors as ours
+* ``_query``: queries as SQL; ``_writing``: what is written; ``_rows``: runs as rows
+* ``_schema``: what is in the file
 """
 
 from __future__ import annotations

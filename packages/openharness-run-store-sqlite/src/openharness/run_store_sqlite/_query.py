@@ -7,27 +7,21 @@ from typing import TYPE_CHECKING, Final, cast
 import attrs
 
 from openharness.core import RunStatus, canonical_json
-from openharness.run_store_sqlite._rows import HEADER, Value
+from openharness.run_store_sqlite._rows import HEADER
+from openharness.sqlite import Statement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from openharness.core import RunQuery
+    from openharness.sqlite import Value
 
-__all__ = ("Statement", "count", "frequencies", "positions", "rarest_first", "select", "select_one")
+__all__ = ("count", "frequencies", "positions", "rarest_first", "select", "select_one")
 
 _FREQUENT: Final = 1_000
 """From how many runs on it no longer matters which key is walked: a page is found soon."""
 _LAST_CHARACTER: Final = 0x10FFFF
 _FIRST_SURROGATE, _LAST_SURROGATE = 0xD800, 0xDFFF
-
-
-@attrs.frozen
-class Statement:
-    """SQL and the values for its question marks."""
-
-    sql: str
-    parameters: tuple[Value, ...] = ()
 
 
 _ONE: Final = f"SELECT {', '.join((*HEADER, 'state'))} FROM runs WHERE id = ?"  # noqa: S608 - names of our own

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from openharness.core import CorruptRecordError
 from openharness.core.storage import EncodedRun, checksum, decode_run, encode_run
@@ -14,13 +14,9 @@ from openharness.core.values import dump_json
 
 if TYPE_CHECKING:
     from openharness.core import JSONValue, RunRecord
+    from openharness.sqlite import Row, Value
 
-__all__ = ("COLUMNS", "HEADER", "Row", "Value", "row_size", "run_from_row", "run_to_row")
-
-Value: TypeAlias = "str | bytes | int | float | None"
-"""What a column may hold. The reading connection gives text as the bytes it is in the file."""
-
-Row: TypeAlias = "tuple[Value, ...]"
+__all__ = ("COLUMNS", "HEADER", "row_size", "run_from_row", "run_to_row")
 
 HEADER: Final = (
     "id",

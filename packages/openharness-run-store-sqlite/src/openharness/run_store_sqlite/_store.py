@@ -1,49 +1,35 @@
-"""The store itself: what `RunStore` promises, in terms of a session, rows and queries."""
+"""The store itself: what `RunStore` promises, in terms of rows and queries."""
 
 from __future__ import annotations
 
 import asyncio
-import math
-import os
-import threading
-import warnings
-from typing import TYPE_CHECKING, Any, Final, Self, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import attrs
 
-from openharness.core import (
-    InvalidValueError,
-    RunQuery,
-    RunRecord,
-    RunStatus,
-    RunStore,
-    StoreClosedError,
-    StoreCorruptError,
-)
+from openharness.core import InvalidValueError, RunQuery, RunRecord, RunStatus, RunStore
 from openharness.core.records import check_id, time_ms
 from openharness.core.storage import run_order
 from openharness.core.values import MAX_BYTES
 from openharness.run_store_sqlite import _query
-from openharness.run_store_sqlite._exit import stop_now
-from openharness.run_store_sqlite._location import checked_path, split_url
-from openharness.run_store_sqlite._opening import MAX_ROWS, Settings
-from openharness.run_store_sqlite._rows import run_from_row, run_to_row
-from openharness.run_store_sqlite._session import Session
+from openharness.run_store_sqlite._rows import row_size, run_from_row, run_to_row
+from openharness.run_store_sqlite._schema import SCHEMA
+from openharness.run_store_sqlite._writing import delete_runs, save_runs
+from openharness.sqlite import MAX_ROWS, SqliteStore
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable
-    from pathlib import Path
 
     from openharness.core import Moment
-    from openharness.run_store_sqlite._opening import Durability
+    from openharness.sqlite import Durability, Session
 
 __all__ = ("SqliteRunStore",)
 
-_DURABILITIES: Final = ("full", "process")
 _DECODED_AT_ONCE: Final = 100
 
 
-class SqliteRunStore(RunStore):
+class SqliteRunStore(SqliteStore, RunStore):
     """Keeps runs in one SQLite file.
 
     Any number of tasks, and several processes of one machine, may use the same file. Saves that are asked for at the
@@ -75,52 +61,7 @@ class SqliteRunStore(RunStore):
         busy_timeout: float = 30.0,
         max_bytes: int = MAX_BYTES,
     ) -> None:
-        self._closed = True  # until all arguments are known to be valid there is nothing to close
-        self._session: Session | None = None
-        self._path = checked_path(filename)
-        if durability not in _DURABILITIES:
-            raise InvalidValueError("durability", value=durability, expected="'full' or 'process'")
-        if not _is_number(busy_timeout) or not 0 <= busy_timeout < math.inf:
-            raise InvalidValueError("busy_timeout", value=busy_timeout, expected="a number of seconds from 0 on")
-        if type(max_bytes) is not int or max_bytes < 1:
-            raise InvalidValueError("max_bytes", value=max_bytes, expected="an integer from 1 on")
-        self._durability: Durability = durability
-        self._busy_timeout = float(busy_timeout)
-        self._max_bytes = max_bytes
-        self._name = f"SqliteRunStore({os.fspath(filename)!r})"
-        self._closed = False
-
-    @classmethod
-    def from_url(cls, url: str) -> Self:
-        """Return the store that a URL names; this is what ``open_run_store("sqlite:///runs.db")`` calls.
-
-        Args:
-            url: ``sqlite:///runs.db`` (relative to the working directory) or ``sqlite:////var/lib/runs.db`` (absolute),
-                with or without its ``sqlite:``. `durability`, `busy_timeout` and `max_bytes` may follow as options:
-                ``sqlite:///runs.db?durability=process``.
-
-        Raises:
-            InvalidValueError: It is not such a URL, or has an option that does not exist.
-        """
-        path, options = split_url(url)
-        arguments: dict[str, Any] = {}
-        for name, text in options.items():
-            convert = _OPTIONS.get(name)
-            if convert is None:
-                raise InvalidValueError("url", value=url, expected=f"a URL with no options but {', '.join(_OPTIONS)}")
-            try:
-                arguments[name] = convert(text)
-            except ValueError:
-                raise InvalidValueError(name, value=text, expected="a number") from None
-        return cls(path, **arguments)
-
-    @property
-    def filename(self) -> Path:
-        """The absolute path of the file."""
-        return self._path
-
-    def __repr__(self) -> str:
-        return f"<{self._name}{', closed' if self._closed else ''}>"
+        super().__init__(filename, schema=SCHEMA, durability=durability, busy_timeout=busy_timeout, max_bytes=max_bytes)
 
     async def save_run(self, run: RunRecord) -> None:
         """Save a run, replacing the one with the same id. See `RunStore.save_run`.
@@ -130,7 +71,8 @@ class SqliteRunStore(RunStore):
             StoreError: It could not be written: `StoreFullError`, `StoreReadOnlyError`, `StoreBusyError` and others.
         """
         session = self._current()
-        await session.writer.save(run_to_row(run, max_bytes=self._max_bytes))
+        row = run_to_row(run, max_bytes=self._max_bytes)
+        await session.writer.add(save_runs, row, rows=1, size=row_size(row))
 
     async def get_run(self, run_id: str) -> RunRecord | None:
         """Return the run with this id, or None. See `RunStore.get_run`.
@@ -176,7 +118,7 @@ class SqliteRunStore(RunStore):
             StoreError: It could not be deleted. A full disk is one reason: SQLite writes down what it deletes.
         """
         session = self._current()
-        await session.writer.delete((check_id(run_id, name="run_id"),))
+        await session.writer.add(delete_runs, (check_id(run_id, name="run_id"),), rows=1, size=0)
 
     async def count_runs(self, query: RunQuery | None = None) -> int:
         """Return how many runs match. See `RunStore.count_runs`. Only indexes are read, no records.
@@ -218,70 +160,9 @@ class SqliteRunStore(RunStore):
         doomed = [run_id for created_at, run_id in found if before is None or created_at < before]
         if not dry_run:
             for start in range(0, len(doomed), MAX_ROWS):
-                await session.writer.delete(doomed[start : start + MAX_ROWS])
+                some = doomed[start : start + MAX_ROWS]
+                await session.writer.add(delete_runs, some, rows=len(some), size=0)
         return len(doomed)
-
-    async def close(self) -> None:
-        """Wait for what was begun and close the file. Closing twice, or at once, is no error. See `RunStore.close`."""
-        self._closed = True
-        session = self._session
-        if session is None or session.process != os.getpid():
-            return
-        if session.loop is asyncio.get_running_loop():
-            await session.close()
-        else:
-            stopped = session.stop()
-            if stopped:
-                await asyncio.wait(stopped)
-        self._session = None
-
-    async def __aenter__(self) -> Self:
-        """Open the file, so that what is wrong with it is known at once."""
-        await self._current().open()
-        return self
-
-    def __del__(self) -> None:
-        session = self._session
-        if session is None or session.process != os.getpid() or not session.is_open:
-            return
-        stop_now(session)
-        warnings.warn(
-            f"{self!r} was never closed. Use `async with SqliteRunStore(...) as store:`, or `await store.close()`.",
-            ResourceWarning,
-            source=self,
-            stacklevel=2,
-        )
-
-    def _current(self) -> Session:
-        """Return the session of the running loop, beginning one at the first use."""
-        if self._closed:
-            raise StoreClosedError("the store was closed; make a new one.", store=self._name)
-        session = self._session
-        loop = asyncio.get_running_loop()
-        if session is not None:
-            if session.process != os.getpid():
-                raise StoreClosedError(
-                    "the store was opened before this process was forked, and its connections belong to the parent; "
-                    "make a new one here.",
-                    store=self._name,
-                )
-            if session.loop is loop:
-                return session
-            if not session.loop.is_closed():
-                raise StoreClosedError(
-                    "the store is in use by another event loop; make one store for each loop.", store=self._name
-                )
-            stop_now(session)
-        self._session = session = Session(
-            Settings(
-                path=self._path,
-                durability=self._durability,
-                busy_timeout=self._busy_timeout,
-                store=self._name,
-                abandoned=threading.Event(),
-            )
-        )
-        return session
 
     def _check_answer(self, runs: list[RunRecord], query: RunQuery) -> None:
         """Notice an index that no longer agrees with the rows, which each are what was saved."""
@@ -296,11 +177,6 @@ class SqliteRunStore(RunStore):
                 raise self._misled(f"the run {run.id!r} is out of order")
             last = position
 
-    def _misled(self, reason: str) -> StoreCorruptError:
-        return StoreCorruptError(
-            f"an index of the file is damaged ({reason}). `sqlite3 FILE REINDEX` makes it anew.", store=self._name
-        )
-
 
 async def _planned(session: Session, query: RunQuery) -> RunQuery:
     """Put the rarest of several metadata keys first."""
@@ -308,10 +184,3 @@ async def _planned(session: Session, query: RunQuery) -> RunQuery:
         return query
     (counts,) = await session.read(_query.frequencies(query))
     return _query.rarest_first(query, counts)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-_OPTIONS: Final[dict[str, Any]] = {"durability": str, "busy_timeout": float, "max_bytes": int}

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Final, cast
 import aiosqlite
 
 from openharness.core import StoreClosedError
-from openharness.run_store_sqlite._failures import is_busy
+from openharness.sqlite._failures import is_busy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from openharness.run_store_sqlite._rows import Row, Value
+    from openharness.sqlite._statement import Row, Value
 
 __all__ = ("Channel",)
 

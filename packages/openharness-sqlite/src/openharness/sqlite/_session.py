@@ -11,18 +11,17 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from openharness.run_store_sqlite._channel import Channel
-from openharness.run_store_sqlite._exit import stop_at_exit
-from openharness.run_store_sqlite._failures import store_error
-from openharness.run_store_sqlite._opening import open_reader, open_writer
-from openharness.run_store_sqlite._writer import GroupWriter
+from openharness.sqlite._channel import Channel
+from openharness.sqlite._exit import stop_at_exit
+from openharness.sqlite._failures import store_error
+from openharness.sqlite._opening import open_reader, open_writer
+from openharness.sqlite._writer import GroupWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from openharness.run_store_sqlite._opening import Settings
-    from openharness.run_store_sqlite._query import Statement
-    from openharness.run_store_sqlite._rows import Row
+    from openharness.sqlite._opening import Settings
+    from openharness.sqlite._statement import Row, Statement
 
 __all__ = ("Session",)
 
@@ -72,7 +71,7 @@ class Session:
     async def close(self) -> None:
         """Wait for what was begun and close both connections; every caller waits for the same closing."""
         while self._closing is None or self._closing.cancelled():
-            self._closing = self.loop.create_task(self._close(), name="openharness: close runs")
+            self._closing = self.loop.create_task(self._close(), name="openharness: close a store")
             # A caller that is cancelled does not cancel the closing.
             await asyncio.wait((self._closing,))
         await asyncio.wait((self._closing,))

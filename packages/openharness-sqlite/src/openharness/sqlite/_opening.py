@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar
 import attrs
 
 from openharness.core import StoreOpenError
-from openharness.run_store_sqlite._failures import is_busy, store_error
-from openharness.run_store_sqlite._location import file_uri
-from openharness.run_store_sqlite._schema import MIGRATIONS, found_version, migrate
+from openharness.sqlite._failures import is_busy, store_error
+from openharness.sqlite._location import file_uri
+from openharness.sqlite._schema import Schema, found_version, migrate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ("BUSY_STEP", "MAX_ROWS", "Durability", "Settings", "open_reader", "open_writer")
+__all__ = ("BUSY_STEP", "Durability", "Settings", "open_reader", "open_writer")
 
 T = TypeVar("T")
 
@@ -35,10 +35,6 @@ _OLDEST_SQLITE: Final = (3, 37, 0)
 BUSY_STEP: Final = 0.25
 """How long SQLite itself waits for a lock, in seconds. We try again until the user's busy_timeout is over: in SQLite's
 own waiting nobody could close the store or end the process, and who has waited longest does not come first."""
-
-MAX_ROWS: Final = 128
-"""How many rows one statement saves at most. With more callers than this, one batch is encoded while another is written:
-the two take about as long, and SQLite works without the interpreter's lock."""
 
 _STATEMENTS: Final = 32
 """How many prepared statements are kept, one for each size of a batch; the largest take some 300 KB."""
@@ -61,13 +57,15 @@ class Settings:
 
     Attributes:
         path: The file, absolute.
-        durability: See `SqliteRunStore`.
+        schema: What the store keeps in it.
+        durability: See `SqliteStore`.
         busy_timeout: Seconds to wait for other processes.
         store: What the store calls itself in errors.
         abandoned: Set when nobody waits any more, so that waiting for a lock ends.
     """
 
     path: Path
+    schema: Schema
     durability: Durability
     busy_timeout: float
     store: str
@@ -96,8 +94,8 @@ def open_writer(settings: Settings) -> sqlite3.Connection:
             full = int(settings.durability == "full")
             _pragma(connection, settings, "fullfsync", full)
             _pragma(connection, settings, "checkpoint_fullfsync", full)
-            if version < len(MIGRATIONS):
-                migrate(connection, MIGRATIONS, store=settings.store)
+            if version < settings.schema.version:
+                migrate(connection, settings.schema, store=settings.store)
                 # The schema must not depend on the -wal file: who copies only the database finds at least its tables.
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         except BaseException:
@@ -148,7 +146,7 @@ def _look(settings: Settings) -> int:
         return 0
     connection = _connect(settings, "ro")
     try:
-        return found_version(connection, supported=len(MIGRATIONS), store=settings.store)
+        return found_version(connection, settings.schema, store=settings.store)
     finally:
         connection.close()
 

@@ -1,0 +1,182 @@
+"""What every store on SQLite is: its arguments, the session of the loop it is used in, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import threading
+import warnings
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from openharness.core import InvalidValueError, StoreClosedError, StoreCorruptError
+from openharness.core.values import MAX_BYTES
+from openharness.sqlite._exit import stop_now
+from openharness.sqlite._location import checked_path, split_url
+from openharness.sqlite._opening import Settings
+from openharness.sqlite._session import Session
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from openharness.sqlite._opening import Durability
+    from openharness.sqlite._schema import Schema
+
+__all__ = ("SqliteStore",)
+
+_DURABILITIES: Final = ("full", "process")
+_OPTIONS: Final[dict[str, Any]] = {"durability": str, "busy_timeout": float, "max_bytes": int}
+
+
+class SqliteStore:
+    """The part of a store that is about its file. A store inherits from this first, then from its interface.
+
+    The store opens the file on first use, creating it if there is none. It belongs to the event loop it was first used
+    in; when that is closed, it may be used in another.
+
+    Args:
+        filename: The path of the file. Its folder must exist, on a local disk.
+        schema: What the store keeps in it.
+        durability: What a write that has returned survives: ``"full"``, the default, also a power cut (on disks that
+            keep what they say they have written); ``"process"`` the end of the process however it comes, but perhaps
+            not that of the machine. It is faster where the disk is slow.
+        busy_timeout: How many seconds to wait while other processes write, before `StoreBusyError`.
+        max_bytes: How large the JSON text of one value may be; 16 MiB by default.
+
+    Raises:
+        InvalidValueError: An argument is not valid; ``""`` and ``":memory:"`` are not files.
+    """
+
+    def __init__(
+        self,
+        filename: str | os.PathLike[str],
+        *,
+        schema: Schema,
+        durability: Durability = "full",
+        busy_timeout: float = 30.0,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        self._closed = True  # until all arguments are known to be valid there is nothing to close
+        self._session: Session | None = None
+        self._path = checked_path(filename)
+        if durability not in _DURABILITIES:
+            raise InvalidValueError("durability", value=durability, expected="'full' or 'process'")
+        if not _is_number(busy_timeout) or not 0 <= busy_timeout < math.inf:
+            raise InvalidValueError("busy_timeout", value=busy_timeout, expected="a number of seconds from 0 on")
+        if type(max_bytes) is not int or max_bytes < 1:
+            raise InvalidValueError("max_bytes", value=max_bytes, expected="an integer from 1 on")
+        self._schema = schema
+        self._durability: Durability = durability
+        self._busy_timeout = float(busy_timeout)
+        self._max_bytes = max_bytes
+        self._name = f"{type(self).__name__}({os.fspath(filename)!r})"
+        self._closed = False
+
+    @classmethod
+    def from_url(cls, url: str) -> Self:
+        """Return the store that a URL names; plugins are opened by it.
+
+        Args:
+            url: ``sqlite:///runs.db`` (relative to the working directory) or ``sqlite:////var/lib/runs.db`` (absolute),
+                with or without its ``sqlite:``. `durability`, `busy_timeout` and `max_bytes` may follow as options:
+                ``sqlite:///runs.db?durability=process``.
+
+        Raises:
+            InvalidValueError: It is not such a URL, or has an option that does not exist.
+        """
+        path, options = split_url(url)
+        arguments: dict[str, Any] = {}
+        for name, text in options.items():
+            convert = _OPTIONS.get(name)
+            if convert is None:
+                raise InvalidValueError("url", value=url, expected=f"a URL with no options but {', '.join(_OPTIONS)}")
+            try:
+                arguments[name] = convert(text)
+            except ValueError:
+                raise InvalidValueError(name, value=text, expected="a number") from None
+        return cls(path, **arguments)
+
+    @property
+    def filename(self) -> Path:
+        """The absolute path of the file."""
+        return self._path
+
+    def __repr__(self) -> str:
+        return f"<{self._name}{', closed' if self._closed else ''}>"
+
+    async def close(self) -> None:
+        """Wait for what was begun and close the file. Closing twice, or at once, is no error."""
+        self._closed = True
+        session = self._session
+        if session is None or session.process != os.getpid():
+            return
+        if session.loop is asyncio.get_running_loop():
+            await session.close()
+        else:
+            stopped = session.stop()
+            if stopped:
+                await asyncio.wait(stopped)
+        self._session = None
+
+    async def __aenter__(self) -> Self:
+        """Open the file, so that what is wrong with it is known at once."""
+        await self._current().open()
+        return self
+
+    def __del__(self) -> None:
+        session = self._session
+        if session is None or session.process != os.getpid() or not session.is_open:
+            return
+        stop_now(session)
+        kind = type(self).__name__
+        warnings.warn(
+            f"{self!r} was never closed. Use `async with {kind}(...) as store:`, or `await store.close()`.",
+            ResourceWarning,
+            source=self,
+            stacklevel=2,
+        )
+
+    def _current(self) -> Session:
+        """Return the session of the running loop, beginning one at the first use."""
+        self._check_open()
+        session = self._session
+        loop = asyncio.get_running_loop()
+        if session is not None:
+            if session.process != os.getpid():
+                raise StoreClosedError(
+                    "the store was opened before this process was forked, and its connections belong to the parent; "
+                    "make a new one here.",
+                    store=self._name,
+                )
+            if session.loop is loop:
+                return session
+            if not session.loop.is_closed():
+                raise StoreClosedError(
+                    "the store is in use by another event loop; make one store for each loop.", store=self._name
+                )
+            stop_now(session)
+        self._session = session = Session(
+            Settings(
+                path=self._path,
+                schema=self._schema,
+                durability=self._durability,
+                busy_timeout=self._busy_timeout,
+                store=self._name,
+                abandoned=threading.Event(),
+            )
+        )
+        return session
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreClosedError("the store was closed; make a new one.", store=self._name)
+
+    def _misled(self, reason: str) -> StoreCorruptError:
+        """The error for an index that leads to another row than the one that was asked for."""
+        return StoreCorruptError(
+            f"an index of the file is damaged ({reason}). `sqlite3 FILE REINDEX` makes it anew.", store=self._name
+        )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
