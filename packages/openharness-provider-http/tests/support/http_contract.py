@@ -442,13 +442,20 @@ class HTTPContract:
             monkeypatch.delenv(name)
         # An SDK may find the profile of whoever runs the tests.
         monkeypatch.setenv("HOME", str(tmp_path))
-        monkeypatch.setenv("ANTHROPIC_CONFIG_DIR", str(tmp_path))
         provider = self.without_key()
         with pytest.raises(ProviderError) as caught:
             await ask(provider)
         assert (caught.value.kind, caught.value.retryable) == ("authentication", False)
         assert self.key_variable in str(caught.value)
         await provider.close()
+
+    async def test_an_address_that_is_none(self) -> None:
+        """An address that cannot be read is an error of the first request, and again of the second."""
+        async with self.make("http://localhost:many") as provider:
+            for _ in range(2):
+                with pytest.raises(ProviderError, match="cannot be made") as caught:
+                    await ask(provider)
+                assert (caught.value.kind, caught.value.retryable) == ("configuration", False)
 
     def without_key(self) -> Provider:
         """Return a provider of the vendor's own service that was given no key."""

@@ -46,7 +46,7 @@ class ClaudeProvider(HTTPProvider["AsyncAnthropic"]):
     Its errors are `ProviderError` with one of these kinds: ``"authentication"``, ``"permission"``, ``"quota"``,
     ``"rate_limit"``, ``"overloaded"``, ``"server"``, ``"timeout"``, ``"connection"``, ``"conflict"``,
     ``"context_length"``, ``"request_too_large"``, ``"invalid_request"``, ``"not_found"``, ``"model_not_found"``,
-    ``"protocol"``, ``"closed"``, ``"error"``.
+    ``"configuration"``, ``"protocol"``, ``"closed"``, ``"error"``.
 
     Args:
         model: The model that is asked where a request names none.

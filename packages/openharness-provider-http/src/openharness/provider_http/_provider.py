@@ -131,7 +131,7 @@ class HTTPProvider(Provider, Generic[ClientT]):
     async def run(self, request: ProviderRequest, context: RunContext) -> AsyncGenerator[ProviderEvent, None]:
         """Run one request. See `Provider.run`."""
         check_request(request)
-        client = self._given or await self._clients.get()
+        client = self._given or await self._made()
         service = self.service(client)
         body, replaced = without_surrogates(self.body(request, client))
         for warning in self.warnings(request):
@@ -165,6 +165,18 @@ class HTTPProvider(Provider, Generic[ClientT]):
     async def close(self) -> None:
         """Close the connections. Requests that run end with a `ProviderError`."""
         await self._clients.close()
+
+    async def _made(self) -> ClientT:
+        try:
+            return await self._clients.get()
+        except ProviderError:
+            raise
+        except Exception as error:
+            raise ProviderError(
+                f"The client of {self.display_name or self.type} cannot be made: {error} Are the arguments of the provider "
+                "and the environment variables right?",
+                kind="configuration",
+            ) from error
 
     def _make(self) -> ClientT:
         return self.make_client(self._settings)
