@@ -796,3 +796,19 @@ async def test_halves_of_characters_survive(folder: Path, store: FileSignalStore
     recording_id = await fill(store, [odd, signal(1, agent="\ud83d\ude00")])
     found = (await load(FileSignalStore(folder), recording_id)).signals
     assert found == [odd, signal(1, agent="\U0001f600")]
+
+
+async def test_a_fixture_is_deleted_and_its_copy_is_not(store: FileSignalStore, folder: Path) -> None:
+    """Deleting what one name means leaves the file of another name, although it holds the same recording."""
+    recording_id = await fill(store, sample_log())
+    await store.publish(recording_id, "one")
+    (folder / "other.jsonl").write_bytes((folder / "one.jsonl").read_bytes())
+
+    await store.delete_fixture("one")
+    await store.delete_fixture("nothing")
+
+    assert await store.list_fixtures() == ["other"]
+    assert await store.find_recording("one") is None
+    assert (await load(store, recording_id)).info.id == recording_id
+    await store.delete_fixture("other")
+    assert await store.load_recording(recording_id) is None

@@ -263,23 +263,26 @@ def test_two_tests_of_one_name(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    "marker",
+    "marker, complaint",
     [
-        "recording(1)",
-        'recording("a", "b")',
-        'recording(mood="live")',
-        'recording(mode="lively")',
-        'recording(drift="mode")',
+        ("recording(1)", "takes a name*got (1,)*"),
+        ('recording("a", "b")', "takes a name*"),
+        ('recording(mood="live")', "takes a name*"),
+        ('recording(mode="lively")', "mode must be one of *"),
+        ('recording(drift="mode")', "drift must be one of *"),
+        ('recording("x" * 201)', "its name must be a string of 1 to 200 bytes*"),
+        ('recording("\\n")', "its name must be a string of 1 to 200 bytes*"),
+        ('recording("a--b")', "its name must not hold '--'*"),
     ],
 )
-def test_marker_that_cannot_work(project: Project, marker: str) -> None:
+def test_marker_that_cannot_work(project: Project, marker: str, complaint: str) -> None:
     """A marker that means nothing stops the session before any test, naming the test."""
     project.write("test_desk.py", f"import pytest\n\npytestmark = pytest.mark.{marker}\n{TEST}")
 
     result = project.run()
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: tests/test_desk.py::test_headline: *mo[od]*"])
+    result.stderr.fnmatch_lines([f"ERROR: tests/test_desk.py::test_headline: *{complaint}"])
 
 
 def test_a_variable_that_names_no_mode(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -469,6 +472,7 @@ def test_unused_are_told_and_deleted(project: Project) -> None:
 @pytest.mark.parametrize(
     "arguments, files, reason",
     [
+        ([], {"conftest.py": "def pytest_collection_modifyitems(items):\n    items.pop()"}, "some tests were left out"),
         (["-k", "headline"], {}, "some tests were deselected"),
         (["--deselect", "tests/test_desk.py::test_other"], {}, "some tests were deselected"),
         (["tests/test_desk.py::test_headline"], {}, "single tests were chosen"),
@@ -500,6 +504,20 @@ def test_unused_after_the_last_failed(project: Project) -> None:
     project.run("--lf", "--harness-unused=delete").assert_outcomes(failed=1)
 
     assert project.fixtures() == ["test_headline.jsonl"]
+
+
+def test_unused_spares_copies(project: Project) -> None:
+    """A test that was renamed, and its recording copied, keeps the copy when the recording of the old name is deleted."""
+    project.write("test_desk.py", TEST)
+    project.run()
+    folder = project.path / "tests/recordings/test_desk"
+    (folder / "test_title.jsonl").write_bytes((folder / "test_headline.jsonl").read_bytes())
+    project.write("test_desk.py", TEST.replace("test_headline", "test_title"))
+
+    result = project.run("--harness-mode=replay", "--harness-unused=delete")
+
+    result.assert_outcomes(passed=1)
+    assert project.fixtures() == ["test_title.jsonl"]
 
 
 def test_unused_spares_what_a_failed_test_could_use(project: Project) -> None:
@@ -615,6 +633,75 @@ def test_guard_without_the_help_of_the_provider(project: Project) -> None:
     assert project.calls == 0
 
 
+def test_guard_watches_to_the_end(project: Project) -> None:
+    """A call while a test is torn down fails it, and so does one after a test run inside of the test."""
+    project.write(
+        "test_desk.py",
+        """
+import asyncio, contextlib
+import pytest
+from desk import AGENTS, Desk, harness
+from openharness.core import AgentError
+
+pytest_plugins = ("pytester",)
+
+
+def call():
+    with contextlib.suppress(AgentError):
+        asyncio.run(harness.run_reactive(agents=AGENTS, state=Desk()))
+
+
+def test_torn_down(request):
+    request.addfinalizer(call)
+
+
+def test_inside(pytester):
+    pytester.makeini("[pytest]\\nasyncio_default_fixture_loop_scope = function")
+    pytester.makepyfile("def test_x(): pass")
+    pytester.runpytest_inprocess().assert_outcomes(passed=1)
+    call()
+
+
+def test_own_failure():
+    call()
+    assert 0
+""",
+    )
+
+    result = project.run("--harness-mode=replay")
+
+    result.assert_outcomes(passed=1, failed=2, errors=1)
+    result.stdout.fnmatch_lines(["*ERROR at teardown of test_torn_down*", "*test_torn_down reached the provider*"])
+    assert project.calls == 0
+
+
+@pytest.mark.skipif(pytest.version_tuple < (9,), reason="pytest has subtests since 9")
+def test_subtests(project: Project) -> None:
+    """A test of which a part failed has not passed: what it recorded is not published. One that skips a part has."""
+    project.write(
+        "test_desk.py",
+        """
+import asyncio
+import pytest
+from desk import AGENTS, Desk, harness
+
+
+@pytest.mark.parametrize("part", ["pass", "pytest.skip('later')", "assert 0"], ids=["passes", "skips", "fails"])
+def test_parts(recording, subtests, part):
+    asyncio.run(harness.run_reactive(agents=AGENTS, state=Desk(), **recording.options()))
+    with subtests.test("one"):
+        exec(part)
+    with subtests.test("two"):
+        pass
+""",
+    )
+
+    project.run()
+
+    assert project.fixtures() == ["test_parts-passes.jsonl", "test_parts-skips.jsonl"]
+    assert project.unpublished() == 1
+
+
 def test_sync_tests_and_closed_stores(project: Project) -> None:
     """A test without a loop of its own may run agents, and one that closes the store is published all the same."""
     project.write(
@@ -633,11 +720,23 @@ async def test_closed(recording):
         first = await harness.run_reactive(agents=AGENTS, state=Desk(), **recording.options("one"))
         second = await harness.run_reactive(agents=AGENTS, state=Desk(), **recording.options("one"))
     assert not first.replayed and second.replayed
+
+
+async def test_alias(recording):
+    result = await harness.run_reactive(agents=AGENTS, state=Desk(), **recording.options())
+    await recording.store.publish(result.recording_id, "alias")
+    assert (await recording.store.find_recording("alias")).id == result.recording_id
+
+
+async def test_deleted(recording):
+    result = await harness.run_reactive(agents=AGENTS, state=Desk(), **recording.options())
+    await recording.store.delete_recording(result.recording_id)
+    assert await recording.store.find_recording("test_deleted") is None
 """,
     )
 
-    project.run().assert_outcomes(passed=2)
-    assert project.fixtures() == ["test_closed--one.jsonl", "test_sync.jsonl"]
+    project.run().assert_outcomes(passed=4)
+    assert project.fixtures() == ["alias.jsonl", "test_alias.jsonl", "test_closed--one.jsonl", "test_sync.jsonl"]
 
 
 def test_options_that_cannot_work(project: Project) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from openharness.signals._file_store._log_file import LogFiles
     from openharness.signals._header import Header
 
-__all__ = ("delete", "publish")
+__all__ = ("delete", "delete_fixture", "publish")
 
 
 def publish(folder: Folder, logs: LogFiles, recording_id: str, name: str, *, store: str) -> None:
@@ -114,6 +114,28 @@ def delete(folder: Folder, logs: LogFiles, recording_id: str) -> None:
         disk.sync_folder(folder.path)
         logs.forget(recording_id)
         over()
+
+
+def delete_fixture(folder: Folder, logs: LogFiles, name: str) -> None:
+    """Remove the file that a fixture name means; if there is none, that is no error. Other files are left alone.
+
+    Raises:
+        CorruptRecordError: Its header is damaged.
+        StoreVersionError: It was written by a newer version.
+    """
+    path = folder.fixture_path(name)
+    try:
+        header = folder.header(path)
+    except FileNotFoundError:
+        return
+    with folder.lock(header.id) as over, folder.lock_names():
+        over()
+        with contextlib.suppress(FileNotFoundError):
+            if folder.header(path) == header and folder.fixture_name(path, header) == name:
+                path.unlink()
+                disk.sync_folder(folder.path)
+        folder.forget(path)
+        logs.forget(header.id)
 
 
 def _remove(path: Path) -> None:

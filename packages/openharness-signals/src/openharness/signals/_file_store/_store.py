@@ -29,7 +29,7 @@ from openharness.signals._file_store._disk import explained
 from openharness.signals._file_store._folder import Folder
 from openharness.signals._file_store._log_file import LogFiles
 from openharness.signals._file_store._pages import SignalPages
-from openharness.signals._file_store._publishing import delete, publish
+from openharness.signals._file_store._publishing import delete, delete_fixture, publish
 from openharness.signals._file_store._threads import Worker
 from openharness.signals._format import MAX_ENTRIES, MAX_RECORDING_BYTES, Limits
 from openharness.signals._header import Header
@@ -233,6 +233,22 @@ class FileSignalStore(SignalStore):
         """Delete a recording. See `SignalStore.delete_recording`."""
         check_id(recording_id, name="recording_id")
         await self._run(partial(delete, self._folder, self._logs, recording_id), recording_id)
+
+    async def delete_fixture(self, name: str) -> None:
+        """Delete the file that a fixture name means; if there is none, that is no error.
+
+        Unlike `delete_recording`, it leaves the files of other names alone, also where they hold the same recording: the
+        copy of a fixture is another fixture.
+
+        Args:
+            name: The fixture name.
+
+        Raises:
+            CorruptRecordError: The header of the file is damaged.
+            StoreVersionError: The file was written by a newer version.
+        """
+        check_id(name, name="name")
+        await self._run(partial(delete_fixture, self._folder, self._logs, name))
 
     async def close(self) -> None:
         """Wait for what was begun. There is nothing to give back: no file stays open between two calls."""

@@ -36,7 +36,7 @@ class Books:
         self.used.add((str(folder), name))
 
     def sharing(self, folder: pathlib.Path, name: str) -> list[str]:
-        """Return the node ids of the tests whose recordings have this name."""
+        """Return the node ids of the tests whose first run has this name."""
         return sorted(test for test, place in self.collected.items() if place == (str(folder), name))
 
     def end(self, test: str, *, passed: bool) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from openharness.testing._pytest._mode import SessionMode
 
-__all__ = ("EVENT", "ProviderGuard", "guarding")
+__all__ = ("EVENT", "ProviderGuard", "guarding", "watching")
 
 EVENT: Final = "openharness.provider.request"
 """The audit event; its arguments are the provider and the context of the call."""
@@ -86,11 +86,15 @@ class ProviderGuard:
         module = sys.modules.get(kinds[0].__module__)
         return getattr(module, "__file__", None) in self._sources
 
-    def verdict(self) -> None:
-        """Fail the test if a call was refused, also where the run went on without it."""
+    def verdict(self, *, since: int = 0) -> None:
+        """Fail the test if a call was refused, also where the run went on without it.
+
+        Args:
+            since: How many refused calls have failed it already.
+        """
         __tracebackhide__ = True
-        if self.refused:
-            pytest.fail("\n".join(dict.fromkeys(self.refused)), pytrace=False)
+        if len(self.refused) > since:
+            pytest.fail("\n".join(dict.fromkeys(self.refused[since:])), pytrace=False)
 
 
 class _Listener:
@@ -111,6 +115,11 @@ class _Listener:
 
 
 _listener: Final = _Listener()
+
+
+def watching() -> ProviderGuard | None:
+    """Return the guard that watches now."""
+    return _listener.guard
 
 
 def guarding(guard: ProviderGuard | None) -> None:

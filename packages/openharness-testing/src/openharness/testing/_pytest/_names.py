@@ -84,11 +84,28 @@ def _read(marker: pytest.Mark, item: pytest.Item) -> tuple[object, object, objec
         raise pytest.UsageError(
             f"{item.nodeid}: @pytest.mark.{MARKER} takes a name, mode= and drift=, got {marker.args!r} and {marker.kwargs!r}."
         )
+    if name is not None:
+        _check_name(name, item)
     if mode is not None and mode not in MODES:
         raise pytest.UsageError(f"{item.nodeid}: mode must be one of {', '.join(MODES)}, got {mode!r}.")
     if drift is not None and drift not in DRIFT_MODES:
         raise pytest.UsageError(f"{item.nodeid}: drift must be one of {', '.join(DRIFT_MODES)}, got {drift!r}.")
     return name, mode, drift
+
+
+def _check_name(name: str, item: pytest.Item) -> None:
+    from openharness.core import InvalidValueError
+    from openharness.core.records import check_id
+
+    try:
+        check_id(name, name="its name")
+    except InvalidValueError as error:
+        raise pytest.UsageError(f"{item.nodeid}: @pytest.mark.{MARKER}: {error}") from None
+    if _RUN in name:
+        raise pytest.UsageError(
+            f"{item.nodeid}: @pytest.mark.{MARKER}: its name must not hold {_RUN!r}, which stands between the name of a "
+            f"test and that of one of its runs, got {name!r}."
+        )
 
 
 def _own_name(item: pytest.Item) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from openharness.core import OpenHarnessError, RecordingQuery
+from openharness.core import OpenHarnessError
 from openharness.signals import FileSignalStore
 
 if TYPE_CHECKING:
@@ -87,8 +87,8 @@ class TestedSignalStore(FileSignalStore):
     async def find_recording(self, name: str) -> RecordingInfo | None:
         """Return what the name means in this test. See `SignalStore.find_recording`."""
         if name in self._pending:
-            made = await self.list_recordings(RecordingQuery(name=name))
-            return next((info for info in made if info.id == self._pending[name]), None)
+            # Its own name may be another one: a recording can be published under several.
+            return next((info for info in await self.list_recordings() if info.id == self._pending[name]), None)
         found = await super().find_recording(name)
         if found is not None:
             self._on_use(name)
@@ -97,6 +97,11 @@ class TestedSignalStore(FileSignalStore):
     async def list_fixtures(self) -> list[str]:
         """Return the names that mean something in this test. See `SignalStore.list_fixtures`."""
         return sorted({*await super().list_fixtures(), *self._pending})
+
+    async def delete_recording(self, recording_id: str) -> None:
+        """Delete a recording, which then means nothing any more. See `SignalStore.delete_recording`."""
+        await super().delete_recording(recording_id)
+        self._pending = {name: pending for name, pending in self._pending.items() if pending != recording_id}
 
     async def settle(self) -> None:
         """Publish what the test published, each recording in one atomic step."""

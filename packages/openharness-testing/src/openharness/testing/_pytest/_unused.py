@@ -61,10 +61,8 @@ def delete_unused(unused: list[Unused]) -> None:
 
     async def delete() -> None:
         for one in unused:
-            store = FileSignalStore(one.folder)
-            found = await store.find_recording(one.name)
-            if found is not None:
-                await store.delete_recording(found.id)
+            # Not its recording, which is that of a used fixture too where somebody copied the file.
+            await FileSignalStore(one.folder).delete_fixture(one.name)
 
     run_apart(delete())
 

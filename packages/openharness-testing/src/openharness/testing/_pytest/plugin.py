@@ -11,7 +11,7 @@ import pytest
 
 from openharness.testing._pytest._books import Books
 from openharness.testing._pytest._drifts import Drifts
-from openharness.testing._pytest._guard import ProviderGuard, guarding
+from openharness.testing._pytest._guard import ProviderGuard, guarding, watching
 from openharness.testing._pytest._mode import DRIFT_MODES, MODES, SessionMode, session_mode
 from openharness.testing._pytest._names import MARKER, command, place_of
 
@@ -27,7 +27,7 @@ _NAME: Final = "openharness-recordings"
 _SENT: Final = "openharness_books"
 _DRIFTS: Final = "openharness_drifts"
 
-_passed: Final = pytest.StashKey[dict[str, bool]]()
+_phases: Final = pytest.StashKey[dict[str, str]]()
 _opened: Final = pytest.StashKey["RecordingFixture | None"]()
 
 
@@ -81,8 +81,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop."""
-    guarding(None)
-    config.pluginmanager.unregister(name=_NAME)
+    plugin = cast("Recordings | None", config.pluginmanager.unregister(name=_NAME))
+    if plugin is not None:
+        plugin.end()
 
 
 @pytest.fixture
@@ -110,6 +111,9 @@ class Recordings:
         self._drifts = Drifts()
         self._report = cast("str | None", config.getoption("harness_report"))
         self._drift: DriftMode | None = cast("Any", config.getoption("harness_drift"))
+        # That of the test which runs this session inside of it, as tests of plugins do.
+        self._outer = watching()
+        self._found: list[pytest.Item] = []
         self._unused_mode = cast("str | None", config.getoption("harness_unused"))
 
     def open(self, item: pytest.Item) -> RecordingFixture:
@@ -129,14 +133,27 @@ class Recordings:
         item.stash[_opened] = recording
         return recording
 
+    def end(self) -> None:
+        """Watch no more."""
+        guarding(self._outer)
+
     # What is seen of the session.
 
     def pytest_report_header(self) -> str:
         """Say in which mode the tests run, and why."""
         return f"openharness: mode {self._session.mode} ({self._session.reason})"
 
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """Note every test that there is."""
+        self._found.append(item)
+
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Check the markers, and note where the recordings of every test are that is to run."""
+        # By object: plugins change node ids, too.
+        if {id(item) for item in self._found} - {id(item) for item in session.items}:
+            # Plugins and conftest files that leave tests out need not tell anybody.
+            self._books.gaps.add("some tests were left out")
+        self._found.clear()
         for item in session.items:
             place = place_of(item)
             self._books.collected[item.nodeid] = (str(place.folder), place.name)
@@ -151,6 +168,8 @@ class Recordings:
         """Note that tests were left out."""
         if items:
             self._books.gaps.add("some tests were deselected")
+            deselected = {id(item) for item in items}
+            self._found = [item for item in self._found if id(item) not in deselected]
 
     def pytest_plugin_registered(self, plugin: object) -> None:
         """Note the files of conftest modules."""
@@ -163,7 +182,7 @@ class Recordings:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Begin a test, also one that is run again."""
-        item.stash[_passed] = {}
+        item.stash[_phases] = {}
         item.stash[_opened] = None
         if self._report is not None:
             self._drifts.begin(item.nodeid, command(item))
@@ -182,11 +201,18 @@ class Recordings:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Publish what a test has recorded, once everything about it has passed."""
-        result = yield
-        guarding(None)
-        phases = item.stash.setdefault(_passed, {})
+        __tracebackhide__ = True
+        refused = 0 if self._current is None else len(self._current.refused)
+        try:
+            result = yield
+        finally:
+            guarding(self._outer)
+        if self._current is not None:
+            self._current.verdict(since=refused)
+        phases = item.stash.setdefault(_phases, {})
         recording = item.stash.get(_opened, None)
-        if recording is not None and recording.store.unsettled and phases.get("setup") and phases.get("call"):
+        has_passed = phases.get("setup") == phases.get("call") == "passed"
+        if recording is not None and recording.store.unsettled and has_passed:
             from openharness.testing._pytest._apart import run_apart
 
             run_apart(recording.store.settle())
@@ -201,12 +227,14 @@ class Recordings:
         if call.excinfo is not None and "openharness.core" in sys.modules:
             self._complete(item, call.excinfo)
         report = yield
-        phases = item.stash.setdefault(_passed, {})
-        phases[report.when] = report.passed
+        phases = item.stash.setdefault(_phases, {})
+        # A test with subtests has a report of each, and after them one of its own, which does not know of theirs.
+        if phases.get(report.when) != "failed":
+            phases[report.when] = report.outcome
         if report.failed and call.excinfo is not None:
             self._explain(item, call.excinfo.value, report)
         if report.when == "teardown":
-            self._books.end(item.nodeid, passed=all(phases.values()))
+            self._books.end(item.nodeid, passed=set(phases.values()) == {"passed"})
         return report
 
     def _guard(self, item: pytest.Item) -> ProviderGuard:
