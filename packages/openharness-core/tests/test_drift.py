@@ -15,10 +15,12 @@ from openharness.core import (
     Difference,
     DriftReport,
     Harness,
+    ProviderCapabilities,
     ReplayDriftError,
     Signal,
     SignalSource,
     create_harness,
+    tool,
 )
 from openharness.core.errors import CorruptRecordError
 from openharness.core.storage import decode_signal, resolve_signal
@@ -309,6 +311,31 @@ async def test_agents_input_and_state_that_differ_at_once_are_all_told() -> None
     assert report.subject == "the agents and the initial state and the input"
     assert "the initial state is not the recorded one, and the input is not the recorded one" in report.reason
     assert "payload.state.x: recorded 1, actual null" in str(caught.value)
+
+
+async def test_changed_tools_are_told_as_tools() -> None:
+    """A tool whose description changed, or that is gone, is told by agent and place."""
+
+    def weather(city: str) -> str:
+        """Tell the weather."""
+        return city
+
+    def forecast(city: str) -> str:
+        """Tell tomorrow's weather."""
+        return city
+
+    class Asked(ScriptedProvider):
+        capabilities = ProviderCapabilities(tools=True)
+
+    store = KeepingStore()
+    old, new = tool(weather), tool(forecast, name="weather")
+    await HARNESS.run_reactive(agents={"a": agent(tools=[old])}, provider=Asked(), store=store, state={})
+    for tools, path in (([new], "payload.request.tools[0].description"), ([], "payload.request.tools")):
+        with pytest.raises(ReplayDriftError) as caught:
+            await HARNESS.run_reactive(agents={"a": agent(tools=tools)}, recording="rec-0", store=store)
+        report = caught.value.report
+        assert (report.kind, report.subject) == ("tools", "the tools of agent 'a'")
+        assert report.differences[0].path == path
 
 
 def test_nothing_is_told_from_null() -> None:

@@ -115,6 +115,23 @@ async def test_a_changed_reducer_changes_the_state_and_nothing_else() -> None:
     assert json.loads(json.dumps(result.drift[1].to_json()))["kind"] == "final_state"
 
 
+async def test_another_order_within_a_step_is_reported_once() -> None:
+    """Reducers that do the same in another order are a difference, though nothing else comes of it."""
+
+    def count(state: dict[str, Any], _: Signal) -> None:
+        state["n"] += 1
+
+    def note(state: dict[str, Any], _: Signal) -> None:
+        state["m"] += 1
+
+    options: Any = {"state": {"x": "", "n": 0, "m": 0}}
+    store = await record(TEAM, reducers={"judge:done": count, "judge:*": note}, **options)
+    result = await warned(TEAM, store, reducers={"judge:*": note, "judge:done": count})
+    assert [(report.kind, report.recorded.name, report.actual.name) for report in result.drift] == [
+        ("reducer", "state:n:changed", "state:m:changed")
+    ]
+
+
 async def test_an_agent_that_was_added_and_asks_nothing_new_is_passed_over() -> None:
     """Another set of agents is no error as long as nobody asks what was not recorded."""
     store = await record(TEAM)

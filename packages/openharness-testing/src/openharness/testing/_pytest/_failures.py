@@ -6,15 +6,18 @@ import traceback
 from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
+import attrs
+
 from openharness.core import FixtureNotFoundError, ReplayDriftError, ReplayError
 from openharness.testing._pytest._names import command, display_path
 
 if TYPE_CHECKING:
     import pytest
 
+    from openharness.core import DriftReport
     from openharness.testing._pytest._fixture import RecordingFixture
 
-__all__ = ("TITLE", "advice", "drift_of", "hide_internals", "replay_error")
+__all__ = ("TITLE", "advice", "drift_of", "hide_internals", "replay_error", "with_remedy")
 
 TITLE = "OpenHarness recording"
 
@@ -42,6 +45,11 @@ def drift_of(error: BaseException | None) -> ReplayDriftError | None:
     """Return the drift in an exception, as `replay_error` finds it."""
     found = replay_error(error)
     return found if isinstance(found, ReplayDriftError) else None
+
+
+def with_remedy(report: DriftReport, remedy: str) -> DriftReport:
+    """Return a report that says what to do in this session."""
+    return attrs.evolve(report, remedy=remedy)
 
 
 def hide_internals(raised: pytest.ExceptionInfo[BaseException]) -> None:

@@ -6,7 +6,6 @@ import pathlib
 import sys
 from typing import TYPE_CHECKING, Any, Final, cast
 
-import attrs
 import pytest
 
 from openharness.testing._pytest._books import Books
@@ -255,13 +254,13 @@ class Recordings:
 
     def _complete(self, item: pytest.Item, raised: pytest.ExceptionInfo[BaseException]) -> None:
         """Let an error say what to do in this session, and no more than concerns the test."""
-        from openharness.testing._pytest._failures import drift_of, hide_internals
+        from openharness.testing._pytest._failures import drift_of, hide_internals, with_remedy
 
         drift = drift_of(raised.value)
         if drift is not None:
             if item.stash.get(_opened, None) is not None:
                 remedy = f"If the change is meant, record this test again:\n  {command(item)}"
-                drift.report = attrs.evolve(drift.report, remedy=remedy)
+                drift.report = with_remedy(drift.report, remedy)
             self._drifts.add(item.nodeid, [drift.report], raised=True)
         if not self._config.getoption("fulltrace"):
             hide_internals(raised)

@@ -16,7 +16,7 @@ from openharness.core.log import _names as names
 from openharness.core.values import dump_json, find_differences
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from openharness.core.log import VolatileRules
     from openharness.core.records import Signal
@@ -63,8 +63,13 @@ class StepComparison:
         for key, signal in came.items():
             if key in expected:
                 self._counterparts[signal.id] = expected[key].id
+        known = len(self._pairs)
         for key in dict.fromkeys([*expected, *came]):
             self._note(expected.get(key), came.get(key))
+        if len(self._pairs) == known:
+            self._note_order(
+                [key for key in expected if key in came], [key for key in came if key in expected], expected, came
+            )
 
     def _note(self, recorded: Signal | None, actual: Signal | None) -> None:
         if recorded is not None and actual is not None:
@@ -80,6 +85,15 @@ class StepComparison:
         parent = present.source.parent
         if parent is None or f"{actual is None}:{parent}" not in self._alone:
             self._pairs.append((recorded, actual))
+
+    def _note_order(
+        self, before: list[_Key], now: list[_Key], expected: Mapping[_Key, Signal], came: Mapping[_Key, Signal]
+    ) -> None:
+        """Note the first of those signals that are all the same and come in another order."""
+        for one, other in zip(before, now, strict=True):
+            if one != other:
+                self._pairs.append((expected[one], came[other]))
+                return
 
     def _same(self, recorded: Signal, actual: Signal) -> bool:
         if recorded.name != actual.name:
