@@ -30,6 +30,8 @@ from openharness.core import (
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
+    from openharness.core import ProviderEvent, ProviderRequest, RunContext
+
 HARNESS: Harness[dict[str, Any]] = create_harness()
 
 
@@ -109,6 +111,22 @@ async def test_a_provider_that_breaks_its_contract_fails_its_agent(events: list[
     """Whatever a provider yields or raises, the agent fails with a message that says what was wrong."""
     error = await failed(EventsProvider(events))
     assert message in error.message
+    assert names_of(error.result.signals)[-3:] == ["provider:error", "agent:error", "harness:end"]
+
+
+async def test_a_provider_that_cancels_its_own_task_fails_its_agent() -> None:
+    """The run hears of a call that is cancelled from within, instead of waiting for it for ever."""
+
+    class Cancelling(EventsProvider):
+        async def run(self, request: ProviderRequest, context: RunContext) -> AsyncGenerator[ProviderEvent, None]:
+            yield TextDelta("a")
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await asyncio.sleep(0)
+
+    error = await asyncio.wait_for(failed(Cancelling([])), 5)
+    assert "was cancelled, and not by the run" in error.message
     assert names_of(error.result.signals)[-3:] == ["provider:error", "agent:error", "harness:end"]
 
 

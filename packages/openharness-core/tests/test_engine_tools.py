@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import threading
 import time
 from typing import Any
@@ -590,3 +591,50 @@ async def test_tools_of_a_run_that_failed_elsewhere_are_dropped() -> None:
 def test_an_output_with_nothing_to_say_has_no_continuation() -> None:
     """A provider that needs nothing back says nothing."""
     assert ProviderOutput(content="x").continuation is None
+
+
+@pytest.mark.parametrize(
+    "kind", ["cancels its task", "exits", "exits in a thread", "huge result", "huge text", "huge error"]
+)
+async def test_no_tool_ends_or_hangs_a_run(kind: str) -> None:
+    """A tool that cancels its own task, ends the process, or returns what no log can hold is a tool that has failed."""
+
+    async def cancels() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
+
+    async def exits() -> None:
+        sys.exit(2)
+
+    def exits_in_thread() -> None:
+        sys.exit(2)
+
+    def huge_result() -> Any:
+        return ['"' * 1000] * 8_000
+
+    def huge_text() -> Any:
+        return "x" * 16 * 2**20
+
+    def huge_error() -> Any:
+        raise ValueError("x" * 17 * 2**20)
+
+    function, words = {
+        "cancels its task": (cancels, "CancelledError"),
+        "exits": (exits, "SystemExit"),
+        "exits in a thread": (exits_in_thread, "SystemExit"),
+        "huge result": (huge_result, "about 15 MiB"),
+        "huge text": (huge_text, "about 15 MiB"),
+        "huge error": (huge_error, "too long to be recorded"),
+    }[kind]
+    store = KeepingStore()
+    provider = AskingProvider(asks((function.__name__, {})), "I see.")
+    result = await asyncio.wait_for(run(provider, function, store=store, mode="record", fixture="f"), 20)
+    (ended,) = of_name(result.signals, "tool:result")
+    assert words in ended.payload["error"]["message"]
+    assert provider.told[0].startswith("Error: ")
+    replayed = await HARNESS.run_reactive(
+        agents={"reporter": agent(function)}, store=store, recording=result.recording_id
+    )
+    assert replayed.signals == result.signals

@@ -55,7 +55,7 @@ class Calls:
 
     def start(self, effect: StartCall) -> None:
         """Send a request; its events arrive from now on."""
-        self._pumps.start(self._pump(effect), effect.call)
+        self._pumps.start(self._pump(effect), effect.call, lost=lambda: self._lost(effect.call))
 
     def start_timer(self, effect: StartTimer) -> None:
         """Let a retry arrive later."""
@@ -83,6 +83,11 @@ class Calls:
         """Cancel everything and wait until providers have given back what they hold, at most ``timeout`` seconds."""
         self.cancel()
         await self._pumps.stop(timeout)
+
+    def _lost(self, call: str) -> None:
+        error = ProviderError("the task of the call was cancelled, and not by the run", kind="cancelled")
+        payload: JSONObject = {"call": call, "error": error_payload(error)}
+        self._queue.put(Arrival(name=names.PROVIDER_ERROR, payload=payload, timestamp=self._clock(), call=call))
 
     async def _pump(self, effect: StartCall) -> None:
         lane = Lane(self._queue)

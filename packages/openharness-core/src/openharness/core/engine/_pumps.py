@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from openharness.core.engine._redacting import log_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from openharness.core.redaction import Redactor
 
@@ -33,14 +33,22 @@ class Pumps:
         self._tasks: set[asyncio.Task[None]] = set()
         self.stopped = False
 
-    def start(self, work: Coroutine[None, None, None], name: str) -> None:
-        """Begin a task."""
+    def start(self, work: Coroutine[None, None, None], name: str, *, lost: Callable[[], None]) -> None:
+        """Begin a task.
+
+        Args:
+            work: What it does.
+            name: What it is called in log lines.
+            lost: Called when somebody else has cancelled the task, as users' code can: the run must hear of it.
+        """
         task = asyncio.get_running_loop().create_task(work, name=f"openharness {name}")
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(lambda ended: self._ended(ended, lost))
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[None], lost: Callable[[], None]) -> None:
         self._tasks.discard(task)
+        if task.cancelled() and not self.stopped:
+            lost()
         if not task.cancelled() and (error := task.exception()) is not None:
             told = "%s raised what is no Exception"
             log_failure(self._redactor, told, task.get_name(), error=error, level=logging.ERROR)

@@ -7,7 +7,7 @@ import contextvars
 import inspect
 import logging
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from openharness.core.engine._arrivals import Arrival
 from openharness.core.engine._pumps import Pumps
@@ -15,7 +15,7 @@ from openharness.core.engine._redacting import log_failure
 from openharness.core.engine._requests import described
 from openharness.core.errors import SerializationError
 from openharness.core.log import _names as names
-from openharness.core.values import to_json
+from openharness.core.values import MAX_BYTES, dump_json, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,11 +23,15 @@ if TYPE_CHECKING:
     from openharness.core.engine._arrivals import ArrivalQueue
     from openharness.core.engine._effects import StartTool
     from openharness.core.redaction import Redactor
-    from openharness.core.values import JSONObject
+    from openharness.core.values import JSONObject, JSONValue
 
 __all__ = ("ToolRuns",)
 
 _log = logging.getLogger("openharness")
+
+_MEBIBYTE: Final = 2**20
+_LARGEST: Final = MAX_BYTES - _MEBIBYTE
+"""The rest of a signal, and placeholders that are longer than their secrets, need some room as well."""
 
 
 class ToolRuns:
@@ -47,7 +51,13 @@ class ToolRuns:
 
     def start(self, effect: StartTool) -> None:
         """Run a tool; its result arrives later."""
-        self._pumps.start(self._run(effect), effect.context.tool_call)
+        call = effect.context.tool_call
+        cancelled: JSONObject = {
+            "kind": "exception",
+            "type": "CancelledError",
+            "message": "CancelledError: the task of the tool was cancelled, and not by the run",
+        }
+        self._pumps.start(self._run(effect), call, lost=lambda: self._arrive(call, {"error": cancelled}))
 
     def cancel(self) -> None:
         """Cancel everything, without waiting for it. Threads cannot be cancelled; nobody waits for them any more."""
@@ -75,9 +85,15 @@ class ToolRuns:
             log_failure(self._redactor, "The tool %r failed in %s", tool.name, call, error=error)
             kind = "result" if isinstance(error, _UnfitResultError) else "exception"
             cause = error.__cause__ if isinstance(error, _UnfitResultError) else error
-            told: JSONObject = {"kind": kind, "type": type(cause).__name__, "message": described(cause or error)}
+            message = described(cause or error)
+            if not _fits(message):
+                message = (
+                    f"{type(cause).__name__}, with a message of {len(message)} characters, too long to be recorded"
+                )
+            told: JSONObject = {"kind": kind, "type": type(cause).__name__, "message": message}
             self._arrive(call, {"error": told})
-            if not isinstance(error, (Exception, asyncio.CancelledError)):
+            if isinstance(error, KeyboardInterrupt) and tool.is_async:
+                # Somebody has pressed the key while the tool was at work: it is meant for the whole program.
                 raise
 
     async def _result(self, effect: StartTool) -> Any:
@@ -92,13 +108,30 @@ class ToolRuns:
                     result.close()
                 raise TypeError("it returned something to be awaited; a tool that waits is an async def")
         try:
-            return to_json(result, path=f"the result of {tool.name}")
+            return _recordable(result, f"the result of {tool.name}")
         except SerializationError as error:
             raise _UnfitResultError from error
 
     def _arrive(self, call: str, outcome: JSONObject) -> None:
         payload: JSONObject = {"tool_call": call, **outcome}
         self._queue.put(Arrival(name=names.TOOL_RESULT, payload=payload, timestamp=self._clock(), call=call))
+
+
+def _recordable(result: Any, path: str) -> JSONValue:
+    plain = to_json(result, path=path)
+    if not _fits(plain):
+        reason = f"its JSON may take at most about {_LARGEST // _MEBIBYTE} MiB, also as a text in a request"
+        raise SerializationError(path, value=cast("object", type(result)), reason=reason)
+    return plain
+
+
+def _fits(result: JSONValue) -> bool:
+    """Tell whether a result can be written, as it is and as the text that the model is told."""
+    try:
+        written = dump_json(result, max_bytes=_LARGEST)
+        return isinstance(result, str) or len(dump_json(written.decode(), max_bytes=_LARGEST)) <= _LARGEST
+    except SerializationError:
+        return False
 
 
 class _UnfitResultError(Exception):
