@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from openharness.core import InvalidValueError, MissingSecretError, Redaction
@@ -100,7 +100,7 @@ def test_values_of_the_environment_are_found_anywhere_and_however_they_are_writt
     value = ENVIRONMENT["DB_PASSWORD"]
     using = redactor()
     assert using.text(f"x{value}y") == "x[redacted:DB_PASSWORD]y"
-    assert using.text(json.dumps({"p": value})) == '{"p": "[redacted:DB_PASSWORD/json]"}'
+    assert using.text(json.dumps({"p": value})) == '{"p": "[redacted:DB_PASSWORD/ascii]"}'
     assert using.text(json.dumps({"p": value}, ensure_ascii=False)) == '{"p": "[redacted:DB_PASSWORD/json]"}'
     assert using.text(f"postgres://me:{quote(value, safe='')}@host") == "postgres://me:[redacted:DB_PASSWORD/url]@host"
     for text in ("seven77", "/home/somebody"):
@@ -229,7 +229,7 @@ def test_a_stream_redacted_is_the_text_redacted(case: tuple[Redaction, list[str]
     """However a text is cut: its redacted pieces joined are the redacted text, and without a secret the pieces stay."""
     redaction, pieces = case
     text = "".join(pieces)
-    whole = redactor(redaction, {}).text(text)
+    whole = redactor(redaction, {}).arrived(text)
     out = streamed(redactor(redaction, {}), pieces)
     assert "".join(out) == whole
     assert "" not in out
@@ -270,3 +270,69 @@ def test_an_ordinary_stream_is_not_held_back() -> None:
     assert stream.feed(92, "ost") == [(90, "g"), (91, "hp"), (92, "ost")]
     assert stream.feed(93, "abc") == []
     assert stream.feed(94, "dabcdabc def") == [(93, "[redacted:OPENAI_API_KEY]"), (94, "c def")]
+
+
+@given(
+    value=st.text("ab1\"'\\\n\t\x1b\x7f/%é\u2028", min_size=3, max_size=12).map(lambda text: f"{text}2"),
+    write=st.sampled_from([str, json.dumps, lambda value: json.dumps(value, ensure_ascii=False), repr]),
+    before=st.sampled_from(["", "x", '{"k": ', "\\"]),
+)
+@example(value='a"12\n', write=json.dumps, before="")
+def test_a_secret_that_is_escaped_is_found_within_any_value(value: str, write: Any, before: str) -> None:
+    """In a text within a list within a dict, or as a key, a secret is found however it is written, and comes back."""
+    using = redactor(Redaction(secrets={"S": value}), {})
+    text = before + write(value)
+    redacted: Any = using.json({"body": [text], text: 1})
+    assert redacted == {"body": [using.text(text)], using.text(text): 1}
+    assert "[redacted:S" in redacted["body"][0]
+    assert using.restore(redacted) == {"body": [text], text: 1}
+
+
+@pytest.mark.parametrize("known", ["error", "send"])
+def test_a_stranger_cannot_name_a_secret(known: Any) -> None:
+    """What arrives and looks like the placeholder of a secret is made plain text, also in pieces; the log's own stay."""
+    using = redactor(Redaction(unknown=known))
+    told: Any = {"[redacted:SERVICE_TOKEN]": ["see [redacted:OPENAI_API_KEY] and [redacted:SERVICE_TOKEN#2]"]}
+    second = "[redacted SERVICE_TOKEN#2]" if known == "error" else "[redacted:SERVICE_TOKEN#2]"
+    assert using.arrived(told) == {"[redacted SERVICE_TOKEN]": [f"see [redacted OPENAI_API_KEY] and {second}"]}
+    pieces = ["a [reda", "cted:OPENAI_A", "PI_KEY", "] b"]
+    assert "".join(streamed(using, pieces)) == "a [redacted OPENAI_API_KEY] b"
+    using.placed = lambda rule: 2 * (rule == "SERVICE_TOKEN")
+    assert using.arrived("[redacted:SERVICE_TOKEN#2] [redacted:OPENAI_API_KEY]") == (
+        "[redacted:SERVICE_TOKEN#2] [redacted OPENAI_API_KEY]"
+    )
+
+
+@pytest.mark.parametrize(
+    "pieces, expected",
+    [
+        (["key abcd", "abcda"], "key [redacted:OPENAI_API_KEY#2]"),
+        (["key abcd"], "key abcd"),
+        (["s abcdabcda"], "s [redacted:OPENAI_API_KEY#2]"),
+        (["token ghp_", "aB3"], "token ghp_aB3"),
+        (["token ghp_", "aB3daB3d"], "token [redacted:github-token#2]"),
+        (["abcdabcdab, s", "k-"], "[redacted:OPENAI_API_KEY], sk-"),
+        (["a [reda", "cted:X"], "a [redacted:X"),
+    ],
+)
+def test_a_text_that_breaks_off_within_a_secret_does_not_show_most_of_it(pieces: list[str], expected: str) -> None:
+    """Where a stream is cut, half of a known value and more is a secret; less of it, and other text, is kept."""
+    using = redactor()
+    stream: RedactedStream[int] = RedactedStream(using)
+    out = [text for index, piece in enumerate(pieces) for _, text in stream.feed(index, piece)]
+    redacted = "".join([*out, *(text for _, text in stream.end(cut=True))])
+    assert redacted == expected
+    assert using.restore(redacted) == "".join(pieces) or "[redacted:X" in redacted
+
+
+@given(cases())
+def test_a_stream_that_breaks_off_loses_nothing(case: tuple[Redaction, list[str]]) -> None:
+    """However a text is cut, and breaks off: what comes out has no secret in it, and restored it is the text."""
+    redaction, pieces = case
+    using = redactor(redaction, {})
+    stream: RedactedStream[int] = RedactedStream(using)
+    out = [text for index, piece in enumerate(pieces) for _, text in stream.feed(index, piece)]
+    redacted = "".join([*out, *(text for _, text in stream.end(cut=True))])
+    text = "".join(pieces)
+    if "[redacted:" not in text:
+        assert using.restore(redacted) == text

@@ -27,6 +27,7 @@ __all__ = ("Intake", "RecordedRules", "log_failure", "same_but_for_numbers")
 
 _STREAMS: Final = (names.TEXT_DELTA, names.THINKING_DELTA)
 _ENDS: Final = frozenset({names.PROVIDER_END, names.PROVIDER_ERROR})
+_STOPS: Final = frozenset({names.HARNESS_TIMEOUT, names.HARNESS_CANCELLED})
 _UNTOUCHED: Final = frozenset({"call", "index", "tool_call"})
 """What the engine itself gives to the payloads of arrivals."""
 
@@ -51,13 +52,20 @@ class Intake:
         """
         if not self._redactor.active:
             return [arrival]
+        if arrival.name in _STOPS:
+            # What was held back of calls that are cut off here.
+            return [
+                *(piece for call, name in list(self._streams) for piece in self._end(call, name, cut=True)),
+                arrival,
+            ]
         if arrival.name in _STREAMS:
             return self._piece(arrival)
         if arrival.name not in _ENDS:
             return [_with_payload(arrival, self._payload(arrival.name, arrival.payload))]
         call = cast("str", arrival.call)
-        held = [piece for name in _STREAMS for piece in self._end(call, name)]
-        if arrival.name == names.PROVIDER_ERROR:
+        cut = arrival.name == names.PROVIDER_ERROR
+        held = [piece for name in _STREAMS for piece in self._end(call, name, cut=cut)]
+        if cut:
             payload = self._payload(arrival.name, arrival.payload)
         else:
             payload = self._answer(call, cast("JSONObject", arrival.payload), held)
@@ -66,7 +74,7 @@ class Intake:
     def _answer(self, call: str, payload: JSONObject, held: list[Arrival]) -> JSONObject:
         """Redact an answer; its figures hold no texts."""
         output = cast("JSONObject", payload["output"])
-        changed = {key: self._redactor.json(value) for key, value in output.items() if key != "usage"}
+        changed = {key: self._redactor.arrived(value) for key, value in output.items() if key != "usage"}
         if call in self._fold.calls:
             # The answer is what the deltas said, however they were cut.
             text = [*self._fold.calls[call].text, *(_text(piece) for piece in held if piece.name == names.TEXT_DELTA)]
@@ -88,18 +96,18 @@ class Intake:
             return [arrival]
         return [_with_text(piece, text) for piece, text in stream.feed(arrival, text)]
 
-    def _end(self, call: str, name: str) -> list[Arrival]:
+    def _end(self, call: str, name: str, *, cut: bool) -> list[Arrival]:
         stream = self._streams.pop((call, name), None)
-        return [] if stream is None else [_with_text(piece, text) for piece, text in stream.end()]
+        return [] if stream is None else [_with_text(piece, text) for piece, text in stream.end(cut=cut)]
 
     def _payload(self, name: str, payload: JSONValue) -> JSONValue:
         if name.partition(":")[0] not in RESERVED_PREFIXES:
-            return self._redactor.json(payload)
+            return self._redactor.arrived(payload)
         if not isinstance(payload, dict):
             return payload
         if name.startswith("harness:"):
             return payload
-        redacted = self._redactor.json(payload)
+        redacted = self._redactor.arrived(payload)
         return (
             redacted
             if redacted is payload

@@ -266,8 +266,11 @@ class RunStream(Generic[S]):
 
 
 def _unnumbered(payload: JSONValue) -> str:
-    """Return a payload as text; a replay does not know which of several secrets of one rule came first."""
-    return unnumbered(dump_json(payload).decode(errors="replace"))
+    """Return a payload as text; a replay does not know which of several secrets of one rule came first.
+
+    Nor whether what only looked like a placeholder was left as it was.
+    """
+    return unnumbered(dump_json(payload).decode(errors="replace")).replace("[redacted:", "[redacted ")
 
 
 async def _cancel(task: asyncio.Task[Any]) -> None:

@@ -115,7 +115,9 @@ def matcher_of(redaction: Redaction, environment: Mapping[str, str] | None = Non
 def _compiled(redaction: Redaction, environment: tuple[tuple[str, str], ...]) -> Matcher:
     values: dict[str, str] = {}
     named = [*redaction.secrets.items(), *environment]
-    for how, write in (("", str), ("/json", _escaped), ("/json", _escaped_ascii), ("/url", _quoted)):
+    # Each way of writing has a name of its own, so that what is restored is what was there.
+    ways = (("", str), ("/json", _escaped), ("/ascii", _escaped_ascii), ("/repr", _shown), ("/url", _quoted))
+    for how, write in ways:
         for name, value in named:
             # A rule's second secret is named like its placeholder: "github-token#2".
             base, mark, number = name.partition("#")
@@ -140,6 +142,10 @@ def _escaped(value: str) -> str:
 
 def _escaped_ascii(value: str) -> str:
     return json.dumps(value)[1:-1]
+
+
+def _shown(value: str) -> str:
+    return repr(value)[1:-1]
 
 
 def _quoted(value: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +19,7 @@ _STEM: Final = 4
 _MARK: Final = "[redacted:"
 _PIVOT: Final = 24
 _PATIENCE: Final = 65_536
+_LEAST_CUT: Final = 4
 
 
 @attrs.frozen
@@ -71,8 +73,11 @@ class Matcher:
         begins = [*self.values, *(begin for rule in anchored for begin in rule.begins)]
         self._stem = re.compile(_trie({begin[:_STEM] for begin in begins}, cut=False)).search
         self._cut_stem = re.compile(_trie({begin[:_STEM] for begin in begins}, cut=True)).search
-        # A placeholder that is there already is no reason to look at a text.
-        self._suspect = re.compile(_pivots(begin for begin in begins if begin != _MARK)).search
+        # A placeholder that is there already is no reason to look at a text. The text may be a value written as JSON, in
+        # which the texts of the value, which may be JSON themselves, stand escaped.
+        written = (json.dumps(begin, ensure_ascii=False)[1:-1] for begin in begins if begin != _MARK)
+        suspects = dict.fromkeys([*(begin for begin in begins if begin != _MARK), *written])
+        self._suspect = re.compile(_pivots(suspects)).search
         self._suspect_piece = re.compile(_pivots(begins)).search
         words = [begin for rule in anchored if rule.whole_words for begin in rule.begins]
         others = [begin for rule in anchored if not rule.whole_words for begin in rule.begins]
@@ -136,6 +141,29 @@ class Matcher:
             if match is not None:
                 return match
             position = start + 1
+
+    def cut_secret(self, text: str, start: int, after: int) -> str | None:
+        """Return the name of the secret that a text which breaks off has the greater part of at its end.
+
+        Args:
+            text: The text.
+            start: Where that part begins.
+            after: Where the last secret before it ends.
+
+        Returns:
+            The name of a known value of which half is there, and no less than 4 characters; or the rule of which as many
+            come after the plain text it begins with; None where less is there.
+        """
+        first, rest = text[start], len(text) - start
+        for value in self._values.get(first, ()):
+            if rest >= max(_LEAST_CUT, len(value) / 2) and value.startswith(text[start:]):
+                return self._names[value]
+        for rule in self._rules.get(first, ()):
+            if rule is not self._mark and rule.may_begin(text, start, after):
+                begins = [begin for begin in rule.begins if text.startswith(begin, start)]
+                if begins and rest >= max(map(len, begins)) + _LEAST_CUT:
+                    return rule.name
+        return None
 
     def _may_begin(self, text: str, start: int, after: int) -> bool:
         first, rest = text[start], len(text) - start

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ("Redactor",)
 
 _MARK: Final = "[redacted:"
+_DISARMED: Final = "[redacted "
 
 
 def _written(value: JSONValue) -> str:
@@ -75,6 +76,24 @@ class Redactor:
             return text
         return self._replaced(text, self._plain_placeholder, all_count=True)
 
+    def arrived(self, value: J) -> J:
+        """Return a JSON value that comes from a provider, a tool or somebody else outside, redacted as by `json`.
+
+        What looks like a placeholder in it, and is none that the log has, cannot be taken for one any more:
+        ``[redacted OPENAI_API_KEY]``. Else a stranger's text could name any secret of the environment, and have it
+        filled in.
+        """
+        if self.matcher is None:
+            return value
+        written = _written(value)
+        if _MARK not in written and self.matcher.is_clear(written):
+            return value
+        self._around = value
+        try:
+            return self._walk(value, lambda text: self._replaced(text, self.placeholder_of_arrival))
+        finally:
+            self._around = None
+
     def json(self, value: J, *, mask: bool = False) -> J:
         """Return a JSON value with its texts and keys redacted; the same object where there is nothing to redact."""
         # As JSON text at once, which takes a fraction of looking at its texts one by one; in it a secret stands as it
@@ -117,15 +136,34 @@ class Redactor:
         secret = text[found.start : found.end]
         if found.rule is None:
             return self._known(secret)
-        key = (found.rule, secret)
+        return self._numbered(found.rule, secret, text)
+
+    def cut_placeholder(self, rule: str, part: str) -> str:
+        """Return what stands in the place of a part of a secret, which never has the number of the whole."""
+        self._numbers[rule] = max(1, self._numbers.get(rule, 0))
+        return self._numbered(rule, part, part)
+
+    def _numbered(self, rule: str, secret: str, text: str) -> str:
+        key = (rule, secret)
         placeholder = self._placeholders.get(key)
         if placeholder is None:
-            number = 1 + self._highest(found.rule, text)
-            self._numbers[found.rule] = number
-            placeholder = f"{_MARK}{found.rule}]" if number == 1 else f"{_MARK}{found.rule}#{number}]"
+            number = 1 + self._highest(rule, text)
+            self._numbers[rule] = number
+            placeholder = f"{_MARK}{rule}]" if number == 1 else f"{_MARK}{rule}#{number}]"
             self._placeholders[key] = placeholder
             self._texts[placeholder] = secret
         return placeholder
+
+    def placeholder_of_arrival(self, text: str, found: Found) -> str:
+        """Return what stands in the place of a secret in what comes from outside; see `arrived`."""
+        there = PLACEHOLDER.fullmatch(text, found.start, found.end or len(text)) if found.rule is None else None
+        if there is None:
+            return self.placeholder(text, found)
+        written, rule, number = there.group(), there.group(1), int(there.group(2) or 1)
+        spoken_of = self._redaction is not None and self._redaction.unknown == "send" and written not in self._texts
+        if spoken_of or (self.placed is not None and self.placed(rule) >= number):
+            return written
+        return f"{_DISARMED}{written.removeprefix(_MARK)}"
 
     def forget(self) -> None:
         """Forget which numbers stand for which secrets: the log has given them away in another order."""

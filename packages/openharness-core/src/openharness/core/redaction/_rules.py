@@ -10,10 +10,10 @@ import attrs
 
 __all__ = ("LEFT", "PLACEHOLDER", "SHAPES", "Rule", "compiled", "note_placeholders", "pattern_rule", "unnumbered")
 
-PLACEHOLDER: Final = re.compile(r"\[redacted:([A-Za-z0-9_.-]{1,100})(?:/(?:json|url))?(?:#([0-9]{1,9}))?\]")
+PLACEHOLDER: Final = re.compile(r"\[redacted:([A-Za-z0-9_.-]{1,100})(?:/(?:json|ascii|repr|url))?(?:#([0-9]{1,9}))?\]")
 """What stands in the place of a secret: the rule, how the value was written where that matters, and which of several."""
 
-_NUMBER: Final = re.compile(r"(\[redacted:[A-Za-z0-9_.-]{1,100}(?:/(?:json|url))?)#[0-9]{1,9}\]")
+_NUMBER: Final = re.compile(r"(\[redacted:[A-Za-z0-9_.-]{1,100}(?:/(?:json|ascii|repr|url))?)#[0-9]{1,9}\]")
 
 LEFT: Final = re.compile(
     r"(?:(?<![A-Za-z0-9])|(?<=\\[nrtbf])|(?<=%[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4}))",

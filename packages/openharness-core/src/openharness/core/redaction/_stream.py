@@ -50,18 +50,24 @@ class RedactedStream(Generic[T]):
         self._held.append((piece, text))
         return self._decided(final=False)
 
-    def end(self) -> list[tuple[T, str]]:
-        """Return the pieces that were held back: nothing follows."""
-        return self._decided(final=True) if self._held else []
+    def end(self, *, cut: bool = False) -> list[tuple[T, str]]:
+        """Return the pieces that were held back: nothing follows.
+
+        Args:
+            cut: Whether the text breaks off, so that the greater part of a secret at its end counts as one.
+        """
+        return self._decided(final=True, cut=cut) if self._held else []
 
     def _remember(self, text: str) -> None:
         before = self._before + text
         self._before = before if len(before) < _MOST_CONTEXT else before[-_CONTEXT:]
 
-    def _decided(self, *, final: bool) -> list[tuple[T, str]]:
+    def _decided(self, *, final: bool, cut: bool = False) -> list[tuple[T, str]]:
         text = self._before + "".join(held for _, held in self._held)
         begin = len(self._before)
-        edits, decided = self._edits(text, begin, final=final)
+        edits, decided = self._edits(text, begin, final=final and not cut)
+        if cut and decided < len(text):
+            edits, decided = self._cut_edits(text, begin, edits, decided)
         released: list[tuple[T, str]] = []
         released_any = bool(self._held) and begin + len(self._held[0][1]) <= decided
         while self._held and begin + len(self._held[0][1]) <= decided:
@@ -77,6 +83,20 @@ class RedactedStream(Generic[T]):
             self._behind_secret = any(end == begin for _, end, _ in edits)
         return released
 
+    def _cut_edits(
+        self, text: str, begin: int, edits: list[tuple[int, int, str]], decided: int
+    ) -> tuple[list[tuple[int, int, str]], int]:
+        """Return what is to be replaced in a text that breaks off where it may be within a secret."""
+        after = edits[-1][1] if edits else begin if self._behind_secret else -1
+        matcher = self._redactor.matcher
+        whole, _ = self._edits(text, begin, final=True)
+        for start in range(decided, len(text) if matcher is not None else 0):
+            rule = None if matcher is None else matcher.cut_secret(text, start, after)
+            if rule is not None and not any(first < start < end for first, end, _ in whole):
+                before = [edit for edit in whole if edit[1] <= start]
+                return [*before, (start, len(text), self._redactor.cut_placeholder(rule, text[start:]))], len(text)
+        return whole, len(text)
+
     def _edits(self, text: str, begin: int, *, final: bool) -> tuple[list[tuple[int, int, str]], int]:
         """Return what is to be replaced, and how much of the text is decided."""
         position = begin + self._taken
@@ -86,7 +106,7 @@ class RedactedStream(Generic[T]):
         while matcher is not None and (found := matcher.find(text, position, final=final, after=after)) is not None:
             if found.end is None:
                 return edits, found.start
-            edits.append((found.start, found.end, self._redactor.placeholder(text, found)))
+            edits.append((found.start, found.end, self._redactor.placeholder_of_arrival(text, found)))
             position = after = found.end
         return edits, len(text)
 
