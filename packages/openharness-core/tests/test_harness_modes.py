@@ -177,13 +177,26 @@ async def test_the_mode_comes_from_the_argument_the_harness_or_the_environment(m
     assert not (await run(provider=provider, store=store)).replayed
 
 
-@pytest.mark.parametrize("mode", ["live", None])
-async def test_a_fixture_is_refused_where_it_would_not_be_used(mode: Any) -> None:
-    """A live run neither records nor replays a fixture, so a fixture's name there is an error and not passed over."""
+async def test_a_fixture_without_any_mode_is_refused() -> None:
+    """Where nobody has said a mode, a fixture's name would be passed over, so it is an error."""
     store, provider = KeepingStore(), ScriptedProvider()
-    with pytest.raises(InvalidValueError, match="fixture must be left out with mode='live'"):
-        await run(fixture="f", mode=mode, store=store, provider=provider)
+    with pytest.raises(InvalidValueError, match="fixture must be given with a mode"):
+        await run(fixture="f", store=store, provider=provider)
     assert (store.recordings, provider.requests) == ({}, [])
+
+
+@pytest.mark.parametrize("said", ["argument", "harness", "environment"])
+async def test_who_says_live_may_leave_the_fixture_in_the_code(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same call records, replays or runs live as the mode says; a live run uses no fixture."""
+    store, provider = KeepingStore(), ScriptedProvider()
+    if said == "environment":
+        monkeypatch.setenv("OPENHARNESS_MODE", "live")
+    harness = create_harness(State, mode="live" if said == "harness" else None)
+    result = await run(
+        harness, fixture="f", mode="live" if said == "argument" else None, store=store, provider=provider
+    )
+    assert not result.replayed
+    assert store.published == {}
 
 
 @pytest.mark.parametrize("mode", ["live", "record", "auto"])

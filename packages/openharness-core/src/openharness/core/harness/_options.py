@@ -312,13 +312,15 @@ class Settings:
                 )
             return "replay"
         mode = read_mode(self.mode, default)
-        if mode == "live" and self.fixture is not None:
+        if mode is None and self.fixture is not None:
+            # Whoever says "live" may leave the name in the code, which another mode then uses.
             raise InvalidValueError(
                 "fixture",
                 value=self.fixture,
-                expected="left out with mode='live', which records and replays no fixture: "
-                "give mode= (or OPENHARNESS_MODE) as 'record', 'replay' or 'auto'",
+                expected="given with a mode, as without one nothing is recorded and nothing replayed: "
+                "give mode= (or OPENHARNESS_MODE) as 'record', 'replay', 'auto' or 'live'",
             )
+        mode = mode or "live"
         if mode != "live" and self.fixture is None:
             raise InvalidValueError("fixture", value=None, expected=f"given with mode={mode!r}")
         return mode
@@ -344,8 +346,8 @@ class Settings:
         return self.input is not NOTHING
 
 
-def read_mode(given: Mode | None, default: Mode | None) -> Mode:
-    """Return the mode of a run: the one given, else the harness's, else that of the environment, else ``live``.
+def read_mode(given: Mode | None, default: Mode | None) -> Mode | None:
+    """Return the mode of a run: the one given, else the harness's, else that of the environment; None if none is said.
 
     Raises:
         InvalidValueError: It is no mode.
@@ -353,8 +355,8 @@ def read_mode(given: Mode | None, default: Mode | None) -> Mode:
     mode = given or default
     name = "mode"
     if mode is None:
-        mode = cast("Mode", os.environ.get("OPENHARNESS_MODE") or "live")
+        mode = cast("Mode | None", os.environ.get("OPENHARNESS_MODE") or None)
         name = "OPENHARNESS_MODE"
-    if mode not in MODES:
+    if mode is not None and mode not in MODES:
         raise InvalidValueError(name, value=mode, expected=f"one of {', '.join(MODES)}")
     return mode

@@ -138,7 +138,7 @@ class Runner(Generic[S]):
             mode = "record"
         if mode == "record":
             needed(store, "mode='record'")
-        return await self._live(store, settings.fixture)
+        return await self._live(store, settings.fixture if mode == "record" else None)
 
     # Replaying.
 
