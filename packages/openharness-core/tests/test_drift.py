@@ -370,7 +370,14 @@ async def test_a_report_as_json_has_all_that_it_says() -> None:
     assert "-17" in data["differences"][0]["diff"]
     assert [link["name"] for link in data["chain"]] == ["harness:start", "agent:activated", "provider:start"]
     assert data["unreachable"] == [{"activation": "a#1", "agent": "a", "seq": 2, "depends": True}]
-    assert data["agents"] == {"added": [], "removed": [], "renamed": {}, "changed": [], "reordered": False}
+    assert data["agents"] == {
+        "added": [],
+        "removed": [],
+        "renamed": {},
+        "changed": [],
+        "parts": {},
+        "reordered": False,
+    }
     assert (data["unused"], data["cause"], data["remedy"]) == ([], None, report.remedy)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import attrs
 from harness_kit import RandomProvider, wanted
@@ -16,6 +16,7 @@ from openharness.core import (
     Completed,
     Context,
     Harness,
+    InterruptedRunError,
     LimitExceededError,
     Provider,
     ProviderCapabilities,
@@ -42,6 +43,8 @@ LAST = 250
 
 FIELDS = ("f0", "f1", "f2", "f3")
 TOOLS = ("steady", "failing", "blocking", "knowing")
+TYPES: Final[dict[str, Any]] = {"int": int, "float": float, "described": Annotated[int, "How many."]}
+"""What the parameter of a tool may be."""
 
 
 @attrs.define
@@ -56,6 +59,18 @@ class State:
     ratio: float = 0
     seen: list[str] = attrs.field(factory=list)
     by_agent: dict[str, list[int]] = attrs.field(factory=dict)
+
+
+@attrs.define
+class ToolSpec:
+    """What a tool is made of: one of `TOOLS`, and how it is called and described."""
+
+    does: str
+    name: str
+    described: str = "Be a tool."
+    takes: str = "int"
+    idempotent: bool = False
+    needs_approval: bool = False
 
 
 @attrs.define
@@ -74,8 +89,12 @@ class AgentSpec:
     model: str | None = None
     temperature: float | None = None
     max_tokens: int | None = None
-    tools: tuple[str, ...] = ()
-    described: str = "Be a tool."
+    system: str | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    tools: list[ToolSpec] = attrs.field(factory=list)
+    max_turns: int = 4
+    tool_retries: int = 3
 
 
 @attrs.define
@@ -91,6 +110,10 @@ class RunSpec:
     max_concurrency: int | None
     injections: list[tuple[str, Any]]
     interactive: bool
+    repeatable: bool = False
+    max_activations: int = 10_000
+    max_depth: int = 10_000
+    max_tool_concurrency: int | None = 16
 
 
 def make_spec(  # noqa: C901 - one draw after another
@@ -152,16 +175,12 @@ def make_spec(  # noqa: C901 - one draw after another
         (pattern, chance.choice(["append", "count", "new", "random"]), chance.randint(1, 9))
         for pattern in chance.sample(patterns, chance.randint(0, 4))
     ]
-    # Drawn apart, so that the runs are otherwise what they were before there were tools.
-    drawn = random.Random(f"tools/{seed}")
-    for agent in agents if tools else ():
-        agent.tools = tuple(name for name in TOOLS if drawn.random() < 0.25 and not (repeatable and name == "blocking"))
     if repeatable:
         for agent in agents:
             agent.retries = 0
             agent.guard = ("order", 3) if agent.guard is not None and agent.guard[0] == "now" else agent.guard
             agent.prompt = ("order", agent.prompt[1]) if agent.prompt[0] in ("now", "template") else agent.prompt
-    return RunSpec(
+    spec = RunSpec(
         seed=chance.getrandbits(32),
         agents=agents,
         reducers=reducers,
@@ -171,7 +190,38 @@ def make_spec(  # noqa: C901 - one draw after another
         max_concurrency=chance.choice([None, None, 1, 3]),
         injections=injections,
         interactive=interactive,
+        repeatable=repeatable,
     )
+    spec.max_tool_concurrency = 1 + spec.seed % 5
+    if tools:
+        # Drawn apart, so that the runs are otherwise what they are without tools.
+        _equip(spec, random.Random(f"tools/{seed}"))
+    return spec
+
+
+def _equip(spec: RunSpec, chance: random.Random) -> None:
+    """Give tools to agents; in repeatable runs also what only tools and whoever limits them make use of."""
+    for agent in spec.agents:
+        idempotent = agent.name.endswith(("1", "3"))
+        # Nobody knows in which turn of the loop a thread ends.
+        names = [name for name in TOOLS if chance.random() < 0.25 and not (spec.repeatable and name == "blocking")]
+        agent.tools = [ToolSpec(name, name, idempotent=idempotent) for name in names]
+    if not spec.repeatable:
+        return
+    for agent in spec.agents:
+        agent.system = chance.choice([None, None, "Be brief."])
+        agent.stop = chance.choice([(), (), ("END",)])
+        agent.seed = chance.choice([None, None, 1])
+        agent.max_turns = chance.choice([4, 4, 2])
+        agent.tool_retries = chance.choice([3, 3, 1, 0])
+        if chance.random() < 0.1:
+            agent.activate_on.append(chance.choice(["tool:result", "tool:*", "approval:requested"]))
+        for each in agent.tools:
+            each.needs_approval = chance.random() < 0.1
+    if chance.random() < 0.4:
+        spec.reducers.append(("tool:*", chance.choice(["append", "count"]), chance.randint(1, 9)))
+    spec.max_activations = chance.choice([10_000] * 5 + [chance.randint(3, 20)])
+    spec.max_depth = chance.choice([10_000] * 5 + [chance.randint(2, 4)])
 
 
 def _repair(agents: list[AgentSpec]) -> None:
@@ -252,7 +302,7 @@ def _reducer(kind: str, number: int) -> Any:
     return {"append": append, "count": count, "new": new, "random": draw}[kind]
 
 
-def _tools(spec: AgentSpec, wait: Callable[[int], Awaitable[None]]) -> list[Tool]:
+def _tool(spec: ToolSpec, wait: Callable[[int], Awaitable[None]]) -> Tool:
     async def steady(number: int) -> dict[str, float]:
         await wait(number)
         return {"b": number, "a": number / 2}
@@ -269,9 +319,15 @@ def _tools(spec: AgentSpec, wait: Callable[[int], Awaitable[None]]) -> list[Tool
         await wait(number)
         return f"{ctx.tool_call} {number}"
 
-    functions = {"steady": steady, "failing": failing, "blocking": blocking, "knowing": knowing}
-    idempotent = spec.name.endswith(("1", "3"))
-    return [tool(functions[name], description=spec.described, idempotent=idempotent) for name in spec.tools]
+    function: Any = {"steady": steady, "failing": failing, "blocking": blocking, "knowing": knowing}[spec.does]
+    function.__annotations__["number"] = TYPES[spec.takes]
+    return tool(
+        function,
+        name=spec.name,
+        description=spec.described,
+        idempotent=spec.idempotent,
+        needs_approval=spec.needs_approval,
+    )
 
 
 async def _by_number(number: int) -> None:
@@ -298,9 +354,11 @@ def _failing(spec: RunSpec) -> Callable[[str, int], ProviderError | None]:
     return failing
 
 
-def build(spec: RunSpec, *, repeatable: bool = False) -> tuple[Harness[State], dict[str, Any]]:
+def build(spec: RunSpec) -> tuple[Harness[State], dict[str, Any]]:
     """Return a harness and the keywords of the run."""
     harness = create_harness(State)
+    # The order in which tools end that run at once is a matter of time; in repeatable runs, of turns of the loop.
+    wait = _by_number if spec.repeatable else _by_chance
     agents: Mapping[str, AgentDefinition[State]] = {
         agent.name: harness.agent(
             prompt=_prompt(agent),
@@ -314,8 +372,12 @@ def build(spec: RunSpec, *, repeatable: bool = False) -> tuple[Harness[State], d
             model=agent.model,
             temperature=agent.temperature,
             max_tokens=agent.max_tokens,
-            tools=_tools(agent, _by_number if repeatable else _by_chance),
-            max_turns=4,
+            system=agent.system,
+            stop=agent.stop,
+            seed=agent.seed,
+            tools=[_tool(each, wait) for each in agent.tools],
+            max_turns=agent.max_turns,
+            tool_retries=agent.tool_retries,
         )
         for agent in spec.agents
     }
@@ -327,9 +389,9 @@ def build(spec: RunSpec, *, repeatable: bool = False) -> tuple[Harness[State], d
         "reducers": {pattern: _reducer(kind, number) for pattern, kind, number in spec.reducers},
         "end_when": None if end_at is None else (lambda ctx: ctx.signal.seq >= end_at),
         "max_concurrency": spec.max_concurrency,
-        "max_activations": 10_000,
-        "max_depth": 10_000,
-        "max_tool_concurrency": 1 + spec.seed % 5,
+        "max_activations": spec.max_activations,
+        "max_depth": spec.max_depth,
+        "max_tool_concurrency": spec.max_tool_concurrency,
     }
 
 
@@ -360,6 +422,16 @@ async def again(spec: RunSpec, **options: Any) -> RunResult[State]:
     return await _outcome(harness, spec, keywords, wait=lambda: 0)
 
 
+async def carry_on(spec: RunSpec, recording: str, **options: Any) -> RunResult[State]:
+    """Resume a recording that was cut off."""
+    harness, keywords = build_continuation(spec)
+    try:
+        return await harness.resume(recording, **{**keywords, **options})
+    except (AgentError, LimitExceededError, InterruptedRunError) as error:
+        result: RunResult[State] = error.result
+        return result
+
+
 async def _outcome(
     harness: Harness[State], spec: RunSpec, keywords: dict[str, Any], *, wait: Callable[[], float]
 ) -> RunResult[State]:
@@ -374,7 +446,7 @@ async def _outcome(
                     await run.emit(name, payload)
             await run.finish()
             return await run.result()
-    except (AgentError, LimitExceededError) as error:
+    except (AgentError, LimitExceededError, InterruptedRunError) as error:
         result: RunResult[State] = error.result
         return result
 

@@ -1,19 +1,32 @@
-"""Changes of a run's code, each of one kind, and a provider that gives the same answers again."""
+"""Changes of a run's code, each of one kind."""
 
 from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
 
-from generated_runs import FIELDS, AgentSpec, RunSpec
+from generated_runs import FIELDS, TOOLS, TYPES, AgentSpec, RunSpec, ToolSpec
 
 Mutation = Callable[[RunSpec, random.Random], None]
 
 
 def _agent(spec: RunSpec, chance: random.Random) -> AgentSpec:
     return chance.choice(spec.agents)
+
+
+def _other(chance: random.Random, values: Iterable[Any], present: Any) -> Any:
+    return chance.choice([value for value in values if value != present])
+
+
+def _equipped(spec: RunSpec, chance: random.Random) -> AgentSpec:
+    """An agent with tools; IndexError where there is none."""
+    return chance.choice([agent for agent in spec.agents if agent.tools])
+
+
+def _tool(spec: RunSpec, chance: random.Random) -> ToolSpec:
+    return chance.choice(_equipped(spec, chance).tools)
 
 
 def change_prompt(spec: RunSpec, chance: random.Random) -> None:
@@ -130,6 +143,102 @@ def change_max_tokens(spec: RunSpec, chance: random.Random) -> None:
     _agent(spec, chance).max_tokens = 7
 
 
+def change_system(spec: RunSpec, chance: random.Random) -> None:
+    """Another system prompt, or none."""
+    agent = _agent(spec, chance)
+    agent.system = _other(chance, [None, "Be brief.", "Be long."], agent.system)
+
+
+def change_stop(spec: RunSpec, chance: random.Random) -> None:
+    """Other texts that end an answer."""
+    agent = _agent(spec, chance)
+    agent.stop = _other(chance, [(), ("END",), ("END", "STOP")], agent.stop)
+
+
+def change_seed(spec: RunSpec, chance: random.Random) -> None:
+    """Other answers from the provider."""
+    agent = _agent(spec, chance)
+    agent.seed = _other(chance, [None, 1, 2], agent.seed)
+
+
+def add_tool(spec: RunSpec, chance: random.Random) -> None:
+    """One more tool."""
+    agent = _agent(spec, chance)
+    agent.tools.insert(chance.randint(0, len(agent.tools)), ToolSpec(chance.choice(TOOLS), "newcomer"))
+
+
+def remove_tool(spec: RunSpec, chance: random.Random) -> None:
+    """One tool less."""
+    agent = _equipped(spec, chance)
+    agent.tools.pop(chance.randrange(len(agent.tools)))
+
+
+def rename_tool(spec: RunSpec, chance: random.Random) -> None:
+    """The same tool by another name."""
+    _tool(spec, chance).name = "renamed"
+
+
+def reorder_tools(spec: RunSpec, chance: random.Random) -> None:
+    """The tools of an agent in another order."""
+    chance.choice([agent for agent in spec.agents if len(agent.tools) > 1]).tools.reverse()
+
+
+def change_description(spec: RunSpec, chance: random.Random) -> None:
+    """A tool that is described in other words."""
+    _tool(spec, chance).described = "Be another tool."
+
+
+def change_parameters(spec: RunSpec, chance: random.Random) -> None:
+    """A tool that takes something else."""
+    each = _tool(spec, chance)
+    each.takes = _other(chance, TYPES, each.takes)
+
+
+def change_approval(spec: RunSpec, chance: random.Random) -> None:
+    """A tool that a person must agree to now, or need not any more."""
+    each = _tool(spec, chance)
+    each.needs_approval = not each.needs_approval
+
+
+def change_idempotent(spec: RunSpec, chance: random.Random) -> None:
+    """A tool that may be run again after a crash, or may not any more."""
+    each = _tool(spec, chance)
+    each.idempotent = not each.idempotent
+
+
+def change_what_a_tool_does(spec: RunSpec, chance: random.Random) -> None:
+    """Another function behind a tool: in a replay it is not called."""
+    each = _tool(spec, chance)
+    each.does = "blocking"
+
+
+def change_max_turns(spec: RunSpec, chance: random.Random) -> None:
+    """Fewer turns, or more."""
+    agent = _equipped(spec, chance)
+    agent.max_turns = _other(chance, [1, 2, 4], agent.max_turns)
+
+
+def change_tool_retries(spec: RunSpec, chance: random.Random) -> None:
+    """Less patience with calls that cannot be made, or more."""
+    agent = _equipped(spec, chance)
+    agent.tool_retries = _other(chance, [0, 3], agent.tool_retries)
+
+
+def change_max_tool_concurrency(spec: RunSpec, chance: random.Random) -> None:
+    """Fewer tools at once, or more."""
+    spec.max_tool_concurrency = _other(chance, [1, None], spec.max_tool_concurrency)
+
+
+def change_max_activations(spec: RunSpec, chance: random.Random) -> None:
+    """Fewer activations in all, or more."""
+    spec.max_activations = chance.randint(1, 10) if spec.max_activations > 100 else 10_000
+
+
+def change_max_depth(spec: RunSpec, chance: random.Random) -> None:
+    """Fewer activations in a row, or more."""
+    spec.max_depth = chance.randint(1, 3) if spec.max_depth > 100 else 10_000
+
+
 def change_end_when(spec: RunSpec, chance: random.Random) -> None:
     """An earlier or later end."""
     spec.end_at = chance.randint(3, 30) if spec.end_at is None else None
@@ -171,11 +280,31 @@ MUTATORS: Final[Sequence[Mutation]] = (
     change_model,
     change_temperature,
     change_max_tokens,
+    change_system,
+    change_stop,
+    change_seed,
+    add_tool,
+    remove_tool,
+    rename_tool,
+    reorder_tools,
+    change_description,
+    change_parameters,
+    change_approval,
+    change_max_turns,
+    change_tool_retries,
+    change_max_tool_concurrency,
+    change_max_activations,
+    change_max_depth,
     change_end_when,
     change_max_concurrency,
     change_what_fails,
     change_on_error,
 )
+
+"""Every one of them makes a difference in some run."""
+
+WITHOUT_DIFFERENCE: Final[Sequence[Mutation]] = (change_idempotent, change_what_a_tool_does)
+"""Changes that a replay does not see, unless the run was resumed."""
 
 
 def _pairs(spec: RunSpec) -> list[tuple[str, str]]:

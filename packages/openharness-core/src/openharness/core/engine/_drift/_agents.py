@@ -24,6 +24,7 @@ class AgentChanges:
         removed: The agents that only the recording has.
         renamed: Recorded names and the new ones of agents that are wired as before; they are neither added nor removed.
         changed: The agents whose ``activate_on``, ``emits`` or ``updates`` differ.
+        parts: Which of these three that is, for each agent of ``changed``.
         reordered: Whether those that both have are in another order, in which they would be asked.
     """
 
@@ -31,6 +32,7 @@ class AgentChanges:
     removed: tuple[str, ...] = ()
     renamed: Mapping[str, str] = attrs.field(factory=dict[str, str])
     changed: tuple[str, ...] = ()
+    parts: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict[str, tuple[str, ...]])
     reordered: bool = False
 
     def __bool__(self) -> bool:
@@ -49,7 +51,8 @@ class AgentChanges:
         for old, new in self.renamed.items():
             yield f"agent {old!r} was renamed to {new!r}"
         for name in self.changed:
-            yield f"agent {name!r} is wired in another way"
+            parts = ", ".join(self.parts.get(name, ()))
+            yield f"agent {name!r} is wired in another way{f' ({parts})' if parts else ''}"
         if self.reordered:
             yield "the order of the agents has changed"
 
@@ -72,10 +75,20 @@ class AgentChanges:
         common = [name for name in one if name in other]
         orders = [renamed.get(name, name) for name in one], list(other)
         kept = [name for name in orders[0] if name in orders[1]], [name for name in orders[1] if name in orders[0]]
+        parts = {name: _parts(one[name], other[name]) for name in common}
         return cls(
             added=tuple(added),
             removed=tuple(removed),
             renamed=renamed,
             changed=tuple(name for name in common if dump_json(one[name]) != dump_json(other[name])),
+            parts={name: found for name, found in parts.items() if found},
             reordered=kept[0] != kept[1],
         )
+
+
+def _parts(recorded: object, actual: object) -> tuple[str, ...]:
+    """The parts of one agent's fingerprint that differ."""
+    if not isinstance(recorded, dict) or not isinstance(actual, dict):
+        return ()
+    one, other = cast("dict[str, Any]", recorded), cast("dict[str, Any]", actual)
+    return tuple(key for key in dict.fromkeys([*one, *other]) if dump_json(one.get(key)) != dump_json(other.get(key)))

@@ -14,9 +14,11 @@ import attrs
 
 from openharness.core.engine._drift._agents import AgentChanges
 from openharness.core.engine._drift._kinds import DriftKind
+from openharness.core.engine._drift._tools import compare_tools, limit_of_turns, tool_of, turn_order
 from openharness.core.log import RESERVED_PREFIXES, is_arrival
 from openharness.core.log import _names as names
 from openharness.core.records import Signal
+from openharness.core.values import dump_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,7 +30,8 @@ __all__ = ("Diagnosis", "diagnose")
 _LAST: Final = 1 << 62
 _AT_ONCE: Final = (-1, 0, 0)
 _NEVER: Final = (_LAST, 0, 0)
-_AT_FIRST, _UPDATE, _COMPLETED, _EMITS, _REDUCER, _END_WHEN, _AGENT = range(7)
+_AT_FIRST, _TURN, _UPDATE, _COMPLETED, _EMITS, _REDUCER, _END_WHEN, _AGENT = range(8)
+_MOST_CALLS: Final = 1 << 32
 _RANK: Final = {names.AGENT_COMPLETED: _COMPLETED, names.HARNESS_ENDING: _END_WHEN}
 _RANK_OF_FAILURE: Final = {"update": _UPDATE, "reducer": _REDUCER, "end_when": _END_WHEN}
 _DECISIONS: Final = frozenset({names.AGENT_ACTIVATED, names.AGENT_SKIPPED, names.AGENT_ERROR, names.HARNESS_LIMIT})
@@ -123,6 +126,11 @@ class _Case:
         name, parent = signal.name, self._parent(signal)
         if name == names.HARNESS_END:
             return _NEVER if _get(signal, "status") == "completed" else _AT_ONCE
+        turn = turn_order(signal)
+        if turn is not None:
+            # All of it follows from the arrival itself, whichever signal it answers.
+            arrived = next((earlier.seq for earlier in reversed(self._log) if is_arrival(earlier)), -1)
+            return arrived, _TURN, turn[0] * _MOST_CALLS + turn[1]
         if name == names.PROVIDER_START or _get(signal, "kind") in ("prompt", "provider"):
             # Asked at once if there is a slot, else at the end of a step.
             return _AT_ONCE if parent is None or parent.seq == len(self._log) - 1 else _NEVER
@@ -162,9 +170,22 @@ class _Case:
     def _extra(self, actual: Signal, recorded: Signal | None) -> Diagnosis:
         return self._about(actual, _told(recorded, actual), came=True)
 
-    def _about(self, signal: Signal, told: str, *, came: bool) -> Diagnosis:
-        """Tell of a signal that is missing, or that came and was not recorded."""
-        for tell in (self._arrival, self._end, self._change, self._failure, self._choice, self._sending, self._ending):
+    def _about(self, signal: Signal, told: str, *, came: bool, in_place: bool = False) -> Diagnosis:
+        """Tell of a signal that is missing, or that came and was not recorded; or of one in the place of another."""
+        if not in_place and signal.name == names.AGENT_ERROR and _get(signal, "kind") == "prompt":
+            # A prompt that is another one has a request in this place; this one is asked for at another time.
+            slot = self._slot(signal, came)
+            return attrs.evolve(slot, reason=f"{slot.reason}: {told}")
+        for tell in (
+            self._arrival,
+            self._end,
+            self._change,
+            self._turn,
+            self._failure,
+            self._choice,
+            self._sending,
+            self._ending,
+        ):
             found = tell(signal, came)
             if found is not None:
                 return attrs.evolve(found, reason=f"{found.reason}: {told}")
@@ -192,9 +213,8 @@ class _Case:
         if parent is not None and parent.name == names.AGENT_ERROR and _get(signal, "status") != "completed":
             agent = _get(parent, "agent")
             when = "ends the run now, and did not" if came else "ended the run when it was recorded, and does not now"
-            return Diagnosis(
-                "on_error", f"on_error of agent {agent!r}", f"the failure of agent {agent!r} {when}", agent
-            )
+            subject = f"on_error of agent {agent!r}"
+            return Diagnosis("on_error", subject, f"the failure of agent {agent!r} {when}, by {subject}", agent)
         reason = (
             "the run ends here, and went on when it was recorded" if came else "the run ended here, and goes on now"
         )
@@ -219,6 +239,37 @@ class _Case:
         patterns = ", ".join(repr(pattern) for pattern in self._reducers(trigger.name))
         return f" (the run has {patterns})" if patterns else " (the run has none)"
 
+    def _turn(self, signal: Signal, came: bool) -> Diagnosis | None:
+        """Tell of what becomes of the tools that a model asks for."""
+        if turn_order(signal) is None:
+            return None
+        agent, name = signal.source.agent, signal.name
+        if name == names.PROVIDER_START:
+            subject = f"the next request of {signal.source.activation}"
+            return Diagnosis("signal", subject, f"{subject} {_when(came, 'is sent', 'was sent')}", agent)
+        if name == names.AGENT_ERROR:
+            subject = f"{limit_of_turns(signal)} of agent {agent!r}"
+            return Diagnosis("limit", subject, f"{subject} {_when(came, 'is reached', 'was reached')}", agent)
+        tool = f"tool {tool_of(signal, self._log)!r} of agent {agent!r}"
+        if name == names.TOOL_START:
+            what = f"{tool} is started here, and waited" if came else f"{tool} was started here"
+            reason = f"{what} when it was recorded" if came else f"{what}, and waits now"
+            return Diagnosis("max_tool_concurrency", "max_tool_concurrency", f"{reason} (max_tool_concurrency)", agent)
+        if name == names.TOOL_REJECTED:
+            error: object = _get(signal, "error")
+            told = cast("dict[str, Any]", error).get("message") if isinstance(error, dict) else None
+            subject = f"the parameters of {tool}"
+            return Diagnosis(
+                "tools", subject, f"{subject}: a call {_when(came, 'is rejected', 'was rejected')} ({told})", agent
+            )
+        if name == names.APPROVAL_REQUESTED:
+            subject, does = f"needs_approval of {tool}", ("waits for a person", "waited for a person")
+        else:
+            subject = f"idempotent of {tool}"
+            again = ("is run again", "was run again")
+            does = again if name == names.TOOL_RESTART else ("is not run again", "was not run again")
+        return Diagnosis("tools", subject, f"{subject}: a call {_when(came, *does)}", agent)
+
     def _failure(self, signal: Signal, came: bool) -> Diagnosis | None:
         if signal.name != names.AGENT_ERROR:
             return None
@@ -239,11 +290,15 @@ class _Case:
             if came
             else f"agent {agent!r} was {chosen} when it was recorded, and is not asked now"
         )
-        return Diagnosis("guard", f"the guard of agent {agent!r}", reason, agent)
+        subject = f"the guard of agent {agent!r}"
+        return Diagnosis("guard", subject, f"{reason}, by {subject}", agent)
 
     def _sending(self, signal: Signal, came: bool) -> Diagnosis | None:
         if signal.name != names.PROVIDER_START or _get(signal, "attempt") != 0:
             return None
+        return self._slot(signal, came)
+
+    def _slot(self, signal: Signal, came: bool) -> Diagnosis:
         when = "is sent here, and waited when it was recorded" if came else "was sent here, and waits now"
         reason = f"the request of {signal.source.activation} {when} (max_concurrency)"
         return Diagnosis("max_concurrency", "max_concurrency", reason, signal.source.agent)
@@ -267,20 +322,23 @@ class _Case:
         reason = f"{actual.name!r} is not what was recorded"
         if actual.name == names.AGENT_SKIPPED:
             return Diagnosis("guard", f"the guard of agent {agent!r}", reason, agent)
-        known = self._about(actual, "", came=True)
+        known = self._about(actual, "", came=True, in_place=True)
         if known.kind == "reducer":
             return attrs.evolve(known, reason=f"{reason}, by {known.subject}{self._now(self._parent(actual))}")
         return attrs.evolve(known, reason=f"{reason}, by {known.subject}" if known.kind != "signal" else reason)
 
     def _other_name(self, recorded: Signal, actual: Signal) -> Diagnosis:
         told = _told(recorded, actual)
-        if names.AGENT_ERROR in (actual.name, recorded.name):
-            came = actual.name == names.AGENT_ERROR
-            return self._about(actual if came else recorded, told, came=came)
+        for telling in (names.AGENT_ERROR, names.HARNESS_LIMIT):
+            if telling in (actual.name, recorded.name):
+                came = actual.name == telling
+                same = actual.source.activation == recorded.source.activation
+                return self._about(actual if came else recorded, told, came=came, in_place=same)
         if actual.name in _CHOSEN and recorded.name in _CHOSEN:
             agent = _get(actual, "agent")
+            subject = f"the guard of agent {agent!r}"
             reason = f"agent {agent!r} was {_CHOSEN[actual.name]} where it was {_CHOSEN[recorded.name]} when recorded"
-            return Diagnosis("guard", f"the guard of agent {agent!r}", f"{reason}: {told}", agent)
+            return Diagnosis("guard", subject, f"{reason}, by {subject}: {told}", agent)
         return self._about(actual, told, came=True)
 
 
@@ -310,14 +368,12 @@ def _request(recorded: Signal, actual: Signal, differences: Sequence[Difference]
         reason = f"{actual.source.activation} asks where {recorded.source.activation} asked (max_concurrency)"
         return Diagnosis("max_concurrency", "max_concurrency", reason, agent)
     paths = [difference.path for difference in differences]
+    requests = [cast("dict[str, Any]", _get(signal, "request")) for signal in (recorded, actual)]
     if any(path.startswith(_MESSAGES) for path in paths):
-        roles = {str(role) for role in (_roles(recorded, paths) | _roles(actual, paths))}
-        subject = f"the {'system prompt' if roles == {'system'} else 'prompt'} of agent {agent!r}"
+        subject = f"{_prompt(*map(_messages, requests))} of agent {agent!r}"
         return Diagnosis("prompt", subject, f"{subject} is not what was recorded", agent)
     if any(path.startswith(f"{_REQUEST}tools") for path in paths):
-        return Diagnosis(
-            "tools", f"the tools of agent {agent!r}", f"the tools of agent {agent!r} are not what was recorded", agent
-        )
+        return Diagnosis("tools", *compare_tools(agent, *(request.get("tools") for request in requests)), agent)
     options = [path.removeprefix(_REQUEST).split("[")[0].split(".")[0] for path in paths if path.startswith(_REQUEST)]
     if options:
         subject = f"{', '.join(dict.fromkeys(options))} of agent {agent!r}"
@@ -326,16 +382,28 @@ def _request(recorded: Signal, actual: Signal, differences: Sequence[Difference]
     return Diagnosis("signal", subject, f"{subject} is not what was recorded", agent)
 
 
-def _roles(signal: Signal, paths: Sequence[str]) -> set[object]:
-    """The roles of the messages that differ."""
-    request = _get(signal, "request")
-    found: object = cast("dict[str, Any]", request).get("messages") if isinstance(request, dict) else None
-    messages = cast("list[object]", found) if isinstance(found, list) else []
-    return {
-        cast("dict[str, Any]", message).get("role")
-        for index, message in enumerate(messages)
-        if isinstance(message, dict) and any(path.startswith(f"{_MESSAGES}[{index}]") for path in paths)
+def _messages(request: dict[str, Any]) -> dict[str, list[Any]]:
+    """The messages of a request by who says them."""
+    found: dict[str, list[Any]] = {}
+    messages: object = request.get("messages")
+    for message in cast("list[object]", messages) if isinstance(messages, list) else []:
+        role = cast("dict[str, Any]", message).get("role") if isinstance(message, dict) else None
+        found.setdefault(str(role), []).append(message)
+    return found
+
+
+def _prompt(recorded: dict[str, list[Any]], actual: dict[str, list[Any]]) -> str:
+    """What of a conversation differs."""
+    roles = {
+        role for role in [*recorded, *actual] if dump_json(recorded.get(role, [])) != dump_json(actual.get(role, []))
     }
+    told = [what for role, what in (("user", "the prompt"), ("system", "the system prompt")) if role in roles]
+    return " and ".join(told) if told else "the conversation"
+
+
+def _when(came: bool, now: str, then: str) -> str:
+    """Tell of what happens in one of the two runs only."""
+    return f"{now} here, and was not when it was recorded" if came else f"{then} here when it was recorded, not now"
 
 
 def _told(recorded: Signal | None, actual: Signal | None) -> str:

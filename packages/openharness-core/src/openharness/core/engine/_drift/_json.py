@@ -42,6 +42,7 @@ def as_json(report: DriftReport) -> JSONObject:
             "removed": list(agents.removed),
             "renamed": dict(agents.renamed),
             "changed": list(agents.changed),
+            "parts": {name: list(parts) for name, parts in agents.parts.items()},
             "reordered": agents.reordered,
         },
         "unreachable": [

@@ -20,6 +20,7 @@ DriftKind: TypeAlias = Literal[
     "emits",
     "end_when",
     "max_concurrency",
+    "max_tool_concurrency",
     "limit",
     "retries",
     "on_error",
@@ -29,5 +30,6 @@ DriftKind: TypeAlias = Literal[
     "final_state",
     "signal",
 ]
-"""Which part of a run a difference comes of. ``start``: something else of ``harness:start``. ``injection``: a signal from
-outside of the run. ``unmatched``: a request for which nothing is recorded. ``unused``: recorded arrivals that nothing waits for. ``signal``: none of the others."""
+"""Which part of a run a difference comes of. ``start``: something else of ``harness:start``. ``tools``: what tools an
+agent has, how they are described, and whether they wait for a person or may be run again. ``limit``: how many
+activations, turns or useless calls there may be. ``injection``: a signal from outside of the run. ``unmatched``: a request for which nothing is recorded. ``unused``: recorded arrivals that nothing waits for. ``signal``: none of the others."""

@@ -152,7 +152,8 @@ class DriftReport:
         - ``differences``: each with ``path``, ``kind``, ``recorded`` (absent if it was added), ``actual`` (absent if it
           was removed), and for long texts ``diff``: the lines of a unified diff
         - ``chain``: each with ``seq``, ``name``, ``agent``, ``activation``
-        - ``agents``: ``added``, ``removed``, ``renamed`` (an object of old and new names), ``changed``, ``reordered``
+        - ``agents``: ``added``, ``removed``, ``renamed`` (an object of old and new names), ``changed``, ``parts`` (an
+          object of these agents and what of their wiring differs), ``reordered``
         - ``unreachable``: each with ``activation``, ``agent``, ``seq``, ``depends``
         - ``unused``: each with ``seq``, ``name``, ``agent``, ``activation``
         """
