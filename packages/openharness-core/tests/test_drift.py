@@ -314,7 +314,7 @@ async def test_agents_input_and_state_that_differ_at_once_are_all_told() -> None
 
 
 async def test_changed_tools_are_told_as_tools() -> None:
-    """A tool whose description changed, or that is gone, is told by agent and place."""
+    """A tool whose description or name changed, that is new or gone, is told by its name, its agent and the place."""
 
     def weather(city: str) -> str:
         """Tell the weather."""
@@ -330,11 +330,22 @@ async def test_changed_tools_are_told_as_tools() -> None:
     store = KeepingStore()
     old, new = tool(weather), tool(forecast, name="weather")
     await HARNESS.run_reactive(agents={"a": agent(tools=[old])}, provider=Asked(), store=store, state={})
-    for tools, path in (([new], "payload.request.tools[0].description"), ([], "payload.request.tools")):
+    for tools, path, subject, phrase in (
+        (
+            [new],
+            "payload.request.tools[0].description",
+            "the description of tool 'weather'",
+            "is not what was recorded",
+        ),
+        ([], "payload.request.tools", "tool 'weather'", "was removed"),
+        ([old, forecast], "payload.request.tools[1]", "tool 'forecast'", "was added"),
+        ([tool(weather, name="w")], "payload.request.tools[0].name", "tool 'weather'", "was renamed to 'w'"),
+    ):
         with pytest.raises(ReplayDriftError) as caught:
             await HARNESS.run_reactive(agents={"a": agent(tools=tools)}, recording="rec-0", store=store)
         report = caught.value.report
-        assert (report.kind, report.subject) == ("tools", "the tools of agent 'a'")
+        assert (report.kind, report.subject) == ("tools", f"{subject} of agent 'a'")
+        assert f"{subject} of agent 'a' {phrase}" in str(report)
         assert report.differences[0].path == path
 
 
