@@ -19,11 +19,15 @@ from openharness.core import (
     ProviderError,
     Recording,
     RunContext,
+    RunResult,
     Signal,
+    ToolCall,
     Usage,
     create_harness,
+    new_id,
 )
 from openharness.signals import MemorySignalStore, diff_recordings
+from openharness.testing import ScriptedProvider
 
 EDITED = "Write a funny headline for these facts: {{ state.facts }}"
 STORY = {**ANSWERS, "editor": "Two geese crossed the road near the old mill, and nobody at all was hurt."}
@@ -49,6 +53,49 @@ def the(recording: Recording, name: str, activation: str | None = None) -> Signa
         for signal in recording.signals
         if signal.name == name and (activation is None or signal.source.activation == activation)
     )
+
+
+async def with_tools(first: str, *, number: int = 1) -> RunResult[Any]:
+    """A run that asks for two tools at once, of which one ends first."""
+    gate = asyncio.Event()
+
+    async def wait(name: str, result: int) -> int:
+        if name == first:
+            gate.set()
+        await gate.wait()
+        return result
+
+    async def one() -> int:
+        """Return a number."""
+        return await wait("one", number)
+
+    async def two() -> int:
+        """Return 2."""
+        return await wait("two", 2)
+
+    harness = create_harness()
+    agent = harness.agent(prompt="Add up.", activate_on="harness:start", updates="sum", tools=[one, two], max_turns=3)
+    script = ScriptedProvider([[ToolCall(new_id("call"), "one", {}), ToolCall(new_id("call"), "two", {})], ["3"]])
+    return await harness.run_reactive(agents={"adder": agent}, state={"sum": ""}, provider=script)
+
+
+async def test_which_tool_ends_first_makes_no_difference() -> None:
+    """Runs whose tools ended in another order are equal, as the model is told the same."""
+    left, right = await with_tools("one"), await with_tools("two")
+    ends = [[signal.payload for signal in run.signals if signal.name == "tool:result"] for run in (left, right)]
+    assert ends[0] == ends[1][::-1]
+    assert diff_recordings(left, right).changes == ()
+    assert diff_recordings(left, right).is_equal
+
+
+@pytest.mark.parametrize("first", ["one", "two"])
+async def test_requests_hang_on_all_tools_before(first: str) -> None:
+    """The request that has another result in it comes of that result, whichever of the tools ended last."""
+    diff = diff_recordings(await with_tools(first), await with_tools(first, number=4))
+    assert [(change.name, change.is_consequence) for change in diff.changes] == [
+        ("tool:result", False),
+        ("provider:start", True),
+    ]
 
 
 async def test_two_runs_that_do_the_same_are_equal() -> None:

@@ -17,7 +17,7 @@ from rich.cells import cell_len
 from signals_support import EXAMPLES, recorded_run, signal
 from terminal_support import Screen, Terminal
 
-from openharness.core import InvalidValueError, create_harness
+from openharness.core import InvalidValueError, ToolCall, create_harness
 from openharness.core.errors import PatternError
 from openharness.signals import ConsoleReporter, MissingLibraryError, ProgressReporter, report_recording
 from openharness.signals._reporters._layout import TextLines, column, fit, shown
@@ -117,7 +117,7 @@ async def test_answers_that_come_whole() -> None:
     assert [line[26:] for line in whole.getvalue().splitlines()] == [
         "~ Hm.",
         "| All at once.",
-        "provider:end  0.0 s, 0 + 0 tokens, None",
+        "provider:end  0.0 s, 0 + 0 tokens",
     ]
 
 
@@ -232,6 +232,29 @@ async def test_the_width_follows_the_terminal(terminal: Terminal) -> None:
         assert max(map(len, Screen().feed(narrow.read()).rows)) == 40
     finally:
         narrow.close()
+
+
+async def test_tools_that_end() -> None:
+    """What a tool returned, or why it did not, stands behind the name of the tool."""
+
+    def divide(by: int) -> float:
+        """Divide one."""
+        return 1 / by
+
+    harness, stream = create_harness(), io.StringIO()
+    agent = harness.agent(prompt="Divide.", activate_on="harness:start", updates="x", tools=[divide], max_turns=3)
+    calls = [ToolCall(str(by), name, {"by": by}) for by, name in ((2, "divide"), (0, "divide"), (3, "share"))]
+    with ConsoleReporter(stream, width=140) as reporter, harness.subscribe("**", reporter):
+        await harness.run_reactive(
+            agents={"adder": agent}, state={"x": ""}, provider=ScriptedProvider([calls, ["done"]])
+        )
+    printed = [line[26:].rstrip() for line in stream.getvalue().splitlines()]
+    ends = sorted(line for line in printed if line.startswith(("tool:result", "tool:rejected")))
+    assert ends == [
+        "tool:rejected  share unknown_tool: there is no tool 'share'. There are: 'divide'.",
+        "tool:result  divide 0.5",
+        "tool:result  divide exception: ZeroDivisionError: division by zero",
+    ]
 
 
 async def test_a_stream_that_cannot_hold_a_character() -> None:

@@ -812,3 +812,25 @@ async def test_a_fixture_is_deleted_and_its_copy_is_not(store: FileSignalStore, 
     assert (await load(store, recording_id)).info.id == recording_id
     await store.delete_fixture("other")
     assert await store.load_recording(recording_id) is None
+
+
+@pytest.mark.parametrize("behind", ["a", "z", None], ids=["before", "after", "unpublished"])
+async def test_of_two_files_of_a_recording_the_longer_one_counts(
+    store: FileSignalStore, folder: Path, behind: str | None
+) -> None:
+    """A recording is read where it goes furthest: a fixture does not load what another file holds from an earlier time."""
+    recording_id = await fill(store, sample_log())
+    await store.finalize(recording_id, outcome="completed")
+    await store.publish(recording_id, "m")
+    lines = (folder / "m.jsonl").read_bytes().splitlines(keepends=True)
+    other = folder / f"{behind}.jsonl" if behind else folder / "unpublished" / f"{recording_id}.jsonl"
+    other.write_bytes(b"".join(lines[:3]))
+
+    again = FileSignalStore(folder)
+
+    found = await again.find_recording("m")
+    assert found is not None
+    assert (await load(again, recording_id)).info == found
+    assert found.outcome == "completed"
+    assert [one.seq async for one in again.iter_signals(recording_id)] == list(range(found.signal_count))
+    assert [info.outcome for info in await again.list_recordings()] == ["completed"]

@@ -340,3 +340,22 @@ def test_a_log_that_makes_no_sense_is_an_error_where_it_stops_to() -> None:
     player.seek(9)
     assert player.state["n"] == 8
     assert signal_id("run-1", 9) == log[9].id
+
+
+@pytest.mark.parametrize(
+    "name, payload",
+    [
+        ("harness:start", {"state": "text", "input": None, "seed": 1, "agents": {}}),
+        ("harness:end", ["completed"]),
+        ("state:x:changed", {"path": [], "operation": "set", "value": 1}),
+    ],
+)
+def test_a_log_whose_state_or_end_is_no_object(name: str, payload: object) -> None:
+    """What strangers wrote in place of an object is damage, told with its signal."""
+    log = [Signal("run-1/0", name=name, payload=payload, timestamp=0, seq=0)]
+    info = RecordingInfo(id="rec", run_id="run-1", created_at=0, signal_count=1)
+    player = Player(Recording(info=info, signals=log))
+    player.step()
+    for look in (player.snapshot, lambda: player.state):
+        with pytest.raises(CorruptRecordError, match="signal 0"):
+            look()

@@ -226,7 +226,7 @@ class RunFold:
             elif signal.name.startswith("state:"):
                 payload = signal.payload
                 path = tuple(payload["path"])
-                self.state = apply_change(self.state, Change(path, payload["operation"], payload["value"]))
+                self.state = _object(apply_change(self.state, Change(path, payload["operation"], payload["value"])))
             else:
                 _arrived(self, signal)
         except (KeyError, TypeError, AttributeError) as error:
@@ -260,9 +260,15 @@ class RunFold:
         return totals
 
 
+def _object(value: Any) -> JSONObject:
+    if type(value) is not dict:
+        raise TypeError(f"it must be an object, got {value!r}")
+    return cast("JSONObject", value)
+
+
 def _start(fold: RunFold, signal: Signal) -> None:
     payload = signal.payload
-    fold.state = payload["state"]
+    fold.state = _object(payload["state"])
     fold.input = payload["input"]
     fold.seed = payload["seed"]
     fold.agents = payload["agents"]
@@ -427,7 +433,7 @@ def _finished(fold: RunFold, _: Signal) -> None:
 
 
 def _end(fold: RunFold, signal: Signal) -> None:
-    fold.end = signal.payload
+    fold.end = _object(signal.payload)
 
 
 _HANDLERS: Final[dict[str, Callable[[RunFold, Signal], None]]] = {

@@ -203,7 +203,7 @@ def diff_recordings(left: Recording | RunResult[Any], right: Recording | RunResu
     folds = _fold(left), _fold(right)
     changes: list[SignalChange] = []
     unchanged = 0
-    affected: set[Event] = set()
+    affected = _Affected()
     chain: tuple[Signal, ...] = ()
     for pair in align(one, other):
         change = _compared(pair, affected)
@@ -211,7 +211,7 @@ def diff_recordings(left: Recording | RunResult[Any], right: Recording | RunResu
             unchanged += 1
             continue
         if not changes:
-            affected.update(event for event in (pair.left, pair.right) if event is not None)
+            affected.add(pair)
             chain = _chain(left.signals if change.left else right.signals, change.left or change.right)
         changes.append(change)
     return RecordingDiff(
@@ -226,13 +226,38 @@ def diff_recordings(left: Recording | RunResult[Any], right: Recording | RunResu
     )
 
 
-def _compared(pair: Pair, affected: set[Event]) -> SignalChange | None:
+class _Affected:
+    """The first divergence and all that comes of it, on either side."""
+
+    def __init__(self) -> None:
+        self._events: set[Event] = set()
+        # A request is caused by the tool that ended last, and has what came of all of them.
+        self._conversations: set[str | None] = set()
+
+    def add(self, pair: Pair) -> None:
+        """Add an event."""
+        for event in (pair.left, pair.right):
+            if event is not None:
+                self._events.add(event)
+                if event.is_tool_end:
+                    self._conversations.add(event.identity.activation)
+
+    def take(self, pair: Pair) -> bool:
+        """Tell whether an event comes of the first divergence, and add it where it does."""
+        if any(event is not None and self._hangs(event) for event in (pair.left, pair.right)):
+            self.add(pair)
+            return True
+        return False
+
+    def _hangs(self, event: Event) -> bool:
+        return event.cause in self._events or (event.is_request and event.identity.activation in self._conversations)
+
+
+def _compared(pair: Pair, affected: _Affected) -> SignalChange | None:
     """What is to be told of an event; those that come of the first divergence are added to what it has affected."""
     present = pair.left or pair.right
     assert present is not None  # noqa: S101 - for type checkers
-    for event in (pair.left, pair.right):
-        if event is not None and event.cause in affected:
-            affected.add(event)
+    is_consequence = affected.take(pair)
     differences = pair.differences()
     if pair.left is not None and pair.right is not None and not differences:
         return None
@@ -247,7 +272,7 @@ def _compared(pair: Pair, affected: set[Event]) -> SignalChange | None:
         left=None if pair.left is None else pair.left.signal(),
         right=None if pair.right is None else pair.right.signal(),
         differences=differences,
-        is_consequence=pair.left in affected or pair.right in affected,
+        is_consequence=is_consequence,
     )
 
 

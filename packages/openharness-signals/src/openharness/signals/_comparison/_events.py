@@ -38,6 +38,8 @@ VOLATILE: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
 _CALLS: Final = frozenset({"provider", "text", "thinking", "tool"})
 _RESTART: Final = "provider:restart"
 _END: Final = "harness:end"
+_REQUEST: Final = "provider:start"
+_TOOL_ENDS: Final = frozenset({"tool:result", "tool:rejected", "tool:unknown"})
 _STREAMED: Final = {"call", "text"}
 
 
@@ -88,13 +90,28 @@ class Event:
 
     @property
     def compared_cause(self) -> Identity | None:
-        """The identity of its cause. The end of a run has none: it is caused by whichever signal was the last one."""
-        return None if self.cause is None or self.identity.name == _END else self.cause.identity
+        """The identity of its cause; None where that is whichever signal was the last one.
+
+        That ends a run, and of the tools of a turn, the one that ends last lets the next turn begin.
+        """
+        if self.cause is None or self.identity.name == _END or (self.is_request and self.cause.is_tool_end):
+            return None
+        return self.cause.identity
+
+    @property
+    def is_request(self) -> bool:
+        """Whether a provider is asked, with all that came of the tools of the activation before."""
+        return self.identity.name == _REQUEST
+
+    @property
+    def is_tool_end(self) -> bool:
+        """Whether a call of a tool comes to its end."""
+        return self.identity.name in _TOOL_ENDS
 
     @property
     def compared_provider(self) -> str | None:
         """The provider, told once for each call: where it is asked."""
-        return self.first.source.provider if self.identity.name == "provider:start" else None
+        return self.first.source.provider if self.is_request else None
 
     def compared_payload(self) -> JSONValue:
         """Return what of its payload means something."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from openharness.core.records import RecordingInfo
     from openharness.signals._format import Limits
 
-__all__ = ("PRIVATE_FOLDER", "Folder")
+__all__ = ("PRIVATE_FOLDER", "Folder", "reach_of")
 
 PRIVATE_FOLDER: Final = "unpublished"
 """The subfolder of the recordings that no fixture name means."""
@@ -108,14 +108,14 @@ class Folder:
             yield
 
     def find(self, recording_id: str) -> Path | None:
-        """Return a file of a recording, or None if there is none."""
-        private = self.private_path(recording_id)
-        if private.is_file():
-            return private
-        published = next(self._published_paths(recording_id), None)
-        if published is None and private.is_file():
+        """Return the file of a recording, or None if there is none.
+
+        Of several with other content, as exports of one run at two times are, the one that goes furthest.
+        """
+        paths = self.paths(recording_id)
+        if not paths and (private := self.private_path(recording_id)).is_file():
             return private  # It was published, and given its unpublished name again while this looked elsewhere.
-        return published
+        return max(paths, key=self._reach) if len(paths) > 1 else next(iter(paths), None)
 
     def paths(self, recording_id: str) -> list[Path]:
         """Return all files of a recording: it may be published under several names."""
@@ -156,15 +156,15 @@ class Folder:
         return known.header.info(known.summary)
 
     def files(self) -> Iterator[tuple[Path, Header]]:
-        """Yield every recording once, the published ones first. A file that cannot be read is told of in the log."""
-        seen: set[str] = set()
+        """Yield every file once, the published ones first. One that cannot be read is told of in the log."""
+        seen: set[tuple[Path, str]] = set()
         # Files are renamed meanwhile. What is published is in the one folder before it is gone from the other, and what
         # is replaced likewise; so whoever looks at all three finds everything.
         for folder in (self.path, self.private, self.path):
             for path in _files_of(folder):
                 header = self._readable(path)
-                if header is not None and header.id not in seen:
-                    seen.add(header.id)
+                if header is not None and (path, header.id) not in seen:
+                    seen.add((path, header.id))
                     yield path, header
 
     def published(self) -> Iterator[tuple[Path, Header]]:
@@ -180,6 +180,15 @@ class Folder:
 
     def _published_paths(self, recording_id: str) -> Iterator[Path]:
         return (path for path, header in self.published() if header.id == recording_id)
+
+    def _reach(self, path: Path) -> tuple[bool, int, bool]:
+        """How far the recording in a file goes: one that ended goes further than one that has not."""
+        try:
+            ended, count = reach_of(self.info(path))
+        except (OSError, CorruptRecordError, StoreVersionError):
+            return False, -1, False
+        # Of equals: what goes on is written where it is not published, and what has ended may have been migrated.
+        return ended, count, ended == (path.parent == self.path)
 
     def _readable(self, path: Path) -> Header | None:
         try:
@@ -226,6 +235,11 @@ class Folder:
         if len(self._known) >= _MOST_REMEMBERED:
             self._known.clear()
         self._known[path] = known
+
+
+def reach_of(info: RecordingInfo) -> tuple[bool, int]:
+    """Return how far a recording goes: whether it has ended, then the number of its signals."""
+    return info.outcome != "incomplete", info.signal_count
 
 
 def _files_of(folder: Path) -> list[Path]:

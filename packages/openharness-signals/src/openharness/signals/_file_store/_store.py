@@ -26,7 +26,7 @@ from openharness.core.storage import (
 )
 from openharness.core.values import MAX_BYTES
 from openharness.signals._file_store._disk import explained
-from openharness.signals._file_store._folder import Folder
+from openharness.signals._file_store._folder import Folder, reach_of
 from openharness.signals._file_store._log_file import LogFiles
 from openharness.signals._file_store._pages import SignalPages
 from openharness.signals._file_store._publishing import delete, delete_fixture, publish
@@ -280,7 +280,7 @@ class FileSignalStore(SignalStore):
         )
 
     def _list(self, query: RecordingQuery) -> list[RecordingInfo]:
-        infos: list[RecordingInfo] = []
+        infos: dict[str, RecordingInfo] = {}
         for path, header in self._folder.files():
             # Most conditions are about the header; what cannot match need not be read any further.
             if (query.run_id is not None and header.run_id != query.run_id) or (
@@ -288,9 +288,10 @@ class FileSignalStore(SignalStore):
             ):
                 continue
             info = self._info(path, header.id)
-            if info is not None:
-                infos.append(info)
-        return select_recordings(infos, query)
+            # Of several files of one recording, that which is read.
+            if info is not None and (info.id not in infos or reach_of(info) > reach_of(infos[info.id])):
+                infos[info.id] = info
+        return select_recordings(infos.values(), query)
 
     def _info(self, path: Path | None, recording_id: str) -> RecordingInfo | None:
         """The info of a recording, also when its file is given another name in this moment."""

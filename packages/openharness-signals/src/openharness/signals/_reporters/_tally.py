@@ -128,6 +128,7 @@ class RunTally:
         last_at: The time of the last one.
         models: The models that answered.
         working: The activations that go on: the agent of each, and when it began.
+        tool_names: The tools that were started last in each place of a conversation, by the id of the call.
         agent_error: The payload of the last ``agent:error``; None without one.
         provider_error: The ``error`` of the last ``provider:error``; None without one.
         end: The payload of ``harness:end``; None while the run goes on.
@@ -141,6 +142,7 @@ class RunTally:
         self.started_at = self.last_at = first.timestamp
         self.models: set[str] = set()
         self.working: dict[str, tuple[str, int]] = {}
+        self.tool_names: dict[str, str] = {}
         self.agent_error: Mapping[str, Any] | None = None
         self.provider_error: Mapping[str, Any] | None = None
         self.end: Mapping[str, Any] | None = None
@@ -260,6 +262,7 @@ class RunTally:
 
     def _tool_started(self, signal: Signal, payload: Mapping[str, Any]) -> None:
         self._tools[_tool_key(signal, payload)] = (str(payload.get("name")), signal.timestamp)
+        self.tool_names[str(payload.get("tool_call"))] = str(payload.get("name"))
         self._count(signal, "tool_calls")
 
     def _tool_ended(self, signal: Signal, payload: Mapping[str, Any]) -> None:

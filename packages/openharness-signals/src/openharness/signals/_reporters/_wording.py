@@ -126,8 +126,8 @@ def _answered(_: Signal, payload: Mapping[str, Any], run: RunTally) -> str:
     view = run.providers.views.get(str(payload.get("call")))
     if view is None or view.usage is None:
         return ""
-    took = seconds(view.duration_ms or 0)
-    return f"{took}, {view.usage.input_tokens:,} + {view.usage.output_tokens:,} tokens, {view.stop_reason}"
+    text = f"{seconds(view.duration_ms or 0)}, {view.usage.input_tokens:,} + {view.usage.output_tokens:,} tokens"
+    return text if view.stop_reason is None else f"{text}, {view.stop_reason}"
 
 
 def _provider_failed(_: Signal, payload: Mapping[str, Any], __: RunTally) -> str:
@@ -146,6 +146,13 @@ def _retried(_: Signal, payload: Mapping[str, Any], __: RunTally) -> str:
 
 def _tool(_: Signal, payload: Mapping[str, Any], __: RunTally) -> str:
     return f"{payload.get('name')} {_json(payload.get('arguments'))}"
+
+
+def _tool_ended(_: Signal, payload: Mapping[str, Any], run: RunTally) -> str:
+    name = payload.get("name", run.tool_names.get(str(payload.get("tool_call"))))
+    error = object_of(payload.get("error"))
+    what = f"{error.get('kind')}: {error.get('message')}" if error else _json(payload.get("result"))
+    return what if name is None else f"{name} {what}"
 
 
 def _message(_: Signal, payload: Mapping[str, Any], __: RunTally) -> str:
@@ -183,4 +190,7 @@ _WORDS: Final[Mapping[str, Callable[[Signal, dict[str, Any], RunTally], str]]] =
     "subscriber:error": _message,
     "tool:call": _tool,
     "tool:start": _tool,
+    "tool:result": _tool_ended,
+    "tool:rejected": _tool_ended,
+    "tool:unknown": _tool_ended,
 }
