@@ -702,6 +702,38 @@ def test_parts(recording, subtests, part):
     assert project.unpublished() == 1
 
 
+def test_a_damaged_recording(project: Project) -> None:
+    """A recording with the marks of a merge in it fails its test in few words, and the command that is told mends it."""
+    project.write("test_desk.py", TEST)
+    project.run()
+    file = project.path / "tests/recordings/test_desk/test_headline.jsonl"
+    file.write_text("<<<<<<< ours\n" + file.read_text())
+
+    result = project.run()
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["*OpenHarness recording*", "The recording in tests/recordings/test_desk cannot be read. *"]
+    )
+    result.stdout.no_fnmatch_line("*_folder.py*")
+    assert project.calls == 2
+    (command,) = (line.strip() for line in result.outlines if line.strip().startswith("pytest "))
+    again = subprocess.run([sys.executable, "-m", *shlex.split(command)], cwd=project.path, check=False)  # noqa: S603 - our own command
+    assert again.returncode == 0
+    project.run("--harness-mode=replay").assert_outcomes(passed=1)
+
+
+def test_guard_watches_what_is_imported(project: Project) -> None:
+    """A run that begins while a test file is imported is stopped, and its provider not called."""
+    project.write("test_desk.py", f"import asyncio\n{FORGOTTEN}\n\nasyncio.run(test_headline())\n")
+
+    result = project.run()
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["E *tests/test_desk.py reached the provider 'acme'*"])
+    assert project.calls == 0
+
+
 def test_sync_tests_and_closed_stores(project: Project) -> None:
     """A test without a loop of its own may run agents, and one that closes the store is published all the same."""
     project.write(

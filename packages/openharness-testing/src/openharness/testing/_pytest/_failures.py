@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import attrs
 
-from openharness.core import FixtureNotFoundError, ReplayDriftError, ReplayError
+from openharness.core import CorruptRecordError, FixtureNotFoundError, ReplayDriftError, ReplayError
 from openharness.testing._pytest._names import command, display_path
 
 if TYPE_CHECKING:
@@ -21,11 +21,12 @@ __all__ = ("TITLE", "advice", "drift_of", "hide_internals", "replay_error", "wit
 
 TITLE = "OpenHarness recording"
 
-_INTERNAL = ("openharness.", "asyncio.")
+_INTERNAL = ("openharness.", "asyncio.", "concurrent.")
+_ABOUT = (ReplayError, CorruptRecordError)
 
 
-def replay_error(error: BaseException | None) -> ReplayError | None:
-    """Return the replay error in an exception: itself, one of a group, or one that caused it."""
+def replay_error(error: BaseException | None) -> ReplayError | CorruptRecordError | None:
+    """Return the error in an exception that is about a recording: itself, one of a group, or one that caused it."""
     seen: set[int] = set()
     waiting = [error]
     while waiting:
@@ -33,7 +34,7 @@ def replay_error(error: BaseException | None) -> ReplayError | None:
         if current is None or id(current) in seen:
             continue
         seen.add(id(current))
-        if isinstance(current, ReplayError):
+        if isinstance(current, _ABOUT):
             return current
         if isinstance(current, BaseExceptionGroup):
             waiting += cast("BaseExceptionGroup[BaseException]", current).exceptions
@@ -53,11 +54,11 @@ def with_remedy(report: DriftReport, remedy: str) -> DriftReport:
 
 
 def hide_internals(raised: pytest.ExceptionInfo[BaseException]) -> None:
-    """Let the traceback of a replay error end where the test called the harness: the rest says nothing about it.
+    """Let the traceback of an error about a recording end where the test called the harness: the rest says nothing.
 
     What caused it, such as an error of a guard, is shown from there on where it is the test's, or the program's.
     """
-    if not isinstance(raised.value, ReplayError):
+    if not isinstance(raised.value, _ABOUT):
         return
     shown = _without_internals(raised.tb)
     if shown is not None:
@@ -76,11 +77,13 @@ def _without_internals(tb: TracebackType | None) -> TracebackType | None:
     return shown
 
 
-def advice(error: ReplayError | None, item: pytest.Item, recording: RecordingFixture) -> str | None:
+def advice(
+    error: ReplayError | CorruptRecordError | None, item: pytest.Item, recording: RecordingFixture
+) -> str | None:
     """Return what to tell about the recordings of a test that failed; None if there is nothing.
 
     Args:
-        error: The replay error it failed with, if it did.
+        error: The error about a recording it failed with, if it did.
         item: The test.
         recording: Its recordings.
     """
@@ -89,6 +92,11 @@ def advice(error: ReplayError | None, item: pytest.Item, recording: RecordingFix
         return f"Nothing is recorded for this test in {folder}. To record it, with a provider:\n\n    {command(item)}"
     if isinstance(error, ReplayDriftError):
         return f"The recording is in {folder}. Once recorded again, the diff of that file shows what has changed."
+    if isinstance(error, CorruptRecordError):
+        return (
+            f"The recording in {folder} cannot be read. Restore it from version control, or record the test again:"
+            f"\n\n    {command(item)}"
+        )
     if error is not None:
         return f"The recording is in {folder}. Record the test again:\n\n    {command(item)}"
     if recording.store.unsettled:

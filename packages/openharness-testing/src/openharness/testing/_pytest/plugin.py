@@ -16,7 +16,7 @@ from openharness.testing._pytest._names import MARKER, command, place_of
 
 if TYPE_CHECKING:
     import warnings
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Collection, Generator, Sequence
 
     from openharness.core import DriftMode
     from openharness.testing._pytest._fixture import RecordingFixture
@@ -142,6 +142,15 @@ class Recordings:
         """Say in which mode the tests run, and why."""
         return f"openharness: mode {self._session.mode} ({self._session.reason})"
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, Any, Any]:
+        """Watch while the files of tests are imported, too."""
+        guarding(self._watch(collector.nodeid, self._session.mode, {*self._sources, collector.path}, set))
+        try:
+            return (yield)
+        finally:
+            guarding(self._outer)
+
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         """Note every test that there is."""
         self._found.append(item)
@@ -243,12 +252,17 @@ class Recordings:
             recording = item.stash.get(_opened, None)
             return set() if recording is None else set(recording.store.recorded.values())
 
+        return self._watch(item.nodeid, place.mode or self._session.mode, self._sources, recorded)
+
+    def _watch(
+        self, test: str, mode: str, sources: Collection[pathlib.Path], recorded: Callable[[], Collection[str]]
+    ) -> ProviderGuard:
         return ProviderGuard(
-            item.nodeid,
+            test,
             session=self._session,
-            mode=place.mode or self._session.mode,
+            mode=mode,
             doubles=cast("list[str]", self._config.getini("harness_doubles")),
-            sources=self._sources,
+            sources=sources,
             recorded=recorded,
         )
 
