@@ -336,3 +336,55 @@ def test_the_halves_of_a_character_that_came_apart_are_one_again() -> None:
     """Two deltas that were cut within an emoji give the emoji."""
     assert to_json("\ud83d" + "\ude00") == "\U0001f600"
     assert to_json("\ude00\ud83d") == "\ude00\ud83d"
+
+
+def shared(kind: Any, depth: int) -> Any:
+    """Return a value of few objects that refer to one another, ten times each: 10 to the power of ``depth`` parts."""
+    value = kind([0] * 10)
+    for _ in range(depth):
+        value = kind([value] * 10)
+    return value
+
+
+def numbered(items: list[Any]) -> dict[str, Any]:
+    """Return a dict with these values."""
+    return {str(key): item for key, item in enumerate(items)}
+
+
+@attrs.frozen
+class Ten:
+    """An object whose field is a list."""
+
+    items: Any
+
+
+@pytest.mark.parametrize("kind", [list, tuple, numbered, Ten, lambda items: collections.UserDict(numbered(items))])
+@pytest.mark.parametrize("use", [to_json, encode_json])
+def test_a_value_that_repeats_itself_without_end_is_refused_before_its_parts_are_made(kind: Any, use: Any) -> None:
+    """Lists that hold one list ten times over, a hundred levels deep, are told from their size, not from their parts."""
+    with pytest.raises(SerializationError, match="may take at most 16,777,216 bytes"):
+        use(shared(kind, 90))
+
+
+def test_most_parts_of_a_value_without_end_are_never_read() -> None:
+    """Of a value that could fill sixteen megabytes, a few hundred thousand parts are read before it is refused."""
+    reads = 0
+
+    class Counting(collections.UserDict[str, Any]):
+        def items(self) -> Any:
+            nonlocal reads
+            reads += 10
+            return super().items()
+
+    with pytest.raises(SerializationError, match="may take at most 16,777,216 bytes"):
+        to_json(shared(lambda items: Counting(numbered(items)), 90))
+    assert reads < 1_000_000
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_a_value_with_many_parts_that_repeat_is_converted_all_the_same(kind: Any) -> None:
+    """What has more parts than are made without a look, and fits, comes out whole, each part on its own."""
+    value = to_json(shared(kind, 5))
+    assert isinstance(value, list)
+    assert value == shared(list, 5)
+    assert value[0] is not value[1]

@@ -31,6 +31,8 @@ __all__ = ("convert", "field_names", "is_plain", "joined_pairs", "to_json")
 _CONSTANTS = frozenset({bool, type(None)})
 _PLAIN = frozenset({str, bool, type(None), int, float, list, tuple, dict})
 _SHOWN_KEY = 60
+_MANY = 250_000
+"""Parts after which the number of all of them is counted, before any more are made."""
 _type: Callable[[object], type[Any]] = type
 
 
@@ -65,12 +67,19 @@ def convert(value: object, *, path: str, max_bytes: int) -> JSONValue:
     Raises:
         SerializationError: As in `to_json`.
     """
+    most = max_bytes // 2
     try:
-        return _copied(value, [max_bytes // 2], MAX_DEPTH)
+        return _copied(value, [min(most, _MANY)], MAX_DEPTH)
+    except _ManyPartsError:
+        if _fits(value, most):
+            try:
+                return _copied(value, [most], MAX_DEPTH)
+            except _NotPlainError:
+                pass
     except _NotPlainError:
         pass
     try:
-        return _convert(value, _Walk(max_bytes), 0)
+        return _convert(value, _Walk(value, max_bytes), 0)
     except _Refusal as refusal:
         where = path + "".join(reversed(refusal.steps))
         raise SerializationError(where, value=refusal.value, reason=refusal.reason) from refusal.__cause__
@@ -86,7 +95,17 @@ def is_plain(value: Any, max_bytes: int) -> bool:
     if kind is not dict and kind is not list:
         return kind is str or kind in _CONSTANTS
     try:
-        _count_down(value, max_bytes // 2, MAX_DEPTH)
+        _count_down(value, min(max_bytes // 2, _MANY), MAX_DEPTH)
+    except _ManyPartsError:
+        return _fits(value, max_bytes // 2) and _counts_down(value, max_bytes // 2)
+    except _NotPlainError:
+        return False
+    return True
+
+
+def _counts_down(value: Any, most: int) -> bool:
+    try:
+        _count_down(value, most, MAX_DEPTH)
     except _NotPlainError:
         return False
     return True
@@ -96,7 +115,7 @@ def _count_down(container: Any, left: int, levels: int) -> int:  # noqa: C901 - 
     """Look through a dict or a list that may have so many parts; return how many may still come."""
     left -= len(container)
     if levels == 0 or left < 0:
-        raise _NotPlainError
+        raise _ManyPartsError if left < 0 else _NotPlainError
     items = container
     if _type(container) is dict:
         for key in container:
@@ -120,6 +139,47 @@ def _count_down(container: Any, left: int, levels: int) -> int:  # noqa: C901 - 
 
 class _NotPlainError(Exception):
     """There is more to a value than copying it: something to convert, or to refuse."""
+
+
+class _ManyPartsError(_NotPlainError):
+    """A value has more parts than were allowed."""
+
+
+def _fits(value: Any, most: int) -> bool:
+    """Tell whether a value has so many parts at most, those that it refers to several times counted as often.
+
+    Each list and each dict is looked at once. So a value that refers to one list many times over, and that list to
+    another one, is told at once, where going through all its parts would take minutes. What is not sure, such as a
+    value that contains itself, is said to fit: the conversion says what is wrong with it.
+    """
+    counts: dict[int, int] = {}
+    alive: list[Any] = []
+
+    def parts(given: Any, levels: int) -> int:
+        kind = _type(given)
+        if kind is str or kind is int or kind is float or kind in _CONSTANTS:
+            return 0
+        known = counts.get(id(given))
+        if known is not None:
+            return known
+        counts[id(given)] = 0
+        alive.append(given)  # Its id must not become that of another one.
+        inside: Any = given
+        if kind not in _PLAIN:
+            try:
+                inside = _reduced(given.value if isinstance(given, enum.Enum) else given)
+            except _Refusal:
+                return 0
+            kind = _type(inside)
+        if not levels or (kind is not dict and kind is not list and kind is not tuple):
+            return 0
+        total = len(inside)
+        for item in inside.values() if kind is dict else inside:
+            total += parts(item, levels - 1)
+        counts[id(given)] = total
+        return total
+
+    return parts(value, MAX_DEPTH) <= most
 
 
 def _copied(value: Any, parts_left: list[int], levels: int) -> JSONValue:
@@ -160,7 +220,7 @@ def _copied(value: Any, parts_left: list[int], levels: int) -> JSONValue:
 def _go_in(container: Any, parts_left: list[int], levels: int) -> None:
     parts_left[0] -= len(container)
     if levels == 0 or parts_left[0] < 0:
-        raise _NotPlainError
+        raise _ManyPartsError if parts_left[0] < 0 else _NotPlainError
 
 
 def _copied_scalar(value: Any) -> JSONValue:
@@ -184,9 +244,11 @@ class _Refusal(Exception):  # noqa: N818 - becomes a SerializationError; never l
 class _Walk:
     """What one conversion keeps in mind: the containers it is inside of, and how many parts may still come."""
 
-    __slots__ = ("max_bytes", "parents", "parts_left")
+    __slots__ = ("checked", "max_bytes", "parents", "parts_left", "root")
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, root: object, max_bytes: int) -> None:
+        self.root = root
+        self.checked = False
         self.parents: set[int] = set()
         self.max_bytes = max_bytes
         # Each part takes two bytes of JSON at least: itself, and a comma or bracket.
@@ -199,6 +261,10 @@ class _Walk:
         if depth >= MAX_DEPTH:
             raise _Refusal(container, f"it is nested deeper than {MAX_DEPTH} levels")
         self.parts_left -= parts
+        if not self.checked and self.max_bytes // 2 - self.parts_left > _MANY:
+            self.checked = True
+            if not _fits(self.root, self.max_bytes // 2):
+                self.parts_left = -1
         if self.parts_left < 0:
             raise _Refusal(container, f"its JSON may take at most {self.max_bytes:,} bytes")
         self.parents.add(id(container))
