@@ -536,6 +536,20 @@ async def test_chance_comes_from_the_seed_and_differs_between_uses() -> None:
     assert len(set(first)) == 4
 
 
+async def test_prompt_and_system_prompt_of_one_activation_share_their_chance() -> None:
+    """The functions that make the two texts of a request draw from one row of numbers, one after the other."""
+    free = create_harness()
+    drawn: list[float] = []
+
+    def text(ctx: Context[Any]) -> str:
+        drawn.append(ctx.random.random())
+        return "x"
+
+    agent = free.agent(prompt=text, system=text, activate_on="harness:start")
+    await free.run_reactive(agents={"a": agent}, state={}, provider=ScriptedProvider(), seed=5)
+    assert len(set(drawn)) == 2
+
+
 async def test_requests_carry_what_the_agent_says_and_nothing_of_the_state() -> None:
     """The prompt is the user's message, the system prompt the system's, and the options those of the agent."""
     agent = harness.agent(

@@ -21,7 +21,7 @@ from openharness.core.engine._drift import (
 from openharness.core.engine._journal import Journal
 from openharness.core.engine._loop import Listeners, StartOfRun, catch_up, run_live, run_matched, run_replay
 from openharness.core.engine._matcher import Matcher
-from openharness.core.engine._plan import AgentPlan, Limits, RunPlan, make_plan
+from openharness.core.engine._plan import AgentPlan, KeptPlans, Limits, RunPlan, make_plan
 from openharness.core.engine._recorded import RecordedRun
 from openharness.core.engine._recorder import NoRecorder, Recorder, StoreRecorder
 from openharness.core.engine._redacting import Intake, RecordedRules, log_failure
@@ -41,6 +41,7 @@ __all__ = (
     "DriftReport",
     "Intake",
     "Journal",
+    "KeptPlans",
     "Limits",
     "Listeners",
     "LostActivation",

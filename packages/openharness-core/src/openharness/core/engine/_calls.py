@@ -79,6 +79,11 @@ class Calls:
         self._timers.clear()
         self._pumps.cancel()
 
+    @property
+    def busy(self) -> bool:
+        """Whether something is still to be waited for."""
+        return self._pumps.busy
+
     async def stop(self, timeout: float) -> None:
         """Cancel everything and wait until providers have given back what they hold, at most ``timeout`` seconds."""
         self.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -15,6 +16,7 @@ from openharness.core.log import INERT, STREAMING, Volatile, VolatileRules, stat
 from openharness.core.log import _names as names
 from openharness.core.patterns import Pattern, PatternIndex, compile_pattern
 from openharness.core.state import StateSchema
+from openharness.core.templates import Template
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,15 +24,17 @@ if TYPE_CHECKING:
     from openharness.core.patterns import PatternLike
     from openharness.core.values import JSONObject
 
-__all__ = ("AgentPlan", "Limits", "RunPlan", "make_plan")
+__all__ = ("AgentPlan", "KeptPlans", "Limits", "RunPlan", "make_plan")
 
 S = TypeVar("S")
+T = TypeVar("T")
 
 MAX_ACTIVATIONS: Final = 1_000
 MAX_DEPTH: Final = 100
 MAX_TOOL_CONCURRENCY: Final = 16
 _ACTIVATES_NOBODY: Final = INERT | {names.HARNESS_TIMEOUT, names.HARNESS_CANCELLED, names.HARNESS_INTERRUPTED}
 _MOST_KNOWN: Final = 4_096
+_MOST_KEPT: Final = 4
 _OPEN_STATE: Final = "A state that is a plain dict has the fields it begins with: give this one a value in state=."
 
 
@@ -83,6 +87,13 @@ class Interested(Generic[S]):
 
     reducers: tuple[ReducerPlan, ...]
     agents: tuple[AgentPlan[S], ...]
+    shows: bool = False
+    """Whether a function of the user's is shown the signal: a reducer, a guard, or one that makes a prompt."""
+
+
+def _shows(agent: AgentDefinition[Any]) -> bool:
+    texts = (agent.prompt, agent.system)
+    return agent.when is not None or not all(text is None or isinstance(text, Template) for text in texts)
 
 
 _NOBODY: Final[Interested[Any]] = Interested((), ())
@@ -125,9 +136,12 @@ class RunPlan(Generic[S]):
             else:
                 agents = tuple([self.agents[index] for index in sorted(set(found))])
             reducers = self.reducers.lookup(name) if self.reducers else ()
-            known = Interested(reducers, agents) if reducers or agents else _NOBODY
-            if len(self._known) < _MOST_KNOWN:
-                self._known[name] = known
+            shows = bool(reducers) or any(_shows(agent.definition) for agent in agents)
+            known = Interested(reducers, agents, shows) if reducers or agents else _NOBODY
+            if len(self._known) >= _MOST_KNOWN:
+                # Names with ids in them never come back, and a plan may serve run after run.
+                self._known.clear()
+            self._known[name] = known
         return known
 
     def reducer_patterns(self, name: str) -> list[str]:
@@ -215,6 +229,89 @@ def make_plan(
         streaming=streaming,
         volatile=VolatileRules(volatile, ((agent.name, agent.definition.volatile) for agent in named)),
     )
+
+
+class KeptPlans(Generic[S]):
+    """The last plans of a harness, for a service that runs the same agents again and again.
+
+    A plan holds nothing of a run, so that any number of runs, also in several threads, may have one and the same; who
+    looks at which signals is then known already.
+    """
+
+    def __init__(self) -> None:
+        self._kept: tuple[tuple[_Made, RunPlan[S]], ...] = ()
+
+    def plan(
+        self,
+        *,
+        schema: StateSchema[S],
+        fields: Sequence[str],
+        agents: Mapping[str, AgentDefinition[S]] | Sequence[AgentDefinition[S]],
+        reducers: Mapping[PatternLike, Reducer] | None,
+        end_when: Callable[[Context[S]], bool] | None,
+        limits: Limits,
+        interactive: bool,
+        provider_of: Callable[[AgentDefinition[S]], Provider | None],
+        volatile: Sequence[Volatile] = (),
+    ) -> RunPlan[S]:
+        """Do what `make_plan` does, unless that was done with the very same objects before."""
+        definitions, functions = _values(agents), _values({} if reducers is None else reducers)
+        # What is no agent has no provider: `make_plan` says what is wrong with it.
+        providers = [provider_of(agent) for agent in definitions if isinstance(agent, AgentDefinition)]  # pyright: ignore[reportUnknownArgumentType]
+        named = tuple(agents) if isinstance(agents, Mapping) else None
+        made = _Made(
+            values=(named, tuple(fields), limits, interactive, len(definitions), len(functions)),
+            objects=(
+                schema,
+                *definitions,
+                *providers,
+                end_when,
+                *(() if reducers is None else reducers),
+                *functions,
+                *volatile,
+            ),
+        )
+        for before, plan in self._kept:
+            if made.is_same(before):
+                return plan
+        plan = make_plan(
+            schema=schema,
+            fields=fields,
+            agents=agents,
+            reducers=reducers,
+            end_when=end_when,
+            limits=limits,
+            interactive=interactive,
+            provider_of=provider_of,
+            volatile=volatile,
+        )
+        self._kept = ((made, plan), *self._kept[: _MOST_KEPT - 1])
+        return plan
+
+
+@attrs.frozen(eq=False)
+class _Made:
+    """What a plan was made of: values that are compared, and objects that must be the same ones."""
+
+    values: tuple[object, ...]
+    objects: tuple[object, ...]
+
+    def is_same(self, other: _Made) -> bool:
+        """Tell whether the same plan would come of both."""
+        return (
+            self.values == other.values
+            and len(self.objects) == len(other.objects)
+            and all(map(operator.is_, self.objects, other.objects))
+        )
+
+
+def _values(given: Mapping[Any, Any] | Sequence[Any]) -> tuple[Any, ...]:
+    if isinstance(given, Mapping):
+        return tuple(given.values())
+    try:
+        return tuple(given)
+    except TypeError:
+        return ()  # It is none of both, which `make_plan` says.
 
 
 def _named(

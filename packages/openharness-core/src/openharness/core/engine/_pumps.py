@@ -33,6 +33,11 @@ class Pumps:
         self._tasks: set[asyncio.Task[None]] = set()
         self.stopped = False
 
+    @property
+    def busy(self) -> bool:
+        """Whether any of them has not ended."""
+        return bool(self._tasks)
+
     def start(self, work: Coroutine[None, None, None], name: str, *, lost: Callable[[], None]) -> None:
         """Begin a task.
 

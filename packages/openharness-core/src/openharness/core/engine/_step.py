@@ -358,15 +358,16 @@ class Stepper(Generic[S]):
         end_when = None if self._fold.ending else self._plan.end_when
         if not interested.reducers and not interested.agents and end_when is None:
             return
-        # Users' functions are shown a copy: the log must not change under a function that keeps a list and extends it.
-        signal = Signal(
-            signal.id,
-            name=signal.name,
-            payload=copy_json(signal.payload),
-            timestamp=signal.timestamp,
-            seq=signal.seq,
-            source=signal.source,
-        )
+        if interested.shows or end_when is not None:
+            # A copy: the log must not change under a function that keeps a list and extends it.
+            signal = Signal(
+                signal.id,
+                name=signal.name,
+                payload=copy_json(signal.payload),
+                timestamp=signal.timestamp,
+                seq=signal.seq,
+                source=signal.source,
+            )
         for reducer in interested.reducers:
             draft = self._view.draft()
             try:
@@ -463,12 +464,13 @@ class Stepper(Generic[S]):
         activated = self._journal.signals[activation.activated]
         depth, self._depth = self._depth, activation.depth
         definition = agent.definition
-        context = self._context(
-            self._triggers[activation.id], purpose="prompt", agent=agent.name, activation=activation.id
-        )
+        signal, context = self._triggers[activation.id], None
+        if not (isinstance(definition.prompt, Template) and isinstance(definition.system, Template | None)):
+            # One for both functions: what it gives by chance to one comes after what it gave to the other.
+            context = self._context(signal, purpose="prompt", agent=agent.name, activation=activation.id)
         try:
-            prompt = self._text(definition.prompt, context)
-            system = None if definition.system is None else self._text(definition.system, context)
+            prompt = self._text(definition.prompt, signal, agent, context)
+            system = None if definition.system is None else self._text(definition.system, signal, agent, context)
         except Exception as error:  # noqa: BLE001 - the user's function may raise anything
             self._view.forget()
             self.give_up(activation, "prompt", error, activated)
@@ -478,19 +480,26 @@ class Stepper(Generic[S]):
             )
         self._depth = depth
 
-    def _text(self, prompt: Template | Callable[[Context[S]], str], context: Context[S]) -> str:
+    def _text(
+        self,
+        prompt: Template | Callable[[Context[S]], str],
+        signal: Signal,
+        agent: AgentPlan[S],
+        context: Context[S] | None,
+    ) -> str:
         if isinstance(prompt, Template):
-            signal = context.signal
+            if prompt.compiled is None:
+                return prompt.source
             return prompt.render(
                 {
                     "state": self._fold.state,
                     "signal": {"id": signal.id, "name": signal.name, "payload": signal.payload},
-                    "input": context.input,
-                    "now": context.now,
-                    "agent": context.agent,
+                    "input": self._input,
+                    "now": self._journal.now,
+                    "agent": agent.name,
                 }
             )
-        text = prompt(context)
+        text = prompt(cast("Context[S]", context))
         _refuse_waiting(text)
         self._view.verify_unchanged()
         if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - users' functions are not checked

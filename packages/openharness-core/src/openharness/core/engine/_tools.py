@@ -63,6 +63,11 @@ class ToolRuns:
         """Cancel everything, without waiting for it. Threads cannot be cancelled; nobody waits for them any more."""
         self._pumps.cancel()
 
+    @property
+    def busy(self) -> bool:
+        """Whether something is still to be waited for."""
+        return self._pumps.busy
+
     async def stop(self, timeout: float) -> None:
         """Cancel everything and wait for it, at most ``timeout`` seconds."""
         self._pumps.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, cast, overload
 
 from openharness.core.agents import MAX_TURNS, TOOL_RETRIES, AgentDefinition, define_agent
+from openharness.core.engine import KeptPlans
 from openharness.core.errors import DefinitionError
 from openharness.core.harness._backends import DEFAULT_REDACTION, Defaults
 from openharness.core.harness._handle import RunStream, StartedRun
@@ -48,6 +49,7 @@ class Harness(Generic[S]):
     def __init__(self, schema: StateSchema[S], defaults: Defaults) -> None:
         self._schema = schema
         self._defaults = defaults
+        self._plans: KeptPlans[S] = KeptPlans()
         self._subscriptions: list[Subscription] = []
 
     def __repr__(self) -> str:
@@ -331,6 +333,7 @@ class Harness(Generic[S]):
             self._schema,
             self._defaults,
             settings,
+            plans=self._plans,
             subscriptions=[subscribed for subscribed in self._subscriptions if subscribed.connected],
             stream=stream,
             interactive=interactive,

@@ -197,7 +197,9 @@ class LiveRun(Generic[S]):
             )
             failure = await save_end(beginning.run_store, record) or failure
         finally:
-            await asyncio.gather(calls.stop(patience), tools.stop(patience))
+            stopping = [part.stop(patience) for part in (calls, tools) if part.busy]
+            if stopping:
+                await asyncio.gather(*stopping)
         await self._listeners.close(patience)
         return end_run(outcome, result, failure)
 

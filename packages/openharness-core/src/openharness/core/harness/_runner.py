@@ -14,6 +14,7 @@ from openharness.core.engine import (
     Arrival,
     ArrivalQueue,
     Journal,
+    KeptPlans,
     Matcher,
     RecordedRules,
     RecordedRun,
@@ -24,7 +25,6 @@ from openharness.core.engine import (
     catch_up,
     described,
     log_failure,
-    make_plan,
 )
 from openharness.core.errors import (
     DefinitionError,
@@ -86,22 +86,24 @@ class Runner(Generic[S]):
         defaults: Defaults,
         settings: Settings,
         *,
+        plans: KeptPlans[S],
         subscriptions: Sequence[Subscription] = (),
         stream: StreamBuffer | None = None,
         interactive: bool = False,
     ) -> None:
         self._schema = schema
         self._defaults = defaults
+        self._plans = plans
         wanted = defaults.redaction if settings.redaction is NOTHING else settings.redaction
         self.redactor = Redactor(wanted)
         for name in ("run_id", "fixture"):
             _refuse_secret(self.redactor, name, getattr(settings, name))
         # Both are written down besides the log.
-        self._settings = settings = attrs.evolve(
-            settings,
-            metadata=self.redactor.json(settings.metadata, mask=True),
-            tags=map(self.redactor.mask, settings.tags),
-        )
+        metadata = self.redactor.json(settings.metadata, mask=True)
+        tags = tuple(map(self.redactor.mask, settings.tags))
+        if metadata is not settings.metadata or tags != settings.tags:
+            settings = attrs.evolve(settings, metadata=metadata, tags=tags)
+        self._settings = settings
         self._interactive = interactive
         self._backends = Backends(settings, defaults)
         self.run_id = settings.run_id or new_id("run")
@@ -440,7 +442,7 @@ class Runner(Generic[S]):
         def provider_of(agent: AgentDefinition[S]) -> Provider | None:
             return None if replay else agent.provider or self._provider
 
-        plan = make_plan(
+        plan = self._plans.plan(
             schema=self._schema,
             fields=fields,
             agents=settings.agents,

@@ -287,4 +287,5 @@ class RunListeners:
 
     async def close(self, timeout: float) -> None:
         """Wait until everybody was told everything, at most ``timeout`` seconds each."""
-        await asyncio.gather(*(listener.close(timeout) for _, listener in self._listeners))
+        if self._listeners:
+            await asyncio.gather(*(listener.close(timeout) for _, listener in self._listeners))

@@ -133,7 +133,13 @@ def _names(patterns: tuple[str, ...]) -> Callable[[str], bool]:
     ends = tuple(pattern[1:].upper() for pattern in patterns if re.fullmatch(r"\*[A-Za-z0-9_]+", pattern))
     others = [pattern for pattern in patterns if pattern[1:].upper() not in ends]
     match = re.compile("|".join(map(fnmatch.translate, others)) or r"(?!)", re.IGNORECASE).match
-    return lambda name: name.upper().endswith(ends) or (bool(others) and match(name) is not None)
+
+    # Variables seldom change their names, and every run asks for all of them again.
+    @lru_cache(maxsize=1024)
+    def wanted(name: str) -> bool:
+        return name.upper().endswith(ends) or (bool(others) and match(name) is not None)
+
+    return wanted
 
 
 def _escaped(value: str) -> str:
