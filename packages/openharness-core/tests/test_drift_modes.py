@@ -33,7 +33,7 @@ from openharness.core import (
 from openharness.core.log import RunFold
 
 LONG = os.environ.get("OPENHARNESS_LONG") == "1"
-RUNS = 300 if LONG else 30
+RUNS = 400 if LONG else 40
 
 HARNESS: Harness[dict[str, Any]] = create_harness()
 
@@ -296,7 +296,7 @@ async def test_changed_code_ends_or_raises_and_what_is_warned_of_is_what_replay_
     seen = set()
     for number in range(RUNS):
         chance = random.Random(number)
-        spec = make_spec(20_000 + number, most=8, repeatable=True)
+        spec = make_spec(20_000 + number, most=8, repeatable=True, tools=True)
         store = KeepingStore()
         await live(spec, provider=SteadyProvider(spec), store=store)
         mutant = copy.deepcopy(spec)

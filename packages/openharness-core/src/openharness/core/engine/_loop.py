@@ -197,9 +197,13 @@ async def run_matched(
     taken = 0
     while stepper.outcome is None:
         written = len(journal.signals)
-        for recorded, arrival in matcher.candidates():
+        for recorded, arrival in matcher.candidates(journal.fold):
             if recorded.seq == 0 and isinstance(arrival.payload, dict):
                 arrival = attrs.evolve(arrival, payload=start.payload(arrival.payload))  # noqa: PLW2901 - the same one
+            if recorded.name == names.HARNESS_INTERRUPTED:
+                if not (pending := stepper.pending):
+                    continue  # This run waits for something else than people.
+                arrival = attrs.evolve(arrival, payload={"pending": pending})  # noqa: PLW2901 - likewise
             signal = _take(stepper, journal, arrival)
             if signal is not None:
                 matcher.taken(recorded)

@@ -54,6 +54,8 @@ class Matcher(RecordedRun):
         # The first arrival of each call, by position; and, by activation, the calls that did not wait when asked.
         self._heads: list[tuple[int, str]] = []
         self._parked: dict[str, list[str]] = {}
+        # The calls of tools that waited for a person when they were recorded.
+        self._asked_about: set[object] = set()
         self._redacted: list[Signal] | None = None
         self._read()
 
@@ -66,6 +68,8 @@ class Matcher(RecordedRun):
                 self._arrivals.setdefault(_line(signal), deque()).append(signal)
             elif signal.name == names.PROVIDER_START:
                 self._asked.setdefault(_call(signal), deque()).append(signal)
+            elif signal.name == names.APPROVAL_REQUESTED:
+                self._asked_about.add(_tool_call(signal))
         self._heads = [(queue[0].seq, call) for call, queue in self._arrivals.items()]
         heapq.heapify(self._heads)
 
@@ -81,14 +85,33 @@ class Matcher(RecordedRun):
 
     # What comes next.
 
-    def candidates(self) -> Iterator[tuple[Signal, Arrival]]:
-        """Yield the first arrivals of all calls, the earliest first, until one was taken; see `taken`."""
+    def candidates(self, fold: RunFold) -> Iterator[tuple[Signal, Arrival]]:
+        """Yield the first arrivals of all calls, the earliest first, until one was taken; see `taken`.
+
+        A decision about a call of a tool that does not wait for it yet comes after all others.
+
+        Args:
+            fold: Where the run is.
+        """
+        early: Signal | None = None
         while self._heads:
             _, call = heapq.heappop(self._heads)
             signal = self._arrivals[call][0]
-            yield signal, arrival_of(signal)
+            if self._is_early(signal, fold):
+                early = signal
+            else:
+                yield signal, arrival_of(signal)
             # Nothing waits for it now; it is tried again when its activation has gone on.
             self._parked.setdefault(_activation(call), []).append(call)
+        if early is not None:
+            yield early, arrival_of(early)
+
+    def _is_early(self, signal: Signal, fold: RunFold) -> bool:
+        if signal.name not in (names.APPROVAL_GRANTED, names.APPROVAL_DENIED):
+            return False
+        id_ = _tool_call(signal)
+        call = fold.tool_call(id_)
+        return id_ in self._asked_about and (call is None or call.status == "called")
 
     def taken(self, signal: Signal) -> None:
         """Note that an arrival was delivered."""
@@ -97,6 +120,11 @@ class Matcher(RecordedRun):
         queue.popleft()
         if queue:
             heapq.heappush(self._heads, (queue[0].seq, call))
+        outside = self._parked.pop("", ())
+        if call:
+            # What waits for no request was passed over because something else was still to come.
+            self._heads.extend((self._arrivals[line][0].seq, line) for line in outside)
+            heapq.heapify(self._heads)
         if signal.name == names.HARNESS_RESUMED:
             self._restarted(signal)
         self.note_injected(signal)
@@ -187,19 +215,20 @@ class Matcher(RecordedRun):
         """Return the error for a run that goes on where nothing of the recording is left for it."""
         if not self._is_whole:
             return RecordingEndedError(self.recording_id, seq=len(self.signals), state=fold.state)
-        waiting = ", ".join([*fold.calls, *(one.id for one in fold.activations.values() if one.waits_for_retry)])
-        reason = f"nothing more is recorded for {waiting or 'the run'}, and the run waits for it"
+        waiting = list(_waits(fold))
+        told = ", ".join(one.told for one in waiting) or "the run"
         last = next(reversed(self.log), None)
-        agents = {activation.agent for activation in fold.activations.values()}
+        activations = {one.activation for one in waiting}
+        agents = {fold.activations[id_].agent for id_ in activations}
         report = DriftReport(
             recording_id=self.recording_id,
             seq=len(self.log),
-            reason=reason,
-            activation=None,
+            reason=f"nothing more is recorded for {told}, and the run waits for it",
+            activation=activations.pop() if len(activations) == 1 else None,
             recorded=None,
             actual=last,
             kind="unmatched",
-            subject=f"the answer to {waiting}" if waiting else "the run",
+            subject=" and ".join(one.subject for one in waiting) or "the run",
             agent=agents.pop() if len(agents) == 1 else None,
         )
         return ReplayDriftError(report)
@@ -209,8 +238,37 @@ class Matcher(RecordedRun):
         return sorted((signal for queue in self._arrivals.values() for signal in queue), key=lambda signal: signal.seq)
 
 
+@attrs.frozen
+class _Wait:
+    """What a run waits for: for whom, what is told of it, and what is missing."""
+
+    activation: str
+    told: str
+    subject: str
+
+
+def _waits(fold: RunFold) -> Iterator[_Wait]:
+    """What a run waits for, in the order in which it began to."""
+    for call in fold.calls.values():
+        yield _Wait(call.activation, call.id, f"the answer to {call.id}")
+    for activation in fold.activations.values():
+        if activation.waits_for_retry:
+            yield _Wait(activation.id, activation.id, f"the retry of {activation.id}")
+        for tool_call in activation.tool_calls.values():
+            if tool_call.status == "ended":
+                continue
+            missing = "decision about" if tool_call.status == "waiting" else "result of"
+            subject = f"the {missing} tool {tool_call.name!r} of agent {activation.agent!r}"
+            yield _Wait(activation.id, f"{subject} ({tool_call.id})", subject)
+
+
 def _call(signal: Signal) -> str:
     return str(cast("dict[str, Any]", signal.payload).get("call"))
+
+
+def _tool_call(signal: Signal) -> object:
+    payload: object = signal.payload
+    return cast("dict[str, Any]", payload).get("tool_call") if isinstance(payload, dict) else None
 
 
 def _line(signal: Signal) -> str:

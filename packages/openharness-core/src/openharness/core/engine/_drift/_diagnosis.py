@@ -370,8 +370,9 @@ def _request(recorded: Signal, actual: Signal, differences: Sequence[Difference]
     paths = [difference.path for difference in differences]
     requests = [cast("dict[str, Any]", _get(signal, "request")) for signal in (recorded, actual)]
     if any(path.startswith(_MESSAGES) for path in paths):
-        subject = f"{_prompt(*map(_messages, requests))} of agent {agent!r}"
-        return Diagnosis("prompt", subject, f"{subject} is not what was recorded", agent)
+        kind, what = _said(*map(_messages, requests))
+        subject = f"{what} agent {agent!r}"
+        return Diagnosis(kind, subject, f"{subject} is not what was recorded", agent)
     if any(path.startswith(f"{_REQUEST}tools") for path in paths):
         return Diagnosis("tools", *compare_tools(agent, *(request.get("tools") for request in requests)), agent)
     options = [path.removeprefix(_REQUEST).split("[")[0].split(".")[0] for path in paths if path.startswith(_REQUEST)]
@@ -392,13 +393,23 @@ def _messages(request: dict[str, Any]) -> dict[str, list[Any]]:
     return found
 
 
-def _prompt(recorded: dict[str, list[Any]], actual: dict[str, list[Any]]) -> str:
+def _said(recorded: dict[str, list[Any]], actual: dict[str, list[Any]]) -> tuple[DriftKind, str]:
     """What of a conversation differs."""
     roles = {
         role for role in [*recorded, *actual] if dump_json(recorded.get(role, [])) != dump_json(actual.get(role, []))
     }
     told = [what for role, what in (("user", "the prompt"), ("system", "the system prompt")) if role in roles]
-    return " and ".join(told) if told else "the conversation"
+    if told:
+        return "prompt", f"{' and '.join(told)} of"
+    results = [
+        other.get("tool_call_id")
+        for one, other in zip(recorded.get("tool", []), actual.get("tool", []), strict=False)
+        if dump_json(one) != dump_json(other)
+    ]
+    calls = [call for message in actual.get("assistant", []) for call in message.get("tool_calls", ())]
+    # Vendors may call the calls of every turn alike; then each of these names may be meant.
+    tools = dict.fromkeys(repr(call.get("name")) for call in calls if call.get("id") in results)
+    return ("tools", f"what tool {' or '.join(tools)} told") if tools else ("prompt", "the conversation of")
 
 
 def _when(came: bool, now: str, then: str) -> str:
