@@ -23,7 +23,7 @@ from openharness.core import (
 )
 from openharness.core.log import RunFold
 from openharness.core.records import signal_id
-from openharness.signals import MemorySignalStore, Player, Snapshot
+from openharness.signals import MemorySignalStore, Player, Snapshot, diff_recordings
 from openharness.signals._player._history import _MOST_KEPT, FoldHistory
 
 
@@ -348,14 +348,18 @@ def test_a_log_that_makes_no_sense_is_an_error_where_it_stops_to() -> None:
         ("harness:start", {"state": "text", "input": None, "seed": 1, "agents": {}}),
         ("harness:end", ["completed"]),
         ("state:x:changed", {"path": [], "operation": "set", "value": 1}),
+        ("agent:activated", {"agent": 1.5, "activation": "a#1", "depth": 1}),
+        ("agent:activated", {"agent": "a", "activation": 1.5, "depth": 1}),
+        ("agent:skipped", {"agent": True}),
     ],
 )
-def test_a_log_whose_state_or_end_is_no_object(name: str, payload: object) -> None:
-    """What strangers wrote in place of an object is damage, told with its signal."""
+def test_a_log_whose_payloads_have_other_types(name: str, payload: object) -> None:
+    """What strangers wrote in place of an object or a name is damage, told with its signal, also by a comparison."""
     log = [Signal("run-1/0", name=name, payload=payload, timestamp=0, seq=0)]
     info = RecordingInfo(id="rec", run_id="run-1", created_at=0, signal_count=1)
-    player = Player(Recording(info=info, signals=log))
+    recording = Recording(info=info, signals=log)
+    player = Player(recording)
     player.step()
-    for look in (player.snapshot, lambda: player.state):
+    for look in (player.snapshot, lambda: player.state, lambda: diff_recordings(recording, recording)):
         with pytest.raises(CorruptRecordError, match="signal 0"):
             look()

@@ -226,7 +226,9 @@ class RunFold:
             elif signal.name.startswith("state:"):
                 payload = signal.payload
                 path = tuple(payload["path"])
-                self.state = _object(apply_change(self.state, Change(path, payload["operation"], payload["value"])))
+                self.state = _checked_object(
+                    apply_change(self.state, Change(path, payload["operation"], payload["value"]))
+                )
             else:
                 _arrived(self, signal)
         except (KeyError, TypeError, AttributeError) as error:
@@ -256,11 +258,17 @@ class RunFold:
         """Return the totals of an agent, all zero if it was never activated."""
         totals = self.totals.get(agent)
         if totals is None:
-            totals = self.totals[agent] = AgentTotals()
+            totals = self.totals[_checked_name(agent)] = AgentTotals()
         return totals
 
 
-def _object(value: Any) -> JSONObject:
+def _checked_name(value: Any) -> str:
+    if type(value) is not str:
+        raise TypeError(f"it must be a text, got {value!r}")
+    return value
+
+
+def _checked_object(value: Any) -> JSONObject:
     if type(value) is not dict:
         raise TypeError(f"it must be an object, got {value!r}")
     return cast("JSONObject", value)
@@ -268,7 +276,7 @@ def _object(value: Any) -> JSONObject:
 
 def _start(fold: RunFold, signal: Signal) -> None:
     payload = signal.payload
-    fold.state = _object(payload["state"])
+    fold.state = _checked_object(payload["state"])
     fold.input = payload["input"]
     fold.seed = payload["seed"]
     fold.agents = payload["agents"]
@@ -277,12 +285,10 @@ def _start(fold: RunFold, signal: Signal) -> None:
 
 def _activated(fold: RunFold, signal: Signal) -> None:
     payload = signal.payload
-    name = payload["agent"]
+    name, activation = payload["agent"], _checked_name(payload["activation"])
     fold.activation_count += 1
     fold.totals_of(name).activations += 1
-    fold.activations[payload["activation"]] = OpenActivation(
-        payload["activation"], name, payload["depth"], signal.seq, signal.source.parent
-    )
+    fold.activations[activation] = OpenActivation(activation, name, payload["depth"], signal.seq, signal.source.parent)
 
 
 def _skipped(fold: RunFold, signal: Signal) -> None:
@@ -433,7 +439,7 @@ def _finished(fold: RunFold, _: Signal) -> None:
 
 
 def _end(fold: RunFold, signal: Signal) -> None:
-    fold.end = _object(signal.payload)
+    fold.end = _checked_object(signal.payload)
 
 
 _HANDLERS: Final[dict[str, Callable[[RunFold, Signal], None]]] = {
