@@ -15,6 +15,7 @@ from openharness.core import (
     Harness,
     InterruptedRunError,
     LimitExceededError,
+    ProviderError,
     ReplayDriftError,
     ReplayDriftWarning,
     create_harness,
@@ -279,3 +280,37 @@ async def test_tools_that_are_refused_otherwise_end_the_run_otherwise(mode: str)
     assert report.subject == (
         "the result of tool 'look_up' of agent 'seller' and the result of tool 'pay' of agent 'seller'"
     )
+
+
+def busy_once(request: Any, context: Any) -> Any:
+    """Ask for both tools, be busy when their results come, and answer when they come again."""
+    if context.call == "seller#1/1/0":
+        message = "busy"
+        raise ProviderError(message, kind="busy", retryable=True)
+    return BOTH if context.call == "seller#1/0/0" else "Sold."
+
+
+@MODES
+async def test_results_are_sent_again_where_that_was_recorded(mode: str) -> None:
+    """A request with the results of tools that failed and was sent again replays; one retry more has no answer."""
+    patient = {"retries": 1, "retry_delay": 0}
+    store = KeepingStore()
+    provider = AskingProvider(script=busy_once)
+    agents = {"seller": seller(**patient)}
+    await HARNESS.run_reactive(agents=agents, provider=provider, store=store, state={"letter": ""})
+    result = await replay(seller(**patient), store, mode)
+    assert list(result.signals) == store.signals("rec-0")
+    assert (result.drift, result.state) == ((), {"letter": "Sold."})
+
+    with pytest.raises(AgentError, match="busy") as caught:
+        await replay(seller(), store, mode)
+    kinds = [report.kind for report in caught.value.result.drift]
+    assert kinds[:1] == (["retries"] if mode == "warn" else [])
+
+    store = KeepingStore()
+    with pytest.raises(AgentError):
+        await HARNESS.run_reactive(
+            agents={"seller": seller()}, provider=AskingProvider(script=busy_once), store=store, state={"letter": ""}
+        )
+    report = await refused(seller(**patient), store, mode)
+    assert (report.subject, report.agent) == ("the retry of seller#1", "seller")
