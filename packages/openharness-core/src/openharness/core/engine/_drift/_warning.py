@@ -18,7 +18,7 @@ class ReplayDriftWarning(UserWarning):
     """A replay with ``drift="warn"`` differed from its recording.
 
     Attributes:
-        reports: The differences, as `DriftReport`s in the order in which they came up.
+        reports: The differences, each a `DriftReport`, in the order in which they came up.
     """
 
     def __init__(self, reports: Sequence[DriftReport]) -> None:
