@@ -33,6 +33,7 @@ class Journal:
         self.check = check
         self.substitutes = False
         self._drained = 0
+        self._source = SignalSource()
 
     def begin_step(self, timestamp: int) -> None:
         """Set the time of all signals of the step; it never goes back."""
@@ -54,13 +55,22 @@ class Journal:
             ReplayDriftError: The recording has something else here.
         """
         seq = len(self.signals)
+        source = self._source
+        if (
+            parent != source.parent
+            or activation != source.activation
+            or provider != source.provider
+            or agent != source.agent
+        ):
+            # What one signal causes has one source, so many signals share that of the one before.
+            self._source = source = SignalSource(agent, provider, parent, activation)
         signal = Signal(
             f"{self.run_id}/{seq}",  # `signal_id`, without the call
             name=name,
             payload=payload,
             timestamp=self.now,
             seq=seq,
-            source=SignalSource(agent, provider, parent, activation),
+            source=source,
         )
         if self.check is not None:
             signal = self.check(signal)

@@ -29,6 +29,7 @@ __all__ = (
 )
 
 _POOLED = ("messages", "tools")
+_PLAIN = {"role", "content"}
 _LONGEST_WAIT = 10.0**9
 _COUNT = 2**53
 _USAGE = ("input_tokens", "output_tokens", "cached_tokens", "cost")
@@ -139,6 +140,8 @@ def provider_request(request: JSONObject) -> ProviderRequest:
 
 
 def _message(message: dict[str, Any]) -> Message:
+    if message.keys() == _PLAIN:
+        return Message(message["role"], copy_json(message["content"]))
     return Message(
         message["role"],
         copy_json(message["content"]),

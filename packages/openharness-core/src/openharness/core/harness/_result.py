@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Generic, TypeVar
+from operator import attrgetter
+from typing import Final, Generic, TypeVar
 
 import attrs
 
@@ -14,6 +15,9 @@ from openharness.core.records import RunStatus, Signal
 __all__ = ("AgentMetrics", "RunMetrics", "RunResult")
 
 S = TypeVar("S")
+
+_FIGURES: Final = tuple(field.name for field in attrs.fields(AgentTotals))
+_figures: Final = attrgetter(*_FIGURES)
 
 
 @attrs.frozen(kw_only=True)
@@ -64,12 +68,10 @@ class RunMetrics(AgentMetrics):
     @classmethod
     def of(cls, fold: RunFold) -> RunMetrics:
         """Return the metrics of a log."""
-        names = [field.name for field in attrs.fields(AgentTotals)]
-        agents = {
-            agent: AgentMetrics(**{name: getattr(totals, name) for name in names})
-            for agent, totals in fold.totals.items()
-        }
-        sums = {name: sum(getattr(totals, name) for totals in fold.totals.values()) for name in names}
+        rows = {agent: _figures(totals) for agent, totals in fold.totals.items()}
+        agents = {agent: AgentMetrics(**dict(zip(_FIGURES, row, strict=True))) for agent, row in rows.items()}
+        columns = zip(*rows.values(), strict=True) if rows else [()] * len(_FIGURES)
+        sums = dict(zip(_FIGURES, map(sum, columns), strict=True))
         started = fold.last_at if fold.started_at is None else fold.started_at
         return cls(duration_ms=fold.last_at - started, agents=agents, **sums)
 
