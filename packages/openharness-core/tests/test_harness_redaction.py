@@ -530,3 +530,24 @@ async def test_what_was_held_back_is_kept_when_a_run_is_stopped(end: str) -> Non
         await harness.run_reactive(agents=agents, store=store, recording="rec-0")
     resumed = await harness.resume("rec-0", agents=agents, provider=ScriptedProvider("ok"), store=store)
     assert resumed.status == "completed"
+
+
+async def test_names_of_agents_and_signals_with_secrets_are_refused() -> None:
+    """What stands in every line of a log, and cannot be redacted there, is refused before anything is written."""
+    store = KeepingStore()
+    harness = create_harness(State)
+
+    def agents(name: str = "a", emits: str = "a:done") -> dict[str, Any]:
+        return {name: harness.agent(prompt="p", activate_on="harness:start", emits=emits)}
+
+    options: dict[str, Any] = {"provider": ScriptedProvider("ok"), "store": store, "mode": "record", "fixture": "f"}
+    for given, what in [(agents(name=f"agent-{KEY}"), "an agent"), (agents(emits=f"a:{KEY}"), "a signal")]:
+        with pytest.raises(InvalidValueError, match=f"the name of {what}.*VAULT_API_KEY") as caught:
+            await harness.run_reactive(agents=given, **options)
+        assert KEY not in str(caught.value)
+    assert not store.recordings
+    async with harness.start(agents=agents(), **options) as run:
+        with pytest.raises(InvalidValueError, match=r"the name of a signal.*VAULT_API_KEY"):
+            await run.emit(f"order:{KEY}")
+        await run.emit("order:new")
+    assert KEY not in text_of(store, "rec-0")

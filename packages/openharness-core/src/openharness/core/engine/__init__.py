@@ -22,7 +22,7 @@ from openharness.core.engine._journal import Journal
 from openharness.core.engine._loop import Listeners, StartOfRun, catch_up, run_live, run_matched, run_replay
 from openharness.core.engine._matcher import Matcher
 from openharness.core.engine._plan import AgentPlan, KeptPlans, Limits, RunPlan, make_plan
-from openharness.core.engine._recorded import RecordedRun
+from openharness.core.engine._recorded import RecordedRun, arrival_of
 from openharness.core.engine._recorder import NoRecorder, Recorder, StoreRecorder
 from openharness.core.engine._redacting import Intake, RecordedRules, log_failure
 from openharness.core.engine._requests import described
@@ -61,6 +61,7 @@ __all__ = (
     "Surroundings",
     "ToolRuns",
     "Transcript",
+    "arrival_of",
     "catch_up",
     "complete",
     "described",

@@ -35,6 +35,7 @@ class Resumption:
         fields: The fields of its state.
         stop: How many of its signals stay.
         step: How many stay when only whole steps may.
+        torn: Whether these may break off in the middle of a step, as a process leaves them that is killed.
         writable: Whether the run can be written further in this very recording: it is not finalized, and all stay.
         interactive: Whether the run took signals from outside until it was told to finish.
     """
@@ -44,6 +45,7 @@ class Resumption:
     fields: list[str]
     stop: int
     step: int
+    torn: bool
     writable: bool
     interactive: bool
 
@@ -107,6 +109,7 @@ async def _find(
         fields=list(cast("dict[str, Any]", signals[0].payload)["state"]),
         stop=stop,
         step=step,
+        torn=stop == len(signals) and signals[-1].name != names.HARNESS_END,
         writable=info.outcome == "incomplete" and stop == len(signals),
         interactive=was_interactive(signals[0]),
     )

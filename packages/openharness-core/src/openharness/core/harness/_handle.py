@@ -9,7 +9,7 @@ import attrs
 
 from openharness.core.engine import Arrival, DriftReport
 from openharness.core.errors import OpenHarnessError, ReplayDriftError, RunEndedError, RunError
-from openharness.core.harness._injection import check_injected
+from openharness.core.harness._injection import check_injected, refuse_secret
 from openharness.core.log import _names as names
 from openharness.core.patterns import compile_pattern
 from openharness.core.records import now_ms
@@ -59,6 +59,7 @@ class RunHandle(Generic[S]):
             PatternError: The name is not well formed.
             DefinitionError: The name belongs to the harness.
             SerializationError: The payload cannot be stored.
+            InvalidValueError: The name holds a secret.
             RunEndedError: The run has ended.
             ReplayDriftError: The recording has another signal in its place, or none.
         """
@@ -67,6 +68,7 @@ class RunHandle(Generic[S]):
         position, self._emitted = self._emitted, self._emitted + 1
         if await self._is_replay():
             return await self._recorded(position, name, value)
+        refuse_secret(self._runner.redactor, "the name of a signal", name)
         return await self._put(name, value)
 
     async def wait_for(self, pattern: PatternLike, *, after: Signal | None = None) -> Signal:

@@ -1,12 +1,17 @@
-"""The names of signals that come into a run from outside."""
+"""Names that come into a run from outside: those of signals that are injected, and what no name may hold."""
 
 from __future__ import annotations
 
-from openharness.core.errors import DefinitionError
+from typing import TYPE_CHECKING
+
+from openharness.core.errors import DefinitionError, InvalidValueError
 from openharness.core.log import RESERVED_PREFIXES
 from openharness.core.patterns import check_name
 
-__all__ = ("check_injected",)
+if TYPE_CHECKING:
+    from openharness.core.redaction import Redactor
+
+__all__ = ("check_injected", "refuse_secret")
 
 
 def check_injected(name: str) -> str:
@@ -20,3 +25,17 @@ def check_injected(name: str) -> str:
         reserved = ", ".join(sorted(RESERVED_PREFIXES))
         raise DefinitionError(f"{name!r} cannot be emitted: the first segments {reserved} belong to the harness.")
     return name
+
+
+def refuse_secret(redactor: Redactor, what: str, text: str | None) -> None:
+    """Refuse a name that holds a secret: names cannot be redacted, as things are found by them.
+
+    Raises:
+        InvalidValueError: It holds one, which the error does not show.
+    """
+    # A plain word is a secret nowhere but in somebody's test database.
+    if text is None or text.replace("_", "").replace(":", "").isalpha():
+        return
+    masked = redactor.mask(text)
+    if masked != text:
+        raise InvalidValueError(what, value=masked, expected="a text without secrets, as things are found by it")

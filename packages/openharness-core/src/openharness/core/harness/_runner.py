@@ -22,6 +22,7 @@ from openharness.core.engine import (
     StartOfRun,
     Stepper,
     Transcript,
+    arrival_of,
     catch_up,
     described,
     log_failure,
@@ -40,12 +41,13 @@ from openharness.core.harness._backends import Backends, Defaults, needed
 from openharness.core.harness._continuation import Resumption, find_fork, find_resumption, folded, was_interactive
 from openharness.core.harness._ending import end_run, make_record, make_result, save_end
 from openharness.core.harness._explaining import explain
-from openharness.core.harness._injection import check_injected
+from openharness.core.harness._injection import check_injected, refuse_secret
 from openharness.core.harness._live import Beginning, LiveRun
 from openharness.core.harness._options import NOTHING
 from openharness.core.harness._replaying import Replay
 from openharness.core.harness._subscriptions import RunListeners
 from openharness.core.log import _names as names
+from openharness.core.log import is_arrival
 from openharness.core.records import new_id, now_ms
 from openharness.core.redaction import Redactor
 from openharness.core.values import to_json
@@ -97,7 +99,7 @@ class Runner(Generic[S]):
         wanted = defaults.redaction if settings.redaction is NOTHING else settings.redaction
         self.redactor = Redactor(wanted)
         for name in ("run_id", "fixture"):
-            _refuse_secret(self.redactor, name, getattr(settings, name))
+            refuse_secret(self.redactor, name, getattr(settings, name))
         # Both are written down besides the log.
         metadata = self.redactor.json(settings.metadata, mask=True)
         tags = tuple(map(self.redactor.mask, settings.tags))
@@ -245,16 +247,16 @@ class Runner(Generic[S]):
             fold = settings.rebuild == "fold"
             plan = self._plan(point.fields, replay=False)
             if fold:
-                prefix = folded([signal async for signal in store.iter_signals(recording_id, stop=point.step)])
-                journal.adopt(prefix)
-                stepper = Stepper(plan, journal, self.redactor)
-                stepper.adopt()
+                kept = [signal async for signal in store.iter_signals(recording_id, stop=point.step)]
+                stepper, prefix = self._fold(kept, plan, journal, torn=point.torn)
+                recorded = len(kept)
             else:
                 stepper = await self._catch_up(store, recording_id, point, plan, journal)
                 prefix = tuple(journal.signals[: point.stop])
+                recorded = len(journal.durable)
             # Where the caught-up part has ended the run there is nothing to go on with.
             if not stepper.ended:
-                payload: JSONObject = {"resumed_from": recording_id, "recorded": len(journal.durable)}
+                payload: JSONObject = {"resumed_from": recording_id, "recorded": recorded}
                 self._go_on(names.HARNESS_RESUMED, payload, journal)
             same = point.writable and not fold
             run_store = await self._backends.run_store()
@@ -279,6 +281,24 @@ class Runner(Generic[S]):
                     prefix=() if same else prefix,
                 )
             )
+
+    def _fold(
+        self, recorded: list[Signal], plan: RunPlan[S], journal: Journal, *, torn: bool
+    ) -> tuple[Stepper[S], tuple[Signal, ...]]:
+        """Take a log as it is, but for a last step that may be torn: what that should have caused is caused now."""
+        last = max((signal.seq for signal in recorded if is_arrival(signal)), default=0) if torn else len(recorded)
+        prefix = folded(recorded[:last]) if last else ()
+        journal.adopt(prefix)
+        stepper = Stepper(plan, journal, self.redactor)
+        stepper.adopt()
+        if torn:
+            arrival = arrival_of(recorded[last])
+            if last == 0:
+                start = self._start(None, plan, seed=0)
+                arrival = attrs.evolve(arrival, payload=start.payload(cast("dict[str, Any]", arrival.payload)))
+            # What it is to start is started when the run resumes.
+            stepper.take(arrival)
+        return stepper, prefix
 
     async def _catch_up(
         self, store: SignalStore, recording_id: str, point: Resumption, plan: RunPlan[S], journal: Journal
@@ -363,7 +383,8 @@ class Runner(Generic[S]):
         given = self._settings.signals
         self._put(name, {**payload, "signals": len(given)} if given else payload)
         for injected, value in given:
-            self._put(check_injected(injected), to_json(value, path="payload"))
+            refuse_secret(self.redactor, "the name of a signal", check_injected(injected))
+            self._put(injected, to_json(value, path="payload"))
         if self._interactive and not journal.fold.finished:
             # A run that was started waits for this, live and in every replay.
             self._put(names.HARNESS_FINISHED, None)
@@ -421,7 +442,7 @@ class Runner(Generic[S]):
     def _redacted_fields(self, state: JSONObject) -> JSONObject:
         """Return a state, or a part of one, without secrets; the same object where it has none."""
         for field in state:
-            _refuse_secret(self.redactor, "the name of a state field", field)
+            refuse_secret(self.redactor, "the name of a state field", field)
         values: list[JSONValue] = list(state.values())
         redacted = self.redactor.json(values)
         return state if redacted is values else dict(zip(state, redacted, strict=True))
@@ -455,6 +476,9 @@ class Runner(Generic[S]):
         )
         if not replay:
             for agent in plan.agents:
+                refuse_secret(self.redactor, "the name of an agent", agent.name)
+                for name in agent.definition.emits:
+                    refuse_secret(self.redactor, "the name of a signal", name)
                 if agent.provider is None:
                     raise DefinitionError(
                         f"Agent {agent.name!r} has no provider. Give it one (provider=), give one to the run or to "
@@ -490,20 +514,6 @@ class Runner(Generic[S]):
         if self.transcript is None and signal.name != names.SUBSCRIBER_ERROR:
             payload: JSONObject = {"signal": signal.id, "message": described(error)}
             self.queue.put(Arrival(name=names.SUBSCRIBER_ERROR, payload=payload, timestamp=now_ms()))
-
-
-def _refuse_secret(redactor: Redactor, what: str, text: str | None) -> None:
-    """Refuse a name that holds a secret: names cannot be redacted, as things are found by them.
-
-    Raises:
-        InvalidValueError: It holds one, which the error does not show.
-    """
-    # A plain word is a secret nowhere but in somebody's test database.
-    if text is None or text.replace("_", "").isalpha():
-        return
-    masked = redactor.mask(text)
-    if masked != text:
-        raise InvalidValueError(what, value=masked, expected="a text without secrets, as things are found by it")
 
 
 async def _close(signals: AsyncIterator[Signal]) -> None:
