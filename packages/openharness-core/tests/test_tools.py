@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable  # noqa: TC003 - a tool's ty
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import attrs
+import msgspec
 import pydantic
 import pytest
 
@@ -339,3 +340,49 @@ def test_an_agents_tools_have_different_names() -> None:
         collect_tools([forecast, tool(everything, name="forecast")])
     with pytest.raises(InvalidValueError):
         collect_tools(forecast)  # type: ignore[arg-type]
+
+
+def test_constraints_of_parameters_are_told_and_checked() -> None:
+    """What ``msgspec.Meta`` says of a parameter stands in the schema, and arguments that break it are refused."""
+
+    def order(
+        count: Annotated[int, "How many.", msgspec.Meta(ge=1, le=12)],
+        code: Annotated[str, msgspec.Meta(pattern="^[A-Z]{2}$")] = "AA",
+        more: Annotated[list[int], msgspec.Meta(max_length=2)] | None = None,
+    ) -> None:
+        """Order."""
+
+    made = tool(order)
+    properties: Any = made.parameters["properties"]
+    assert properties["count"] == {"description": "How many.", "type": "integer", "minimum": 1, "maximum": 12}
+    assert properties["code"] == {"type": "string", "pattern": "^[A-Z]{2}$", "default": "AA"}
+    assert made.parameters["required"] == ["count"]
+    context: Any = None
+    assert made.bind({"count": 12, "code": "BC", "more": [1, 2]}, context) == {
+        "count": 12,
+        "code": "BC",
+        "more": [1, 2],
+    }
+    assert made.bind({"count": 1, "more": None}, context) == {"count": 1, "more": None}
+    for arguments, path in [
+        ({"count": 0}, "count"),
+        ({"count": 13}, "count"),
+        ({"count": 1, "code": "abc"}, "code"),
+        ({"count": 1, "more": [1, 2, 3]}, "more"),
+    ]:
+        with pytest.raises(SerializationError, match=f"arguments.{path} cannot be read: expected"):
+            made.bind(arguments, context)
+    # The secret itself is looked at when it is filled in.
+    assert made.bind({"count": 1, "code": "[redacted:X_TOKEN]"}, context)["code"] == "[redacted:X_TOKEN]"
+    with pytest.raises(DefinitionError, match="no JSON Schema"):
+        tool(lambda_with(Annotated[str, msgspec.Meta(ge=1)]))
+
+
+def lambda_with(kind: Any) -> Any:
+    """A function with one parameter of a type."""
+
+    def function(value: Any) -> None:
+        """Do nothing."""
+
+    function.__annotations__["value"] = kind
+    return function
