@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 
 from openharness.core import (
@@ -23,7 +24,7 @@ from openharness.core import (
 )
 from openharness.run_store_sqlite import SqliteRunStore, _store
 from openharness.run_store_sqlite._schema import SCHEMA
-from openharness.sqlite import APPLICATION_ID, Schema, _opening
+from openharness.sqlite import APPLICATION_ID, _opening
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -214,7 +215,7 @@ async def test_an_older_file_is_brought_forward(
         ("ALTER TABLE runs ADD COLUMN note TEXT",),
         ("UPDATE runs SET note = 'moved'", "CREATE INDEX runs_by_note ON runs (note)"),
     )
-    monkeypatch.setattr(_store, "SCHEMA", Schema(kind="run store", migrations=(*SCHEMA.migrations, *later)))
+    monkeypatch.setattr(_store, "SCHEMA", attrs.evolve(SCHEMA, migrations=(*SCHEMA.migrations, *later)))
     async with SqliteRunStore(path) as store:
         assert await store.get_run("a") == RUN
         # What this code does not know is kept when it saves the run again.
@@ -231,7 +232,7 @@ async def test_a_migration_that_fails_changes_nothing(
     await save(path)
     with monkeypatch.context() as patch:
         migrations = (*SCHEMA.migrations, ("ALTER TABLE runs ADD COLUMN note TEXT",), (broken,))
-        patch.setattr(_store, "SCHEMA", Schema(kind="run store", migrations=migrations))
+        patch.setattr(_store, "SCHEMA", attrs.evolve(SCHEMA, migrations=migrations))
         with pytest.raises(Exception, match="SQLite says"):
             await SqliteRunStore(path).count_runs()
     assert sql("PRAGMA user_version") == [(1,)]
@@ -304,8 +305,9 @@ async def test_a_store_whose_tables_are_gone_says_so(path: Path, sql: Callable[.
     """A file with our mark and without our tables is damaged."""
     await save(path)
     sql("DROP TABLE runs")
-    with pytest.raises(StoreCorruptError, match="no such table"):
-        await SqliteRunStore(path).save_run(RUN)
+    async with SqliteRunStore(path) as store:
+        with pytest.raises(StoreCorruptError, match="no such table"):
+            await store.save_run(RUN)
 
 
 async def test_a_missing_folder_and_a_folder_are_errors_that_name_the_path(tmp_path: Path) -> None:

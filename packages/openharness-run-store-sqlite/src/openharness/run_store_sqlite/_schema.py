@@ -64,5 +64,5 @@ END
 """,
 )
 
-SCHEMA: Final = Schema(kind="run store", migrations=(_VERSION_1,))
+SCHEMA: Final = Schema(component="runs", kind="run store", migrations=(_VERSION_1,))
 """Runs, and what finds them by their metadata."""

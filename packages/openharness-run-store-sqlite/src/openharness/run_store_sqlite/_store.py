@@ -15,7 +15,7 @@ from openharness.run_store_sqlite import _query
 from openharness.run_store_sqlite._rows import row_size, run_from_row, run_to_row
 from openharness.run_store_sqlite._schema import SCHEMA
 from openharness.run_store_sqlite._writing import delete_runs, save_runs
-from openharness.sqlite import MAX_ROWS, SqliteStore
+from openharness.sqlite import MAX_ROWS, SqliteStore, misled
 
 if TYPE_CHECKING:
     import os
@@ -88,7 +88,7 @@ class SqliteRunStore(SqliteStore, RunStore):
             return None
         run = run_from_row(rows[0], store=self._name)
         if run.id != run_id:
-            raise self._misled(f"it leads from {run_id!r} to {run.id!r}")
+            raise misled(f"it leads from {run_id!r} to {run.id!r}", store=self._name)
         return run
 
     async def list_runs(self, query: RunQuery | None = None) -> list[RunRecord]:
@@ -172,9 +172,9 @@ class SqliteRunStore(SqliteStore, RunStore):
         for run in runs:
             position = run_order(run)
             if not conditions.matches(run):
-                raise self._misled(f"the run {run.id!r} does not meet the conditions")
+                raise misled(f"the run {run.id!r} does not meet the conditions", store=self._name)
             if last is not None and (position >= last if newest else position <= last):
-                raise self._misled(f"the run {run.id!r} is out of order")
+                raise misled(f"the run {run.id!r} is out of order", store=self._name)
             last = position
 
 

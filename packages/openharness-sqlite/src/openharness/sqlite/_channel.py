@@ -11,7 +11,8 @@ import asyncio
 import random
 import sqlite3
 import threading
-from typing import TYPE_CHECKING, Final, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 import aiosqlite
 
@@ -19,11 +20,14 @@ from openharness.core import StoreClosedError
 from openharness.sqlite._failures import is_busy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from openharness.sqlite._statement import Row, Value
+    from openharness.sqlite._turns import Turn
 
 __all__ = ("Channel",)
+
+T = TypeVar("T")
 
 _CHUNK: Final = 64
 _PAUSE: Final = 0.005
@@ -70,11 +74,15 @@ class Channel:
     Args:
         opener: Opens the connection; called on the connection's own thread.
         busy_timeout: Seconds to go on trying while another process holds the lock.
+        turn: What to hold while something is written; None for a connection that only reads.
     """
 
-    def __init__(self, opener: Callable[[], sqlite3.Connection], *, busy_timeout: float) -> None:
+    def __init__(
+        self, opener: Callable[[], sqlite3.Connection], *, busy_timeout: float, turn: Turn | None = None
+    ) -> None:
         self._opener = opener
         self._busy_timeout = busy_timeout
+        self._turn = turn
         self._connection: aiosqlite.Connection | None = None
         self._raw: sqlite3.Connection | None = None
         self._opening = asyncio.Lock()
@@ -121,11 +129,26 @@ class Channel:
         Raises:
             sqlite3.Error: What SQLite said; "busy" only after the busy timeout.
         """
+        return await self._patiently(partial(_fetch_all, sql, parameters))
+
+    async def call(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Call a function on the thread of the connection and return its result; no task of anybody's but ours may.
+
+        Args:
+            function: Gets the connection, in no transaction, and must leave it in none. It is called again when it was
+                stopped by a lock, and not when it has returned.
+
+        Raises:
+            sqlite3.Error: What SQLite said; "busy" only after the busy timeout.
+        """
+        return await self._patiently(_Once(function))
+
+    async def _patiently(self, work: Callable[[sqlite3.Connection], T]) -> T:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._busy_timeout
         while True:
             try:
-                return await self._settled(sql, parameters)
+                return await self._settled(work)
             except Exception as error:
                 if not is_busy(error) or self._hurried or loop.time() >= deadline:
                     raise
@@ -135,19 +158,23 @@ class Channel:
             except asyncio.CancelledError:
                 self._hurried = True
 
-    async def _settled(self, sql: str, parameters: Sequence[Value]) -> list[Row]:
+    async def _settled(self, work: Callable[[sqlite3.Connection], T]) -> T:
         while True:
-            connection = self._connection
-            if connection is None:
+            connection, raw = self._connection, self._raw
+            if connection is None or raw is None:
                 raise StoreClosedError("the store was closed while this was waiting; make a new one.")
             try:
-                rows = await connection.execute_fetchall(sql, parameters)
+                return await _execute(connection, partial(self._in_turn, work, raw))
             except asyncio.CancelledError:
-                # The loop is being shut down; the statement goes on in the thread. All of ours have the same effect
-                # once or twice, so asking again tells when the thread is done, and how it ended.
+                # The loop is being shut down; the work goes on in the thread. All of ours has the same effect once or
+                # twice, so asking again tells when the thread is done, and how it ended.
                 self._hurried = True
-                continue
-            return cast("list[Row]", rows)
+
+    def _in_turn(self, work: Callable[[sqlite3.Connection], T], connection: sqlite3.Connection) -> T:
+        if self._turn is None:
+            return work(connection)
+        with self._turn.lock:
+            return work(connection)
 
     async def close(self) -> None:
         """Let the thread finish what it has, close the connection and end the thread."""
@@ -175,3 +202,26 @@ class Channel:
 
 def _stop(connection: aiosqlite.Connection) -> asyncio.Future[object] | None:
     return cast("asyncio.Future[object] | None", connection.stop())  # pyright: ignore[reportUnknownMemberType]
+
+
+def _execute(connection: aiosqlite.Connection, work: Callable[[], T]) -> Awaitable[T]:
+    # The driver's own methods are made of this one; none of those that are public takes a function.
+    execute: Callable[[Callable[[], T]], Awaitable[T]] = cast("Any", connection)._execute  # noqa: SLF001
+    return execute(work)
+
+
+def _fetch_all(sql: str, parameters: Sequence[Value], connection: sqlite3.Connection) -> list[Row]:
+    return connection.execute(sql, parameters).fetchall()
+
+
+class _Once(Generic[T]):
+    """Remembers what a function returned, so that asking for it again does not do it again."""
+
+    def __init__(self, function: Callable[[sqlite3.Connection], T]) -> None:
+        self._function = function
+        self._results: list[T] = []
+
+    def __call__(self, connection: sqlite3.Connection) -> T:
+        if not self._results:
+            self._results.append(self._function(connection))
+        return self._results[0]

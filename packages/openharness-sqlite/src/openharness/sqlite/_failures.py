@@ -15,7 +15,7 @@ from openharness.core import (
     StoreReadOnlyError,
 )
 
-__all__ = ("concerns_one_row", "is_busy", "store_error")
+__all__ = ("concerns_one_row", "is_busy", "misled", "store_error")
 
 _Meaning: TypeAlias = "tuple[type[StoreError], str]"
 
@@ -128,3 +128,15 @@ def _code(error: BaseException) -> int:
 
 def _primary(code: int) -> int:
     return code if code < 0 else code & 0xFF
+
+
+def misled(reason: str, *, store: str) -> StoreCorruptError:
+    """Return the error for an index that leads to another row than the one that was asked for.
+
+    Args:
+        reason: What was found.
+        store: What the store calls itself.
+    """
+    return StoreCorruptError(
+        f"an index of the file is damaged ({reason}). `sqlite3 FILE REINDEX` makes it anew.", store=store
+    )

@@ -1,18 +1,23 @@
-"""The version of a file, and how a file of an older version becomes one of this.
+"""Whose tables are in a file, in which version, and how those of an older version become those of this one.
 
-``PRAGMA application_id`` tells that a file is a run store, ``PRAGMA user_version`` which version of the schema it has.
-Both are written in the transaction that creates or changes the tables, so a process that dies in between leaves the
-file as it was.
+Stores of several kinds may keep their tables in one file. ``PRAGMA application_id`` tells that the file is one of
+OpenHarness. Each kind has a version of its own, and opens a file whatever the version of the others: that of the tables
+of runs is ``PRAGMA user_version``, as it was before there were others, and the table ``openharness_schema`` has all the
+others. A file with neither is not ours, unless there is nothing in it at all.
+
+All of that is written in the transaction that creates or changes the tables, so a process that dies in between leaves
+the file as it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from openharness.core import StoreCorruptError, StoreVersionError
+from openharness.sqlite._transaction import transaction
 
 if TYPE_CHECKING:
     import sqlite3
@@ -20,7 +25,21 @@ if TYPE_CHECKING:
 __all__ = ("APPLICATION_ID", "Schema", "found_version", "migrate")
 
 APPLICATION_ID: Final = 0x4F485253
-"""``OHRS``: OpenHarness run store."""
+"""``OHRS``. The first files held runs alone, and the number stayed."""
+
+_RUNS: Final = "runs"
+"""The kind of tables whose version is ``PRAGMA user_version``."""
+
+_CREATE_VERSIONS: Final = """
+CREATE TABLE IF NOT EXISTS openharness_schema (
+    component TEXT NOT NULL PRIMARY KEY,
+    version INTEGER NOT NULL CHECK (version > 0)
+) STRICT
+"""
+_SET_VERSION: Final = (
+    "INSERT INTO openharness_schema (component, version) VALUES (?, ?) "
+    "ON CONFLICT (component) DO UPDATE SET version = excluded.version"
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -28,10 +47,12 @@ class Schema:
     """What a store keeps in its file.
 
     Attributes:
+        component: Whose tables they are, one word: ``runs``, ``signals``.
         kind: What the store is, for errors: ``run store``.
         migrations: The statements that lead from version n to n + 1, at index n; a new file begins at version 0.
     """
 
+    component: str
     kind: str
     migrations: tuple[Sequence[str], ...]
 
@@ -41,8 +62,18 @@ class Schema:
         return len(self.migrations)
 
 
+@attrs.frozen(kw_only=True)
+class _Identity:
+    """What a file says of itself, all of one moment: others may be creating it."""
+
+    application_id: int
+    user_version: int
+    components: Mapping[str, int]
+    tables: Sequence[str]
+
+
 def found_version(connection: sqlite3.Connection, schema: Schema, *, store: str) -> int:
-    """Return the schema version of a file without changing it; 0 for an empty one.
+    """Return which version of a store's tables a file has, without changing it; 0 where it has none of them yet.
 
     Args:
         connection: An open connection to the file.
@@ -50,45 +81,47 @@ def found_version(connection: sqlite3.Connection, schema: Schema, *, store: str)
         store: What the store calls itself in errors.
 
     Raises:
-        StoreVersionError: The file is of a newer version.
+        StoreVersionError: The tables are of a newer version.
         StoreCorruptError: It is a SQLite database of something else.
     """
-    application_id, version, tables = _identity(connection)
-    if application_id == APPLICATION_ID:
+    if connection.in_transaction:
+        found = _identity(connection)
+    else:
+        with transaction(connection, "DEFERRED"):
+            found = _identity(connection)
+    if found.application_id == APPLICATION_ID and (found.user_version > 0 or found.components):
+        version = found.user_version if schema.component == _RUNS else found.components.get(schema.component, 0)
         if version > schema.version:
             raise StoreVersionError(found=version, supported=schema.version, store=store)
-        if version > 0:
+        if version >= 0:
             return version
-    if application_id == 0 and version == 0 and not tables:
+    if found.application_id == 0 and found.user_version == 0 and not found.tables:
         return 0
+    tables = ", ".join(found.tables[:5]) or "none"
     raise StoreCorruptError(
         f"the file is a SQLite database, but not a {schema.kind} of OpenHarness (expected the application_id "
-        f"{APPLICATION_ID:#x}, found {application_id:#x}; user_version {version}; tables: {', '.join(tables) or 'none'}). "
+        f"{APPLICATION_ID:#x}, found {found.application_id:#x}; user_version {found.user_version}; tables: {tables}). "
         "It was left as it is; give the store a file of its own.",
         store=store,
     )
 
 
-def _identity(connection: sqlite3.Connection) -> tuple[int, int, list[str]]:
-    """The application_id, the user_version and some of the tables, all of one moment: others may be creating them."""
-    outside = not connection.in_transaction
-    if outside:
-        connection.execute("BEGIN")
-    try:
-        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        found = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' LIMIT 5").fetchall()
-    finally:
-        if outside and connection.in_transaction:
-            connection.execute("ROLLBACK")
-    return application_id, version, [name for (name,) in found]
+def _identity(connection: sqlite3.Connection) -> _Identity:
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    (user_version,) = connection.execute("PRAGMA user_version").fetchone()
+    rows = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
+    tables = [name for (name,) in rows]
+    components: dict[str, int] = {}
+    if application_id == APPLICATION_ID and "openharness_schema" in tables:
+        components = dict(connection.execute("SELECT component, version FROM openharness_schema").fetchall())
+    return _Identity(application_id=application_id, user_version=user_version, components=components, tables=tables)
 
 
 def migrate(connection: sqlite3.Connection, schema: Schema, *, store: str) -> None:
-    """Create the schema, or bring an older one forward, in one transaction.
+    """Create the tables of a store, or bring older ones forward, in one transaction.
 
     Any number of processes may do this at once: the first that gets the write lock does the work, the others find it
-    done.
+    done. Tables of other stores in the same file are not touched.
 
     Args:
         connection: A connection in autocommit mode.
@@ -100,16 +133,14 @@ def migrate(connection: sqlite3.Connection, schema: Schema, *, store: str) -> No
         StoreVersionError: Another process has made it a newer version meanwhile.
         StoreCorruptError: Another process has made it something else meanwhile.
     """
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         version = found_version(connection, schema, store=store)
         for statements in schema.migrations[version:]:
             for statement in statements:
                 connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {schema.version}")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+        if schema.component == _RUNS:
+            connection.execute(f"PRAGMA user_version = {schema.version}")
+        else:
+            connection.execute(_CREATE_VERSIONS)
+            connection.execute(_SET_VERSION, (schema.component, schema.version))

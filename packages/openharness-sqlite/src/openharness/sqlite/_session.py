@@ -15,9 +15,11 @@ from openharness.sqlite._channel import Channel
 from openharness.sqlite._exit import stop_at_exit
 from openharness.sqlite._failures import store_error
 from openharness.sqlite._opening import open_reader, open_writer
+from openharness.sqlite._turns import turn_of
 from openharness.sqlite._writer import GroupWriter
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Coroutine
 
     from openharness.sqlite._opening import Settings
@@ -40,7 +42,8 @@ class Session:
         self.process = os.getpid()
         self._thread = threading.current_thread()
         self._settings = settings
-        self._writing = Channel(partial(open_writer, settings), busy_timeout=settings.busy_timeout)
+        turn = turn_of(settings.path)
+        self._writing = Channel(partial(open_writer, settings), busy_timeout=settings.busy_timeout, turn=turn)
         self._reading = Channel(partial(open_reader, settings), busy_timeout=settings.busy_timeout)
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing: asyncio.Task[None] | None = None
@@ -67,6 +70,14 @@ class Session:
             StoreError: It failed.
         """
         return await self._begin(partial(self._read, statement))
+
+    async def call(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Call a function with the connection that reads, on its thread, and return its result. See `Channel.call`.
+
+        Raises:
+            StoreError: It failed.
+        """
+        return await self._begin(partial(self._call, function))
 
     async def close(self) -> None:
         """Wait for what was begun and close both connections; every caller waits for the same closing."""
@@ -123,6 +134,11 @@ class Session:
         await self._writing.open()
         await self._reading.open()
         return await self._reading.run(statement.sql, statement.parameters)
+
+    async def _call(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        await self._writing.open()
+        await self._reading.open()
+        return await self._reading.call(function)
 
     async def _close(self) -> None:
         try:

@@ -9,7 +9,7 @@ import threading
 import warnings
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from openharness.core import InvalidValueError, StoreClosedError, StoreCorruptError
+from openharness.core import InvalidValueError, StoreClosedError
 from openharness.core.values import MAX_BYTES
 from openharness.sqlite._exit import stop_now
 from openharness.sqlite._location import checked_path, split_url
@@ -170,12 +170,6 @@ class SqliteStore:
     def _check_open(self) -> None:
         if self._closed:
             raise StoreClosedError("the store was closed; make a new one.", store=self._name)
-
-    def _misled(self, reason: str) -> StoreCorruptError:
-        """The error for an index that leads to another row than the one that was asked for."""
-        return StoreCorruptError(
-            f"an index of the file is damaged ({reason}). `sqlite3 FILE REINDEX` makes it anew.", store=self._name
-        )
 
 
 def _is_number(value: object) -> bool:
