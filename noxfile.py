@@ -73,6 +73,7 @@ COMBINATIONS = {
         "openharness-sqlite",
         "openharness-run-store-sqlite",
     ],
+    "core+signal-store-sqlite": ["openharness-core", "openharness-sqlite", "openharness-signal-store-sqlite"],
     "all": list(PACKAGES),
     "all+third-party": [*PACKAGES, THIRD_PARTY],
 }

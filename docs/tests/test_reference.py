@@ -29,6 +29,7 @@ def test_names_of_core(name: str) -> None:
         "provider_llamacpp",
         "provider_openai",
         "run_store_sqlite",
+        "signal_store_sqlite",
         "signals",
         "sqlite",
         "testing",

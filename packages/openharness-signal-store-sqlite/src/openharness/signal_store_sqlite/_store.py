@@ -1,0 +1,208 @@
+"""The store itself: what `SignalStore` promises, in terms of jobs, pages and queries."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from openharness.core import Recording, RecordingNotFoundError, RecordingQuery, SignalStore
+from openharness.core.records import check_id
+from openharness.core.storage import (
+    EncodedBlob,
+    EncodedEntry,
+    check_finalize,
+    check_range,
+    encode_entries,
+    new_header,
+    ordered_checkpoints,
+)
+from openharness.core.values import MAX_BYTES
+from openharness.signal_store_sqlite import _catalogue as catalogue
+from openharness.signal_store_sqlite._names import WantedNames
+from openharness.signal_store_sqlite._reading import LogReading
+from openharness.signal_store_sqlite._schema import SCHEMA
+from openharness.signal_store_sqlite._writing import Job, write_jobs
+from openharness.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+
+    from openharness.core import LogEntry, Outcome, RecordingInfo, Signal
+    from openharness.core.patterns import PatternLike
+    from openharness.core.values import JSONValue
+    from openharness.sqlite import Durability, Session
+
+__all__ = ("SqliteSignalStore",)
+
+
+class SqliteSignalStore(SqliteStore, SignalStore):
+    """Keeps recordings in one SQLite file; it may be the file of a `SqliteRunStore`.
+
+    Any number of tasks, and several processes of one machine, may use the same file. What is appended at the same time,
+    by whichever runs, is written in one transaction, and each `append` returns when its own signals are durable.
+
+    The store opens the file on first use, creating it if there is none. It belongs to the event loop it was first used
+    in; when that is closed, it may be used in another. Use ``async with``, or call `close` at the end::
+
+        async with SqliteSignalStore("runs.db") as store:
+            await harness.run_reactive(..., store=store, mode="record")
+
+    Args:
+        filename: The path of the file. Its folder must exist, on a local disk.
+        durability: What an append that has returned survives: ``"full"``, the default, also a power cut (on disks that
+            keep what they say they have written); ``"process"`` the end of the process however it comes, but perhaps
+            not that of the machine. It is faster where the disk is slow.
+        busy_timeout: How many seconds to wait while other processes write, before `StoreBusyError`.
+        max_bytes: How large the JSON text of one payload, of one blob, or of one recording's metadata may be; 16 MiB by
+            default.
+
+    Raises:
+        InvalidValueError: An argument is not valid; ``""`` and ``":memory:"`` are not files.
+    """
+
+    def __init__(
+        self,
+        filename: str | os.PathLike[str],
+        *,
+        durability: Durability = "full",
+        busy_timeout: float = 30.0,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        super().__init__(filename, schema=SCHEMA, durability=durability, busy_timeout=busy_timeout, max_bytes=max_bytes)
+        self._write = partial(write_jobs, store=self._name)
+
+    async def create_recording(
+        self,
+        *,
+        run_id: str,
+        name: str | None = None,
+        tags: Iterable[str] = (),
+        metadata: Mapping[str, JSONValue] | None = None,
+        resumed_from: str | None = None,
+    ) -> str:
+        """Create an empty recording and return its id. See `SignalStore.create_recording`."""
+        session = self._current()
+        header = new_header(
+            run_id=run_id,
+            name=name,
+            tags=tags,
+            metadata=metadata,
+            resumed_from=resumed_from,
+            max_bytes=self._max_bytes,
+        )
+        await self._do(session, lambda tables: tables.create(header), size=len(header.metadata or b""))
+        return header.id
+
+    async def append(self, recording_id: str, entries: Sequence[LogEntry]) -> None:
+        """Append entries, all or none. See `SignalStore.append`."""
+        session = self._current()
+        check_id(recording_id, name="recording_id")
+        encoded = encode_entries(entries, max_bytes=self._max_bytes)
+        size = sum(map(_size, encoded))
+        await self._do(session, lambda tables: tables.append(recording_id, encoded), rows=len(encoded), size=size)
+
+    async def add_checkpoint(self, recording_id: str, name: str, seq: int) -> None:
+        """Give a name to a position. See `SignalStore.add_checkpoint`."""
+        session = self._current()
+        check_id(recording_id, name="recording_id")
+        check_id(name, name="name")
+        await self._do(session, lambda tables: tables.add_checkpoint(recording_id, name, seq))
+
+    async def finalize(self, recording_id: str, *, outcome: Outcome | str, duration_ms: int | None = None) -> None:
+        """Close the log. See `SignalStore.finalize`."""
+        session = self._current()
+        check_id(recording_id, name="recording_id")
+        checked, duration = check_finalize(outcome, duration_ms)
+        await self._do(session, lambda tables: tables.finalize(recording_id, checked, duration))
+
+    async def publish(self, recording_id: str, name: str) -> None:
+        """Make this recording what the fixture name means. See `SignalStore.publish`."""
+        session = self._current()
+        check_id(recording_id, name="recording_id")
+        check_id(name, name="name")
+        await self._do(session, lambda tables: tables.publish(recording_id, name))
+
+    async def load_recording(self, recording_id: str) -> Recording | None:
+        """Return a recording with all its signals, or None. See `SignalStore.load_recording`."""
+        session = self._current()
+        check_id(recording_id, name="recording_id")
+        reading = LogReading(recording_id, start=0, stop=None, names=WantedNames(()), whole=True, store=self._name)
+        signals: list[Signal] = []
+        try:
+            recording, checkpoints = await session.call(reading.begin)
+            while (page := await session.call(reading.page)) is not None:
+                signals += page
+        except RecordingNotFoundError:
+            return None
+        return Recording(
+            info=recording.info(store=self._name), signals=signals, checkpoints=ordered_checkpoints(checkpoints)
+        )
+
+    async def iter_signals(
+        self,
+        recording_id: str,
+        *,
+        start: int = 0,
+        stop: int | None = None,
+        patterns: PatternLike | Sequence[PatternLike] = (),
+    ) -> AsyncIterator[Signal]:
+        """Yield signals in order of seq, a page at a time. See `SignalStore.iter_signals`.
+
+        Names are looked for through an index where the patterns leave only a few of them.
+        """
+        session = self._current()
+        check_id(recording_id, name="recording_id")
+        check_range(start, stop)
+        names = WantedNames(patterns)
+        reading = LogReading(recording_id, start=start, stop=stop, names=names, whole=False, store=self._name)
+        await session.call(reading.begin)
+        while (page := await self._current().call(reading.page)) is not None:
+            for signal in page:
+                yield signal
+                self._check_open()
+
+    async def list_recordings(self, query: RecordingQuery | None = None) -> list[RecordingInfo]:
+        """Return the recordings that match, newest first. See `SignalStore.list_recordings`.
+
+        Raises:
+            CorruptRecordError: What is known of one of them is damaged; the others are found by asking without it.
+        """
+        session = self._current()
+        query = query or RecordingQuery()
+        rows = await session.read(catalogue.select_recordings(query))
+        return catalogue.found_recordings(rows, query, store=self._name)
+
+    async def find_recording(self, name: str) -> RecordingInfo | None:
+        """Return the recording published under a fixture name, or None. See `SignalStore.find_recording`.
+
+        Raises:
+            CorruptRecordError: What the name means is damaged.
+        """
+        session = self._current()
+        rows = await session.read(catalogue.select_fixture(check_id(name, name="name")))
+        return catalogue.found_fixture(rows, name, store=self._name)
+
+    async def list_fixtures(self) -> list[str]:
+        """Return the fixture names that are published, sorted."""
+        rows = await self._current().read(catalogue.select_fixtures())
+        return catalogue.fixture_names(rows, store=self._name)
+
+    async def delete_recording(self, recording_id: str) -> None:
+        """Delete a recording. See `SignalStore.delete_recording`.
+
+        The file keeps its size; the room is used for the next recordings.
+
+        Raises:
+            StoreError: It could not be deleted. A full disk is one reason: SQLite writes down what it deletes.
+        """
+        session = self._current()
+        check_id(recording_id, name="recording_id")
+        await self._do(session, lambda tables: tables.delete(recording_id))
+
+    async def _do(self, session: Session, job: Job, *, rows: int = 1, size: int = 0) -> None:
+        await session.writer.add(self._write, job, rows=rows, size=size)
+
+
+def _size(entry: EncodedEntry) -> int:
+    return len(entry.data if isinstance(entry, EncodedBlob) else entry.payload)

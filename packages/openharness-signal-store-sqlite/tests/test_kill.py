@@ -1,0 +1,43 @@
+"""Processes that are killed while they record."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(__file__).parent / "programs" / "kill.py"
+LONG = os.environ.get("OPENHARNESS_LONG") == "1"
+CYCLES = 500 if LONG else 8
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900 if LONG else 60),
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="kill -9 and fork are POSIX"),
+]
+
+
+def kill(path: Path, cycles: int, tasks: int, *words: str) -> dict[str, int]:
+    """Run the program and return its figures."""
+    done = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, PROGRAM, path, str(cycles), str(tasks), *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return {name: int(number) for name, number in re.findall(r"(\w+)=(\d+)", done.stdout)}
+
+
+@pytest.mark.parametrize("tasks", [1, 8])
+def test_no_acknowledged_append_is_lost(tmp_path: Path, tasks: int) -> None:
+    """After kill -9 at any moment, every append that returned is there, and every append that is there is whole."""
+    figures = kill(tmp_path / "runs.db", CYCLES, tasks)
+    assert figures["acknowledged"] >= CYCLES
+    assert (figures["lost"], figures["damaged"]) == (0, 0)
+
+
+def test_the_check_notices_a_store_that_acknowledges_too_early(tmp_path: Path) -> None:
+    """The same check fails when an append returns before its commit: without that it would prove nothing."""
+    assert kill(tmp_path / "runs.db", 10, 8, "ack-first")["lost"] > 0
