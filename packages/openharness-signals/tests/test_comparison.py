@@ -98,6 +98,15 @@ async def test_requests_hang_on_all_tools_before(first: str) -> None:
     ]
 
 
+def test_an_answer_without_a_text(base: Recording) -> None:
+    """An answer in which a stranger wrote no text is compared like any other signal: as far as it was streamed."""
+    end = the(base, "provider:end")
+    strange = altered(base, end.seq, {**end.payload, "output": {"usage": end.payload["output"]["usage"]}})
+    diff = diff_recordings(base, strange)
+    assert [(change.name, change.kind) for change in diff.changes] == [("provider:end", "changed")]
+    assert diff.outputs == ()
+
+
 async def test_two_runs_that_do_the_same_are_equal() -> None:
     """Other ids, seeds, times, request ids and pieces of text make no difference, for recordings and for results."""
     (one, result), (other, other_result) = await newsroom(), await newsroom(Writer(pieces=3, delay=lambda _: 0.01))

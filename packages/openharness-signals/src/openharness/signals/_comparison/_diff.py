@@ -15,6 +15,7 @@ from openharness.signals._causality import causality_tree
 from openharness.signals._comparison._alignment import align
 from openharness.signals._comparison._events import read_events
 from openharness.signals._comparison._figures import RunFigures, compare_figures
+from openharness.signals._provider_view import fields_of, object_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -314,7 +315,7 @@ def _outputs(events: Sequence[Event]) -> dict[str, str]:
         if name == "text:delta":
             text: object = event.signal().payload["text"]
         elif name == "provider:end":
-            text = event.first.payload["output"]["content"]
+            text = object_of(fields_of(event.first).get("output")).get("content")
         else:
             continue
         if isinstance(text, str):
