@@ -8,6 +8,7 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import pytest
 from openharness.core import RunRecord, StoreCorruptError, StoreError, StoreVersionError
 from openharness.run_store_sqlite import SqliteRunStore
 from openharness.signal_store_sqlite import SqliteSignalStore
-from openharness.sqlite import APPLICATION_ID
+from openharness.sqlite import APPLICATION_ID, transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,6 +150,26 @@ async def test_both_write_at_once_in_one_process(path: Path, make: Callable[...,
         assert await runs.count_runs() == 20
         infos = await store.list_recordings()
         assert [(info.signal_count, info.outcome) for info in infos] == [(20, "completed")] * 20
+
+
+async def test_within_a_process_the_stores_take_turns(path: Path, make: Callable[..., list[Signal]]) -> None:
+    """While the one store is in the middle of a transaction the other waits, also without any busy timeout."""
+    released = threading.Event()
+
+    def hold(connection: sqlite3.Connection) -> None:
+        with transaction(connection):
+            released.wait(5)
+
+    async with SqliteRunStore(path, busy_timeout=0.0) as runs, SqliteSignalStore(path, busy_timeout=0.0) as store:
+        assert store._session is not None
+        holding = asyncio.ensure_future(store._session._writing.call(hold))
+        await asyncio.sleep(0.02)
+        saving = asyncio.ensure_future(runs.save_run(RUN))
+        await asyncio.sleep(0.02)
+        assert not saving.done()
+        released.set()
+        await asyncio.gather(holding, saving)
+        assert await runs.get_run("a") == RUN
 
 
 @pytest.mark.slow

@@ -209,7 +209,7 @@ async def test_with_too_many_names_all_are_read_and_filtered(path: Path, make: M
 
 
 async def test_a_recording_deleted_while_it_is_read_is_not_another_one(
-    path: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+    path: Path, make: Make, sql: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who still reads a deleted recording gets RecordingNotFoundError, and never the signals of the next one."""
     monkeypatch.setattr(_reading, "_PAGE_BYTES", 10)
@@ -221,6 +221,7 @@ async def test_a_recording_deleted_while_it_is_read_is_not_another_one(
         await store.delete_recording(one)
         two = await store.create_recording(run_id="run")
         await store.append(two, make(5))
+        assert sql("SELECT number FROM recordings") == [(2,)]
         with pytest.raises(RecordingNotFoundError):
             _ = [signal async for signal in reading]
         assert len(await loaded(store, two)) == 5
