@@ -8,9 +8,12 @@ import pickle
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from openharness.core import errors
 from openharness.core.errors import InvalidValueError, OpenHarnessError, SerializationError, UnknownNameError
+from openharness.core.values import to_json
 
 ARGUMENTS: dict[str, Any] = {
     "name": "x", "value": {"a": [1]}, "expected": "right", "path": "state.x", "reason": "because", "pattern": "a b",
@@ -90,11 +93,12 @@ class Broken:
 @pytest.mark.parametrize(
     "value,shown",
     [
-        ("x" * 1_000_000, "(length 1000000)"),
-        (b"x" * 1_000_000, "(length 1000000)"),
+        ("x" * 1_000_000, "<str of length 1000000>"),
+        (b"x" * 1_000_000, "<bytes of length 1000000>"),
         (10**100_000, "an integer of 332193 bits"),
-        ([["x" * 1000] * 1000] * 1000, "..."),
-        ({"k" * 5000: "v" * 5000}, "..."),
+        ([["x" * 1000] * 1000] * 1000, "[[<str of length 1000>, <str of length 1000>"),
+        ("many words " * 1000, "many words'… (length 11000)"),
+        ({"k" * 5000: "v" * 5000}, "{<str of length 5000>: <str of length 5000>}"),
         (Loud(), "loud loud"),
         (Broken(), "Broken object>"),
         (float("nan"), "nan"),
@@ -107,6 +111,38 @@ def test_a_bad_value_does_not_fill_the_screen(value: object, shown: str) -> None
     text = str(InvalidValueError("x", value=value, expected="right"))
     assert shown in text
     assert len(text) < 300
+
+
+_KEY = "".join(f"{number:04x}" for number in range(0x1000, 0x1100))
+
+
+@given(
+    length=st.integers(12, len(_KEY)),
+    before=st.integers(0, 300),
+    form=st.sampled_from(["text", "bytes", "item", "value", "key", "path", "step"]),
+)
+def test_a_key_is_shown_whole_or_not_at_all(length: int, before: int, form: str) -> None:
+    """A key that an error cut in two could not be found and redacted any more, so errors are cut between words."""
+    key = _KEY[:length]
+    filler = ("word " * 100)[: before // 5 * 5]
+    text = f"{filler}{key} and more"
+    values: dict[str, Any] = {
+        "text": text,
+        "bytes": text.encode(),
+        "item": [filler.split(), [key]],
+        "value": {"a": filler, "b": {"c": key}},
+        "key": {filler: 1, key: 2},
+    }
+    if form == "path":
+        shown = str(SerializationError(f"state.{filler.strip().replace(' ', '.')}.{key}.last", value=1, reason="no"))
+    elif form == "step":
+        with pytest.raises(SerializationError) as caught:
+            to_json({"a": [{key: object}]})
+        shown = str(caught.value)
+    else:
+        shown = str(InvalidValueError("x", value=values[form], expected="right"))
+    if key not in shown:
+        assert not [piece for start in range(length - 8) if (piece := key[start : start + 8]) in shown]
 
 
 def test_a_cycle_can_be_shown() -> None:

@@ -114,6 +114,11 @@ class _Repr(reprlib.Repr):
         self.maxdict = self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = 8
         self.maxstring = self.maxlong = _SHOWN
 
+    def repr_str(self, x: str, level: int) -> str:
+        """Show a long text as one that stands alone; reprlib would cut it in the middle of a word."""
+        del level
+        return repr(x) if len(x) <= _SHOWN else _beginning(x)
+
     def repr_instance(self, x: object, level: int) -> str:
         """Leave objects to themselves; they are cut with the rest."""
         del level
@@ -123,10 +128,30 @@ class _Repr(reprlib.Repr):
 _repr = _Repr()
 
 
+def _beginning(value: str | bytes) -> str:
+    """The first words of a long text, and its length."""
+    head = value[: _end_of_words(value)] if isinstance(value, str) else value[: _end_of_words(value.decode("latin-1"))]
+    return f"{head!r}… (length {len(value)})" if head else f"<{type(value).__name__} of length {len(value)}>"
+
+
+def _end_of_words(text: str) -> int:
+    """Where a text may be cut. Never within a word: half a key is no longer known for what it is, and not redacted."""
+    return max(0, text.rfind(" ", 0, _SHOWN), text.rfind("\n", 0, _SHOWN))
+
+
+def _shown_path(path: str) -> str:
+    """A path without its middle, cut where a step begins; see `_end_of_words`."""
+    if len(path) <= _SHOWN:
+        return path
+    begin = max(0, path.rfind(".", 0, 120), path.rfind("[", 0, 120))
+    ends = [place for place in (path.find(".", len(path) - 60), path.find("[", len(path) - 60)) if place >= 0]
+    return f"{path[:begin]}…{path[min(ends, default=len(path)) :]}"
+
+
 def _shown(value: object) -> str:
     """The value as its repr, cut so that one bad value cannot fill a screen."""
     if isinstance(value, (str, bytes)) and len(value) > _SHOWN:
-        return f"{value[:_SHOWN]!r}… (length {len(value)})"
+        return _beginning(value)
     if isinstance(value, int) and value.bit_length() > _INTEGER_BITS:
         return f"an integer of {value.bit_length()} bits"
     try:
@@ -134,7 +159,7 @@ def _shown(value: object) -> str:
     except Exception:  # noqa: BLE001 - a broken __repr__ must not hide the error that shows it
         kind: type[object] = type(value)
         return f"<{kind.__module__}.{kind.__qualname__} object>"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return text if len(text) <= _SHOWN else f"{text[: _end_of_words(text)]}…"
 
 
 def _rebuild(cls: type[OpenHarnessError], args: tuple[Any, ...], data: dict[str, Any]) -> OpenHarnessError:
@@ -183,8 +208,7 @@ class SerializationError(OpenHarnessError, ValueError):
         self.value = value
         self.reason = reason
         self.verb = verb
-        shown = path if len(path) <= _SHOWN else f"{path[:120]}…{path[-60:]}"
-        super().__init__(f"{shown} cannot be {verb}: {reason}, got {_shown(value)}.")
+        super().__init__(f"{_shown_path(path)} cannot be {verb}: {reason}, got {_shown(value)}.")
 
 
 class DefinitionError(OpenHarnessError, ValueError):

@@ -369,7 +369,10 @@ def _key(key: object) -> str:
 
 def _step(key: object) -> str:
     if isinstance(key, str):
-        return f".{key}" if key.isidentifier() and len(key) <= _SHOWN_KEY else f"[{key[:_SHOWN_KEY]!r}]"
+        if len(key) > _SHOWN_KEY:
+            # Not its beginning: half a key of a service is no longer known for what it is, and not redacted.
+            return f"[a key of {len(key)} characters]"
+        return f".{key}" if key.isidentifier() else f"[{key!r}]"
     return f"[{_shown(key)}]"
 
 
