@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
-__all__ = ("finish", "lines", "start")
+__all__ = ("begin_together", "finish", "lines", "start")
 
 
 @contextlib.asynccontextmanager
@@ -42,6 +42,7 @@ async def start(
         "-m",
         "openharness.testing._kit._worker",
         base64.b64encode(call).decode(),
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)},
@@ -60,6 +61,27 @@ async def lines(process: asyncio.subprocess.Process) -> AsyncIterator[str]:
     assert process.stdout is not None
     async for line in process.stdout:
         yield line.decode().rstrip()
+
+
+async def begin_together(processes: Sequence[asyncio.subprocess.Process], *, seconds: float) -> None:
+    """Wait until each process has said that it is ready, and only then let all of them begin.
+
+    Args:
+        processes: Processes whose scenario prints a line and reads one before it begins.
+        seconds: How long to wait for all of them.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            for process in processes:
+                assert process.stdout is not None
+                await process.stdout.readline()
+    except TimeoutError:
+        pytest.fail(f"The processes were not ready within {seconds:g} s.")
+    for process in processes:
+        assert process.stdin is not None
+        # One that has failed is heard of when its end is waited for.
+        with contextlib.suppress(ConnectionError):
+            process.stdin.write(b"\n")
 
 
 async def finish(process: asyncio.subprocess.Process, *, seconds: float, what: str) -> str:

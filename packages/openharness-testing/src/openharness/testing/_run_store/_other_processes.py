@@ -75,6 +75,7 @@ class ProcessTests(RunStoreCase):
                 await stack.enter_async_context(_processes.start(save_many, reopen, worker, tasks, turns))
                 for worker in range(workers)
             ]
+            await _processes.begin_together(processes, seconds=2 * self.startup)
             mine = [f"mine-{number}" for number in range(20)]
             for run_id in mine:
                 await self.soon(store.save_run(make_run(run_id)), "saving while other processes save")

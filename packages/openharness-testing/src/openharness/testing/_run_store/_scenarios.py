@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import TYPE_CHECKING, Final
 
 from openharness.testing._run_store._samples import make_run
@@ -20,7 +21,7 @@ def _say(word: str) -> None:
 
 
 def save_many(reopen: Callable[[], RunStore], worker: int, tasks: int, turns: int) -> None:
-    """Save from many tasks at once, and close."""
+    """Save from many tasks at once, and close; begins when it is told to, so that several do so at the same time."""
 
     async def work(store: RunStore, task: int) -> None:
         for turn in range(turns):
@@ -34,6 +35,8 @@ def save_many(reopen: Callable[[], RunStore], worker: int, tasks: int, turns: in
             for task in range(tasks):
                 group.create_task(work(store, task))
 
+    _say("ready")
+    sys.stdin.readline()
     asyncio.run(main())
 
 
