@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from openharness.sqlite._statement import Row, Value
     from openharness.sqlite._turns import Turn
 
-__all__ = ("Channel",)
+__all__ = ("Channel", "reported")
 
 T = TypeVar("T")
 
@@ -118,7 +118,7 @@ class Channel:
             opening.close()
             raise
         if opening.error is not None:
-            await connection.close()
+            await reported(_stop(connection))
             raise opening.error
         self._raw = opening.connection
         return connection
@@ -181,7 +181,7 @@ class Channel:
         async with self._opening:
             connection, self._connection, self._raw = self._connection, None, None
             if connection is not None:
-                await connection.close()
+                await reported(_stop(connection))
 
     def interrupt(self) -> None:
         """Make a statement that takes long end at once, with an error."""
@@ -198,6 +198,31 @@ class Channel:
         """
         connection, self._connection, self._raw = self._connection, None, None
         return None if connection is None else _stop(connection)
+
+
+async def reported(*stopped: asyncio.Future[object] | None) -> None:
+    """Wait until threads have reported their end, also where the task that waits is cancelled meanwhile, even twice.
+
+    The driver's own closing leaves at a cancellation, and the thread then reports to a loop that may be gone.
+
+    Args:
+        stopped: What `Channel.stop` returned for each.
+
+    Raises:
+        asyncio.CancelledError: The task was cancelled; the threads have ended all the same.
+        sqlite3.Error: A connection could not be closed.
+    """
+    ends = {future for future in stopped if future is not None}
+    cancelled: asyncio.CancelledError | None = None
+    while not all(future.done() for future in ends):
+        try:
+            await asyncio.wait(ends)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    for future in ends:
+        future.result()
 
 
 def _stop(connection: aiosqlite.Connection) -> asyncio.Future[object] | None:

@@ -11,7 +11,7 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from openharness.sqlite._channel import Channel
+from openharness.sqlite._channel import Channel, reported
 from openharness.sqlite._exit import stop_at_exit
 from openharness.sqlite._failures import store_error
 from openharness.sqlite._opening import open_reader, open_writer
@@ -88,16 +88,15 @@ class Session:
         await asyncio.wait((self._closing,))
         self._closing.result()
 
-    def stop(self) -> list[asyncio.Future[object]]:
+    def stop(self) -> list[asyncio.Future[object] | None]:
         """Close both connections without the event loop: their threads finish what they have and end.
 
         Returns:
-            What to wait for, if there is a running event loop to wait in.
+            What to wait for, where there is a running event loop to wait in.
         """
         self._settings.abandoned.set()
         self._reading.interrupt()
-        stopped = [channel.stop() for channel in (self._reading, self._writing)]
-        return [future for future in stopped if future is not None]
+        return [channel.stop() for channel in (self._reading, self._writing)]
 
     def in_use(self) -> bool:
         """Tell whether the event loop runs on in a thread that the interpreter waits for."""
@@ -150,6 +149,5 @@ class Session:
             await self._writing.close()
         except asyncio.CancelledError:
             # The loop is being shut down. The threads must have reported to it before it is closed.
-            for stopped in self.stop():
-                await stopped
+            await reported(*self.stop())
             raise

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from openharness.core import InvalidValueError, StoreClosedError
 from openharness.core.values import MAX_BYTES
+from openharness.sqlite._channel import reported
 from openharness.sqlite._exit import stop_now
 from openharness.sqlite._location import checked_path, split_url
 from openharness.sqlite._opening import Settings
@@ -113,9 +114,7 @@ class SqliteStore:
         if session.loop is asyncio.get_running_loop():
             await session.close()
         else:
-            stopped = session.stop()
-            if stopped:
-                await asyncio.wait(stopped)
+            await reported(*session.stop())
         self._session = None
 
     async def __aenter__(self) -> Self:

@@ -1,0 +1,59 @@
+"""One connection: what ends with it."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from functools import partial
+
+import aiosqlite
+import pytest
+
+from openharness.core import StoreReadOnlyError
+from openharness.sqlite._channel import Channel
+
+OLD_STOP = aiosqlite.Connection.stop
+
+
+def stop_slowly(connection: aiosqlite.Connection) -> asyncio.Future[object] | None:
+    """Stop a connection whose thread has something left to do, and have the task that waits for it cancelled."""
+    task = asyncio.current_task()
+    assert task is not None
+    loop = asyncio.get_running_loop()
+    loop.call_soon(task.cancel)
+    loop.call_later(0.01, task.cancel)
+    connection._tx.put_nowait((None, partial(time.sleep, 0.05)))
+    return OLD_STOP(connection)
+
+
+def refuse() -> sqlite3.Connection:
+    """Be an opener that fails."""
+    raise StoreReadOnlyError("the file is read-only")
+
+
+@pytest.mark.parametrize("act", ["open", "close"])
+async def test_a_task_that_is_cancelled_while_it_closes_leaves_no_thread_behind(
+    monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    """The thread has ended when the cancelled task does, so that it never reports to a loop that is gone."""
+    opener = refuse if act == "open" else partial(sqlite3.connect, ":memory:", check_same_thread=False)
+    connections: list[aiosqlite.Connection] = []
+
+    def stop(connection: aiosqlite.Connection) -> asyncio.Future[object] | None:
+        connections.append(connection)
+        return stop_slowly(connection)
+
+    monkeypatch.setattr(aiosqlite.Connection, "stop", stop)
+    channel = Channel(opener, busy_timeout=0.1)
+
+    async def work() -> None:
+        await channel.open()
+        await channel.close()
+
+    task = asyncio.ensure_future(work())
+    await asyncio.wait((task,))
+    assert task.cancelled()
+    (connection,) = connections
+    connection._thread.join(0.02)
+    assert not connection._thread.is_alive()
