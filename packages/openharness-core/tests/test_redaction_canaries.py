@@ -27,8 +27,9 @@ from openharness.core import (
     ToolCall,
     create_harness,
 )
-from openharness.core.engine import Intake, Stepper
+from openharness.core.engine import Intake
 from openharness.core.engine import _state as state_module
+from openharness.core.engine._activations import Activations
 from openharness.core.redaction import Redactor
 
 if TYPE_CHECKING:
@@ -245,7 +246,7 @@ async def test_the_search_finds_what_one_omission_leaves(
     if omission == "arrivals":
         monkeypatch.setattr(Intake, "admit", lambda self, arrival: [arrival])
     elif omission == "requests":
-        original = Stepper._send
+        original = Activations._send
 
         def send(self: Any, *args: Any) -> Any:
             kept, self._redactor = self._redactor, Redactor(None)
@@ -254,7 +255,7 @@ async def test_the_search_finds_what_one_omission_leaves(
             finally:
                 self._redactor = kept
 
-        monkeypatch.setattr(Stepper, "_send", send)
+        monkeypatch.setattr(Activations, "_send", send)
     elif omission == "initial state":
         monkeypatch.setattr(runner.Runner, "_redacted_fields", _unchanged)
     elif omission == "reducers":

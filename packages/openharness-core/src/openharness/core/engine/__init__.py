@@ -21,12 +21,13 @@ from openharness.core.engine._drift import (
 from openharness.core.engine._journal import Journal
 from openharness.core.engine._loop import Listeners, StartOfRun, catch_up, run_live, run_matched, run_replay
 from openharness.core.engine._matcher import Matcher
+from openharness.core.engine._outcome import Outcome
 from openharness.core.engine._plan import AgentPlan, KeptPlans, Limits, RunPlan, make_plan
 from openharness.core.engine._recorded import RecordedRun, arrival_of
 from openharness.core.engine._recorder import NoRecorder, Recorder, StoreRecorder
 from openharness.core.engine._redacting import Intake, RecordedRules, log_failure
 from openharness.core.engine._requests import described
-from openharness.core.engine._step import Outcome, Stepper
+from openharness.core.engine._step import Stepper
 from openharness.core.engine._supervise import NotStoppedError, supervise
 from openharness.core.engine._tools import ToolRuns
 from openharness.core.engine._transcript import Transcript

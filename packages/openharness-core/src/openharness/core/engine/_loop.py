@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from openharness.core.engine._effects import Effect
     from openharness.core.engine._journal import Journal
     from openharness.core.engine._matcher import Matcher
+    from openharness.core.engine._outcome import Outcome
     from openharness.core.engine._recorder import Recorder
     from openharness.core.engine._redacting import Intake
-    from openharness.core.engine._step import Outcome, Stepper
+    from openharness.core.engine._step import Stepper
     from openharness.core.engine._tools import ToolRuns
     from openharness.core.engine._transcript import Transcript
     from openharness.core.records import Signal

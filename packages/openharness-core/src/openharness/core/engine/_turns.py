@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from openharness.core.agents import Tool, ToolContext
 from openharness.core.engine._effects import StartTool
@@ -12,15 +12,16 @@ from openharness.core.errors import LimitExceededError, SerializationError
 from openharness.core.log import _names as names
 
 if TYPE_CHECKING:
-    from openharness.core.engine._effects import Effect
+    from openharness.core.engine._activations import Activations
     from openharness.core.engine._journal import Journal
     from openharness.core.engine._plan import AgentPlan, RunPlan
+    from openharness.core.engine._step_log import StepLog
     from openharness.core.log import OpenActivation, OpenToolCall
     from openharness.core.records import Signal
     from openharness.core.redaction import Redactor
     from openharness.core.values import JSONObject, JSONValue
 
-__all__ = ("Turns", "Writing")
+__all__ = ("Turns",)
 
 S = TypeVar("S")
 
@@ -30,26 +31,6 @@ _UNKNOWN = (
 )
 
 
-class Writing(Protocol):
-    """What the turns of an activation need of the step that they happen in."""
-
-    def tell(self, activation: OpenActivation, name: str, payload: JSONObject, parent: Signal) -> Signal:
-        """Write a signal of an activation."""
-        ...
-
-    def send(self, activation: OpenActivation, request: JSONObject, parent: Signal) -> None:
-        """Send the request of the next turn."""
-        ...
-
-    def give_up(self, activation: OpenActivation, kind: str, error: Exception, parent: Signal) -> None:
-        """End an activation that has failed."""
-        ...
-
-    def do(self, effect: Effect) -> None:
-        """Ask for something to be done once the log is durable."""
-        ...
-
-
 class Turns(Generic[S]):
     """Decides which tools are started, and when an activation goes on.
 
@@ -57,15 +38,19 @@ class Turns(Generic[S]):
         plan: The run.
         journal: Its log.
         redactor: Knows the secrets that the state has placeholders for.
-        step: Writes what is decided.
+        log: Where what is decided is written.
+        activations: Send the requests that bring the results.
     """
 
-    def __init__(self, plan: RunPlan[S], journal: Journal, redactor: Redactor, step: Writing) -> None:
+    def __init__(
+        self, plan: RunPlan[S], journal: Journal, redactor: Redactor, log: StepLog[S], activations: Activations[S]
+    ) -> None:
         self._redactor = redactor
         self._plan = plan
         self._journal = journal
         self._fold = journal.fold
-        self._step = step
+        self._log = log
+        self._activations = activations
         self._agents = {agent.name: agent for agent in plan.agents}
         # Calls that may be started as soon as fewer tools run, with what let them.
         self._ready: deque[tuple[str, Signal]] = deque()
@@ -76,7 +61,7 @@ class Turns(Generic[S]):
         definition = agent.definition
         if activation.turn + 1 >= definition.max_turns:
             error = LimitExceededError(limit="max_turns", value=definition.max_turns, agent=agent.name)
-            self._step.give_up(activation, "tools", error, end)
+            self._activations.give_up(activation, "tools", error, end)
             return
         for call in list(activation.tool_calls.values()):
             self._consider(activation, call)
@@ -156,7 +141,7 @@ class Turns(Generic[S]):
         if prepared is None:
             return
         if prepared.tool.needs_approval:
-            self._step.tell(activation, names.APPROVAL_REQUESTED, _announced(call), called)
+            self._log.tell(activation, names.APPROVAL_REQUESTED, _announced(call), called)
         else:
             self._ready.append((call.id, called))
 
@@ -174,8 +159,8 @@ class Turns(Generic[S]):
                 # A resumed run may have other tools than the one that found the call fit.
                 self._go_on(activation, parent)
                 continue
-            self._step.tell(activation, names.TOOL_START, _announced(call), parent)
-            self._step.do(prepared)
+            self._log.tell(activation, names.TOOL_START, _announced(call), parent)
+            self._log.do(prepared)
 
     def _running(self) -> int:
         return sum(
@@ -219,7 +204,7 @@ class Turns(Generic[S]):
     def _reject(self, activation: OpenActivation, call: OpenToolCall, kind: str, message: str, parent: Signal) -> None:
         error: JSONObject = {"kind": kind, "message": message}
         payload: JSONObject = {"tool_call": call.id, "name": call.name, "error": error}
-        self._step.tell(activation, names.TOOL_REJECTED, payload, parent)
+        self._log.tell(activation, names.TOOL_REJECTED, payload, parent)
 
     def _restart(
         self, agent: AgentPlan[S], activation: OpenActivation, call: OpenToolCall, resumed: Signal, *, began: bool
@@ -232,12 +217,12 @@ class Turns(Generic[S]):
                 pass  # The tool takes other arguments by now.
             else:
                 if began:
-                    self._step.tell(activation, names.TOOL_RESTART, {"tool_call": call.id}, resumed)
-                self._step.do(prepared)
+                    self._log.tell(activation, names.TOOL_RESTART, {"tool_call": call.id}, resumed)
+                self._log.do(prepared)
                 return
         error: JSONObject = {"kind": "unknown", "message": _UNKNOWN}
         payload: JSONObject = {"tool_call": call.id, "name": call.name, "error": error}
-        self._step.tell(activation, names.TOOL_UNKNOWN, payload, resumed)
+        self._log.tell(activation, names.TOOL_UNKNOWN, payload, resumed)
 
     def _go_on(self, activation: OpenActivation, parent: Signal) -> None:
         """Send the next request once every call of the turn has ended."""
@@ -247,9 +232,9 @@ class Turns(Generic[S]):
         definition = self._agents[activation.agent].definition
         if activation.is_unfit and activation.unfit_turns >= definition.tool_retries:
             error = LimitExceededError(limit="tool_retries", value=definition.tool_retries, agent=activation.agent)
-            self._step.give_up(activation, "tools", error, parent)
+            self._activations.give_up(activation, "tools", error, parent)
             return
-        self._step.send(activation, next_request(activation), parent)
+        self._activations.send(activation, next_request(activation), parent)
 
 
 def _announced(call: OpenToolCall) -> JSONObject:

@@ -1,0 +1,122 @@
+"""What is told of failures in a step, and when they end the run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
+
+from openharness.core.engine._outcome import RunFailed
+from openharness.core.engine._redacting import log_failure
+from openharness.core.engine._requests import described
+from openharness.core.errors import AgentError, LimitExceededError, ReplayDriftError
+from openharness.core.log import _names as names
+from openharness.core.records import RunStatus
+
+if TYPE_CHECKING:
+    from openharness.core.engine._plan import AgentPlan
+    from openharness.core.engine._step_log import StepLog
+    from openharness.core.records import Signal
+    from openharness.core.redaction import Redactor
+    from openharness.core.values import JSONObject
+
+__all__ = ("Failures",)
+
+S = TypeVar("S")
+
+MAX_CHAIN: Final = 100
+"""Changes by reducers and failures of guards that may cause one another in a row within one step."""
+
+MAX_CHAINED: Final = 10_000
+"""How many there may be in one step that were caused by another one."""
+
+
+class Failures(Generic[S]):
+    """Writes ``agent:error`` and ``harness:limit``, and ends the run where they do.
+
+    Args:
+        log: What is written.
+        redactor: Keeps secrets out of messages.
+        run_id: The run, for the logger.
+    """
+
+    def __init__(self, log: StepLog[S], redactor: Redactor, run_id: str) -> None:
+        self._log = log
+        self._redactor = redactor
+        self._run_id = run_id
+
+    def of_agent(
+        self,
+        agent: AgentPlan[S],
+        activation: str | None,
+        kind: str,
+        error: BaseException,
+        parent: Signal,
+        *,
+        message: str | None = None,
+    ) -> None:
+        """Tell that an agent has failed.
+
+        Raises:
+            RunFailed: The agent does not go on after errors.
+        """
+        message = self._redactor.text(described(error)) if message is None else message
+        data: JSONObject = {"type": type(error).__name__}
+        if kind != "provider":
+            log_failure(self._redactor, "%s of agent %r failed in run %s", kind, agent.name, self._run_id, error=error)
+        payload: JSONObject = {
+            "agent": agent.name,
+            "activation": activation,
+            "kind": kind,
+            "message": message,
+            "data": data,
+        }
+        told = self._write(payload, error, parent, agent=agent.name, activation=activation)
+        if agent.definition.on_error == "fail":
+            failure = AgentError(agent=agent.name, activation=activation, kind=kind, message=message, data=data)
+            failure.__cause__ = error
+            raise RunFailed(RunStatus.FAILED, failure, told)
+
+    def of_run(self, kind: str, what: str, error: BaseException, parent: Signal) -> NoReturn:
+        """Tell that a function of the run's has failed.
+
+        Raises:
+            RunFailed: Always.
+        """
+        log_failure(self._redactor, "%s failed in run %s", what, self._run_id, error=error)
+        message = self._redactor.text(f"{what} raised {described(error)}")
+        data: JSONObject = {"type": type(error).__name__}
+        payload: JSONObject = {"agent": None, "activation": None, "kind": kind, "message": message, "data": data}
+        told = self._write(payload, error, parent)
+        failure = AgentError(agent=None, activation=None, kind=kind, message=message, data=data)
+        failure.__cause__ = error
+        raise RunFailed(RunStatus.FAILED, failure, told)
+
+    def lengthen_chain(self, signal: Signal) -> None:
+        """Count what happens without any activation, so that reducers and guards cannot cause one another for ever.
+
+        Raises:
+            RunFailed: They have caused one another too often.
+        """
+        self._log.chain += 1
+        self._log.chained += self._log.chain > 1
+        if self._log.chain > MAX_CHAIN:
+            self.limit_reached("max_chain", MAX_CHAIN, None, signal)
+        if self._log.chained > MAX_CHAINED:
+            self.limit_reached("max_chained", MAX_CHAINED, None, signal)
+
+    def limit_reached(self, limit: str, value: int, agent: AgentPlan[S] | None, signal: Signal) -> NoReturn:
+        """Tell that a limit of the run was reached.
+
+        Raises:
+            RunFailed: Always.
+        """
+        name = None if agent is None else agent.name
+        payload: JSONObject = {"limit": limit, "value": value, "agent": name}
+        told = self._log.write(names.HARNESS_LIMIT, payload, parent=signal, agent=name)
+        raise RunFailed(RunStatus.FAILED, LimitExceededError(limit=limit, value=value, agent=name), told)
+
+    def _write(self, payload: JSONObject, error: BaseException, parent: Signal, **source: Any) -> Signal:
+        """Write ``agent:error``. Where a recording has something else, whoever looks for the cause is shown the error."""
+        try:
+            return self._log.write(names.AGENT_ERROR, payload, parent=parent, **source)
+        except ReplayDriftError as drift:
+            raise drift from error
