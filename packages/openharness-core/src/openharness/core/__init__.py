@@ -113,6 +113,7 @@ if TYPE_CHECKING:
         create_harness,
     )
     from openharness.core.log import Volatile
+    from openharness.core.providers import AnswerPiece, FunctionProvider, ProviderAnswer
     from openharness.core.redaction import Redaction, SuspectedSecret
 
 __all__ = (
@@ -121,6 +122,7 @@ __all__ = (
     "AgentError",
     "AgentMetrics",
     "AmbiguousPluginError",
+    "AnswerPiece",
     "Blob",
     "Checkpoint",
     "CommonOptions",
@@ -134,6 +136,7 @@ __all__ = (
     "DriftReport",
     "FixtureNotFoundError",
     "ForkOptions",
+    "FunctionProvider",
     "Harness",
     "HarnessTimeoutError",
     "InMemoryRunStore",
@@ -156,6 +159,7 @@ __all__ = (
     "PluginError",
     "PluginLoadError",
     "Provider",
+    "ProviderAnswer",
     "ProviderCapabilities",
     "ProviderError",
     "ProviderEvent",
@@ -228,6 +232,9 @@ __all__ = (
 
 # Loaded when first asked for: a store, or a program that only reads history, never needs the engine.
 _HARNESS: Final = {
+    "AnswerPiece": "openharness.core.providers",
+    "FunctionProvider": "openharness.core.providers",
+    "ProviderAnswer": "openharness.core.providers",
     "Volatile": "openharness.core.log",
     "AgentDefinition": "openharness.core.agents",
     "Context": "openharness.core.agents",

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import inspect
-import logging
-import threading
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from openharness.core.engine._arrivals import Arrival
@@ -15,6 +12,7 @@ from openharness.core.engine._redacting import log_failure
 from openharness.core.engine._requests import described
 from openharness.core.errors import SerializationError
 from openharness.core.log import _names as names
+from openharness.core.threads import Worker
 from openharness.core.values import MAX_BYTES, dump_json, to_json
 
 if TYPE_CHECKING:
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
     from openharness.core.values import JSONObject, JSONValue
 
 __all__ = ("ToolRuns",)
-
-_log = logging.getLogger("openharness")
 
 _MEBIBYTE: Final = 2**20
 _LARGEST: Final = MAX_BYTES - _MEBIBYTE
@@ -144,28 +140,8 @@ class _UnfitResultError(Exception):
 
 
 async def _in_thread(function: Callable[..., Any], arguments: dict[str, Any], name: str) -> Any:
-    """Call a function in a thread of its own: one that never returns must keep nobody else waiting, not even the end."""
-    loop = asyncio.get_running_loop()
-    outcome: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
-    context = contextvars.copy_context()
-
-    def deliver(result: Any, error: BaseException | None) -> None:
-        if not outcome.done():
-            outcome.set_result((result, error))
-
-    def work() -> None:
-        result, raised = None, None
-        try:
-            result = context.run(function, **arguments)
-        except BaseException as error:  # noqa: BLE001 - the function may raise anything, and the task shall raise it
-            raised = error
-        try:
-            loop.call_soon_threadsafe(deliver, result, raised)
-        except RuntimeError:
-            _log.warning("%s ended after its event loop was closed", name)
-
-    threading.Thread(target=work, name=name, daemon=True).start()
-    result, error = await outcome
-    if error is not None:
-        raise error
-    return result
+    worker = Worker(name)
+    try:
+        return await worker.call(lambda: function(**arguments))
+    finally:
+        worker.end()
