@@ -16,6 +16,7 @@ from openharness.core.errors import InvalidValueError, OpenHarnessError, Seriali
 from openharness.core.values import to_json
 
 ARGUMENTS: dict[str, Any] = {
+    "operation": "restore_recording",
     "name": "x", "value": {"a": [1]}, "expected": "right", "path": "state.x", "reason": "because", "pattern": "a b",
     "template": "{{", "kind": "state field", "known": ["b", "a"], "where": "updates", "message": "m", "store": "S",
     "found": (), "supported": 1, "record_id": "run_1", "recording_id": "rec_1", "seq": 7, "outcome": "failed",

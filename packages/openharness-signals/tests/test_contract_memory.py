@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 
 from openharness.signals import MemorySignalStore
-from openharness.testing import SignalStoreContract
+from openharness.testing import Ability, SignalStoreContract
 
 _MAX_BYTES = 256 * 1024
 
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 
 class TestMemorySignalStore(SignalStoreContract):
-    """`MemorySignalStore` keeps the contract of signal stores; it promises nothing beyond it."""
+    """`MemorySignalStore` keeps the contract of signal stores; it takes over recordings, and promises nothing else beyond it."""
 
+    abilities = frozenset({Ability.RESTORE})
     max_bytes: ClassVar[int] = _MAX_BYTES
 
     @pytest.fixture

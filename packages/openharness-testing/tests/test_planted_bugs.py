@@ -52,11 +52,12 @@ filterwarnings = error
 STORE = """
 import pytest
 import {module} as planted
-from openharness.testing import RunStoreContract, SignalStoreContract
+from openharness.testing import Ability, RunStoreContract, SignalStoreContract
 from openharness.testing._run_store._model import ModelTests as RunStoreModelTests
 from openharness.testing._signal_store._model import ModelTests as SignalStoreModelTests
 
 class TestPlanted({contract}):
+    abilities = frozenset({{Ability.RESTORE}})
     max_bytes = planted.MAX_BYTES
     patience = {patience}
     examples = {examples}

@@ -25,6 +25,7 @@ from openharness.core import (
     RecordingConflictError,
     RecordingFinalizedError,
     RecordingInfo,
+    RecordingMatch,
     RecordingNotFoundError,
     RecordingQuery,
     SerializationError,
@@ -34,18 +35,31 @@ from openharness.core import (
     new_id,
     now_ms,
 )
-from openharness.core.patterns import compile_pattern
+from openharness.core.patterns import PatternSequence, compile_pattern
 from openharness.core.records import check_id, check_outcome
-from openharness.core.storage import decode_signal, encode_blob, encode_signal, references, resolve_signal
+from openharness.core.storage import (
+    RecordingHeader,
+    RecordingSummary,
+    decode_signal,
+    encode_blob,
+    encode_signal,
+    needs_restoring,
+    references,
+    resolve_signal,
+    restored_header,
+)
 from openharness.core.values import decode_json, encode_json
 from openharness.testing._signal_store._aliasing import AliasingTests
 from openharness.testing._signal_store._blobs import BlobTests
 from openharness.testing._signal_store._catalogue import CheckpointTests, FixtureTests, InfoTests, ListingTests
 from openharness.testing._signal_store._concurrency import ConcurrencyTests
+from openharness.testing._signal_store._following import FollowTests
 from openharness.testing._signal_store._interruption import CancellationTests
 from openharness.testing._signal_store._lifecycle import LifecycleTests
 from openharness.testing._signal_store._logs import AppendTests, FinalizeTests, UnknownRecordingTests
 from openharness.testing._signal_store._reading import ReadingTests
+from openharness.testing._signal_store._restoring import RestoreTests
+from openharness.testing._signal_store._search import SearchTests
 from openharness.testing._signal_store._values import PayloadTests
 
 if TYPE_CHECKING:
@@ -166,6 +180,20 @@ class PlainSignalStore(SignalStore):
         found = [info for info in map(self.info, self.logs.values()) if self.matches(info, query)]
         return self.page(self.sort(found), query)
 
+    async def restore_recording(self, info: RecordingInfo) -> None:
+        self.check_open()
+        header = restored_header(info, max_bytes=MAX_BYTES)
+        await asyncio.sleep(0)
+        known = self.logs.get(info.id)
+        if self.needs_restoring(None if known is None else self.header(known), header):
+            self.logs[info.id] = PlainLog(header.info(RecordingSummary()), header.metadata)
+
+    def header(self, log: PlainLog) -> RecordingHeader:
+        return restored_header(self.info(log), max_bytes=MAX_BYTES)
+
+    def needs_restoring(self, known: RecordingHeader | None, header: RecordingHeader) -> bool:
+        return needs_restoring(known, header, store=NAME)
+
     async def find_recording(self, name: str) -> RecordingInfo | None:
         self.check_open()
         check_id(name, name="name")
@@ -282,7 +310,15 @@ class PlainSignalStore(SignalStore):
         return sorted(infos, key=lambda info: (info.created_at, info.id.encode()), reverse=True)
 
     def page(self, infos: list[RecordingInfo], query: RecordingQuery) -> list[RecordingInfo]:
+        if query.order == "oldest":
+            infos.reverse()
+        if query.after is not None:
+            infos = [info for info in infos if self.follows(info, query.after, query.order)]
         return infos[query.offset :][: query.limit]
+
+    def follows(self, info: RecordingInfo, after: tuple[int, str], order: str) -> bool:
+        place, last = (info.created_at, info.id.encode()), (after[0], after[1].encode())
+        return place < last if order == "newest" else place > last
 
 
 garden = Garden()
@@ -732,6 +768,277 @@ class OutcomeFilterIgnored(PlainSignalStore):
 class LimitZeroIsAll(PlainSignalStore):
     def page(self, infos: list[RecordingInfo], query: RecordingQuery) -> list[RecordingInfo]:
         return super().page(infos, attrs.evolve(query, limit=query.limit or None))
+
+
+@garden.plant(ListingTests)
+class CreatedAfterExcludesItsMoment(PlainSignalStore):
+    def matches(self, info: RecordingInfo, query: RecordingQuery) -> bool:
+        return query.matches(info) and info.created_at != query.created_after
+
+
+@garden.plant(ListingTests)
+class CreatedBeforeIncludesItsMoment(PlainSignalStore):
+    def matches(self, info: RecordingInfo, query: RecordingQuery) -> bool:
+        later = query.created_before is not None and info.created_at == query.created_before
+        return query.matches(info) or (later and attrs.evolve(query, created_before=None).matches(info))
+
+
+@garden.plant(ListingTests)
+class MetadataIgnored(PlainSignalStore):
+    def matches(self, info: RecordingInfo, query: RecordingQuery) -> bool:
+        return attrs.evolve(query, metadata={}).matches(info)
+
+
+@garden.plant(ListingTests)
+class MetadataTrueEqualsOne(PlainSignalStore):
+    def matches(self, info: RecordingInfo, query: RecordingQuery) -> bool:
+        has = info.metadata or {}
+        same = all(has.get(key, key) == value for key, value in query.metadata.items())
+        return attrs.evolve(query, metadata={}).matches(info) and same
+
+
+@garden.plant(ListingTests)
+class OneMetadataKeyIsEnough(PlainSignalStore):
+    def matches(self, info: RecordingInfo, query: RecordingQuery) -> bool:
+        one = [attrs.evolve(query, metadata={key: value}) for key, value in query.metadata.items()]
+        return any(query.matches(info) for query in one or [query])
+
+
+@garden.plant(ListingTests)
+class OrderIgnored(PlainSignalStore):
+    def page(self, infos: list[RecordingInfo], query: RecordingQuery) -> list[RecordingInfo]:
+        return super().page(infos, attrs.evolve(query, order="newest"))
+
+
+@garden.plant(ListingTests)
+class CursorIncludesItsRecording(PlainSignalStore):
+    def follows(self, info: RecordingInfo, after: tuple[int, str], order: str) -> bool:
+        return (info.created_at, info.id) == after or super().follows(info, after, order)
+
+
+@garden.plant(ListingTests)
+class CursorSkipsTies(PlainSignalStore):
+    def follows(self, info: RecordingInfo, after: tuple[int, str], order: str) -> bool:
+        return info.created_at < after[0] if order == "newest" else info.created_at > after[0]
+
+
+@garden.plant(ListingTests)
+class CountIgnoresThePage(PlainSignalStore):
+    async def count_recordings(self, query: RecordingQuery | None = None) -> int:
+        return await super().count_recordings(attrs.evolve(query or RecordingQuery(), limit=None, offset=0))
+
+
+@garden.plant(InfoTests)
+class InfoOfTheRun(PlainSignalStore):
+    """It takes the first recording there is for the one that was asked for."""
+
+    async def get_recording_info(self, recording_id: str) -> RecordingInfo | None:
+        check_id(recording_id, name="recording_id")
+        return next(iter(await self.list_recordings()), None)
+
+
+# Searching.
+
+
+class _Searching(PlainSignalStore):
+    async def search_recordings(self, patterns: Any, query: RecordingQuery | None = None) -> list[RecordingMatch]:
+        query = query or RecordingQuery()
+        compiled = PatternSequence(patterns).patterns
+        found: list[RecordingMatch] = []
+        for info in await self.list_recordings(attrs.evolve(query, limit=None, offset=0)):
+            names = [signal.name for signal in self.read(self.log(info.id), 0, None)]
+            seqs = self.places(names, [pattern.matches for pattern in compiled])
+            if seqs is not None:
+                found.append(RecordingMatch(info, seqs))
+        return found[query.offset :][: query.limit]
+
+    def places(self, names: list[str], patterns: list[Any]) -> tuple[int, ...] | None:
+        seqs: list[int] = []
+        for matches in patterns:
+            seq = next((seq for seq in range(self.following(seqs), len(names)) if matches(names[seq])), None)
+            if seq is None:
+                return None
+            seqs.append(seq)
+        return tuple(seqs)
+
+    def following(self, seqs: list[int]) -> int:
+        return seqs[-1] + 1 if seqs else 0
+
+
+@garden.plant(SearchTests)
+class SearchInAnyOrder(_Searching):
+    def following(self, seqs: list[int]) -> int:
+        return 0
+
+
+@garden.plant(SearchTests)
+class OneSignalForTwoPatterns(_Searching):
+    def following(self, seqs: list[int]) -> int:
+        return seqs[-1] if seqs else 0
+
+
+@garden.plant(SearchTests)
+class SearchOfNeighboursOnly(_Searching):
+    def places(self, names: list[str], patterns: list[Any]) -> tuple[int, ...] | None:
+        for first in range(len(names) - len(patterns) + 1):
+            if all(matches(names[first + place]) for place, matches in enumerate(patterns)):
+                return tuple(range(first, first + len(patterns)))
+        return None
+
+
+@garden.plant(SearchTests)
+class SearchGivesTheLastPlace(_Searching):
+    def places(self, names: list[str], patterns: list[Any]) -> tuple[int, ...] | None:
+        found = super().places(names[::-1], patterns[::-1])
+        return found and tuple(len(names) - 1 - seq for seq in reversed(found))
+
+
+@garden.plant(SearchTests)
+class SearchPageBeforeTheSearch(_Searching):
+    """It searches the recordings of the page, rather than giving a page of what it found."""
+
+    async def search_recordings(self, patterns: Any, query: RecordingQuery | None = None) -> list[RecordingMatch]:
+        wanted = {info.id for info in await self.list_recordings(query)}
+        everything = attrs.evolve(query or RecordingQuery(), limit=None, offset=0)
+        return [match for match in await super().search_recordings(patterns, everything) if match.info.id in wanted]
+
+
+# Following.
+
+
+@garden.plant(FollowTests)
+class FollowEndsWithWhatIsThere(PlainSignalStore):
+    async def follow(self, recording_id: str, *, start: int = 0, patterns: Any = ()) -> AsyncIterator[Signal]:
+        async for signal in self.iter_signals(recording_id, start=start, patterns=patterns):
+            yield signal
+
+
+class _Following(PlainSignalStore):
+    async def follow(self, recording_id: str, *, start: int = 0, patterns: Any = ()) -> AsyncIterator[Signal]:
+        check_id(recording_id, name="recording_id")
+        if type(start) is not int or start < 0:
+            raise InvalidValueError("start", value=start, expected="an integer from 0 on")
+        wanted = PatternSequence(patterns).sources
+        while True:
+            info = await self.get_recording_info(recording_id)
+            if info is None:
+                raise RecordingNotFoundError(recording_id, store=NAME)
+            async for signal in self.some(recording_id, start, info, wanted):
+                yield signal
+            start = self.reached(start, info)
+            if self.is_over(info, start):
+                return
+            await self.wait_for_change(info)
+
+    async def some(self, recording_id: str, start: int, info: RecordingInfo, wanted: Any) -> AsyncIterator[Signal]:
+        async for signal in self.iter_signals(recording_id, start=start, stop=info.signal_count, patterns=wanted):
+            yield signal
+
+    def reached(self, start: int, info: RecordingInfo) -> int:
+        return max(start, info.signal_count)
+
+    def is_over(self, info: RecordingInfo, start: int) -> bool:
+        return info.outcome != "incomplete"
+
+
+@garden.plant(FollowTests)
+class FollowRepeatsTheLast(_Following):
+    def reached(self, start: int, info: RecordingInfo) -> int:
+        return max(start, info.signal_count - 1)
+
+
+@garden.plant(FollowTests)
+class FollowForgetsWhereItBegan(_Following):
+    def reached(self, start: int, info: RecordingInfo) -> int:
+        return info.signal_count
+
+
+@garden.plant(FollowTests)
+class FollowNeverEnds(_Following):
+    def is_over(self, info: RecordingInfo, start: int) -> bool:
+        return False
+
+
+@garden.plant(FollowTests)
+class FollowLeavesOutWhatIsAppendedMeanwhile(_Following):
+    async def some(self, recording_id: str, start: int, info: RecordingInfo, wanted: Any) -> AsyncIterator[Signal]:
+        self.read_up_to = info.signal_count
+        async for signal in super().some(recording_id, start, info, wanted):
+            yield signal
+            self.read_up_to = len(self.log(recording_id).signals)
+
+    def reached(self, start: int, info: RecordingInfo) -> int:
+        return max(start, self.read_up_to)
+
+
+@garden.plant(FollowTests)
+class FollowIgnoresPatternsLater(_Following):
+    async def some(self, recording_id: str, start: int, info: RecordingInfo, wanted: Any) -> AsyncIterator[Signal]:
+        async for signal in super().some(recording_id, start, info, () if start else wanted):
+            yield signal
+
+
+@garden.plant(FollowTests)
+class FollowWaitsForADeletedRecording(PlainSignalStore):
+    async def wait_for_change(self, known: RecordingInfo) -> None:
+        while known.id not in self.logs or self.info(self.logs[known.id]) == known:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+
+@garden.plant(FollowTests)
+class FollowHoldsTheWriterUp(_Following):
+    """Who appends waits for the reader."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read_by_all = asyncio.Event()
+        self.read_by_all.set()
+
+    async def some(self, recording_id: str, start: int, info: RecordingInfo, wanted: Any) -> AsyncIterator[Signal]:
+        self.read_by_all.clear()
+        async for signal in super().some(recording_id, start, info, wanted):
+            yield signal
+        self.read_by_all.set()
+
+    async def append(self, recording_id: str, entries: Sequence[Signal | Blob]) -> None:
+        await self.read_by_all.wait()
+        await super().append(recording_id, entries)
+
+
+# Restoring.
+
+
+@garden.plant(RestoreTests)
+class RestoreMakesAnotherTime(PlainSignalStore):
+    async def restore_recording(self, info: RecordingInfo) -> None:
+        await super().restore_recording(attrs.evolve(info, created_at=info.created_at + 1))
+
+
+@garden.plant(RestoreTests)
+class RestoreReplaces(PlainSignalStore):
+    def needs_restoring(self, known: RecordingHeader | None, header: RecordingHeader) -> bool:
+        return True
+
+
+@garden.plant(RestoreTests)
+class RestoreTakesWhatIsThere(PlainSignalStore):
+    def needs_restoring(self, known: RecordingHeader | None, header: RecordingHeader) -> bool:
+        return known is None
+
+
+@garden.plant(RestoreTests)
+class RestoreTwiceRefused(PlainSignalStore):
+    async def restore_recording(self, info: RecordingInfo) -> None:
+        if info.id in self.logs:
+            raise RecordingConflictError(info.id, seq=0, reason="it is there", store=NAME)
+        await super().restore_recording(info)
+
+
+@garden.plant(RestoreTests)
+class RestoreKeepsCounts(PlainSignalStore):
+    async def restore_recording(self, info: RecordingInfo) -> None:
+        await super().restore_recording(info)
+        self.logs[info.id].info = attrs.evolve(self.logs[info.id].info, duration_ms=info.duration_ms)
 
 
 @garden.plant(FixtureTests)

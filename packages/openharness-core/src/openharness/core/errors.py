@@ -19,6 +19,7 @@ program can react to them without reading the sentence.
         * StoreFullError
         * StoreReadOnlyError
         * StoreBusyError
+        * StoreUnsupportedError
         * RecordingNotFoundError   (also LookupError)
         * RecordingConflictError
         * RecordingFinalizedError
@@ -93,6 +94,7 @@ __all__ = (
     "StoreFullError",
     "StoreOpenError",
     "StoreReadOnlyError",
+    "StoreUnsupportedError",
     "StoreVersionError",
     "TemplateError",
     "UnknownNameError",
@@ -335,6 +337,21 @@ class StoreReadOnlyError(StoreError):
 
 class StoreBusyError(StoreError):
     """Another process held the store's lock for longer than the busy timeout; nothing was written, try again."""
+
+
+class StoreUnsupportedError(StoreError):
+    """The store has no way to do this; it is one of the things that not every store can.
+
+    Attributes:
+        operation: The method that was called.
+    """
+
+    def __init__(self, operation: str, *, store: str = "") -> None:
+        self.operation = operation
+        super().__init__(
+            f"this store cannot do {operation}, which is an ability that stores may have or not. Use a store that has it.",
+            store=store,
+        )
 
 
 class RecordingNotFoundError(StoreError, LookupError):

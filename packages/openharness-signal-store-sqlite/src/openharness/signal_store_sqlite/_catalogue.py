@@ -29,7 +29,7 @@ _TAGGED: Final = "EXISTS (SELECT 1 FROM recording_tags WHERE recording_tags.reco
 
 
 def select_recordings(query: RecordingQuery) -> Statement:
-    """Return the statement that lists what is known of recordings, newest first."""
+    """Return the statement that lists what is known of recordings, in the order of the query."""
     conditions: list[str] = []
     parameters: list[Value] = []
     for column, wanted in (("run_id", query.run_id), ("name", query.name)):
@@ -42,12 +42,20 @@ def select_recordings(query: RecordingQuery) -> Statement:
     for tag in dict.fromkeys(query.tags):
         conditions.append(_TAGGED)
         parameters.append(json_text(tag))
+    for sign, moment in ((">=", query.created_after), ("<", query.created_before)):
+        if moment is not None:
+            conditions.append(f"recordings.created_at {sign} ?")
+            parameters.append(moment)
+    if query.after is not None:
+        conditions.append(f"(recordings.created_at, recordings.id) {'<' if query.order == 'newest' else '>'} (?, ?)")
+        parameters += query.after
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    direction = "DESC" if query.order == "newest" else "ASC"
     # -1 is SQLite's word for "all".
     parameters += (-1 if query.limit is None else query.limit, query.offset)
     return Statement(
         f"SELECT {_COLUMNS} FROM recordings{where} "  # noqa: S608 - names of our own
-        "ORDER BY recordings.created_at DESC, recordings.id DESC LIMIT ? OFFSET ?",
+        f"ORDER BY recordings.created_at {direction}, recordings.id {direction} LIMIT ? OFFSET ?",
         tuple(parameters),
     )
 
@@ -60,13 +68,14 @@ def found_recordings(rows: Sequence[Row], query: RecordingQuery, *, store: str) 
         StoreCorruptError: An index no longer agrees with the rows.
     """
     infos: list[RecordingInfo] = []
-    last: tuple[int, bytes] | None = None
+    newest = query.order == "newest"
+    last = None if query.after is None else (query.after[0], query.after[1].encode())
     for row in rows:
         info = recording_from_row(row, store=store).info(store=store)
         position = info.created_at, info.id.encode()
         if not query.matches(info):
             raise misled(f"the recording {info.id!r} does not meet the conditions", store=store)
-        if last is not None and position >= last:
+        if last is not None and (position >= last if newest else position <= last):
             raise misled(f"the recording {info.id!r} is out of order", store=store)
         last = position
         infos.append(info)

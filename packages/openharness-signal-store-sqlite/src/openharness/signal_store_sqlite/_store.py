@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+import attrs
+
 from openharness.core import Recording, RecordingNotFoundError, RecordingQuery, SignalStore
 from openharness.core.records import check_id
 from openharness.core.storage import (
@@ -15,6 +17,7 @@ from openharness.core.storage import (
     encode_entries,
     new_header,
     ordered_checkpoints,
+    select_recordings,
 )
 from openharness.core.values import MAX_BYTES
 from openharness.signal_store_sqlite import _catalogue as catalogue
@@ -170,6 +173,10 @@ class SqliteSignalStore(SqliteStore, SignalStore):
         """
         session = self._current()
         query = query or RecordingQuery()
+        if query.metadata:
+            wanted = attrs.evolve(query, metadata={}, limit=None, offset=0)
+            rows = await session.read(catalogue.select_recordings(wanted))
+            return select_recordings(catalogue.found_recordings(rows, wanted, store=self._name), query)
         rows = await session.read(catalogue.select_recordings(query))
         return catalogue.found_recordings(rows, query, store=self._name)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import attrs
 
 from openharness.core.errors import InvalidValueError, RecordingNotFoundError, StoreClosedError
 from openharness.core.interfaces import SignalStore
-from openharness.core.records import Outcome, Recording, RecordingQuery, check_id
+from openharness.core.patterns import PatternSequence
+from openharness.core.records import Outcome, Recording, RecordingMatch, RecordingQuery, check_id
 from openharness.core.storage import (
     EncodedBlob,
     EncodedSignal,
@@ -22,9 +24,11 @@ from openharness.core.storage import (
     name_filter,
     needs_checkpoint,
     needs_finalizing,
+    needs_restoring,
     new_header,
     ordered_checkpoints,
     plan_append,
+    restored_header,
     select_recordings,
 )
 from openharness.core.values import MAX_BYTES
@@ -51,6 +55,14 @@ class _Log:
     providers: set[str] = attrs.field(factory=set[str])
     outcome: Outcome = "incomplete"
     duration_ms: int | None = None
+    waiting: set[asyncio.Future[None]] = attrs.field(factory=set["asyncio.Future[None]"])
+
+    def wake(self) -> None:
+        """Tell those who wait for a change."""
+        for future in self.waiting:
+            if not future.done():
+                future.set_result(None)
+        self.waiting.clear()
 
     def position(self) -> LogPosition:
         return LogPosition(self.header.id, len(self.signals), self.blobs.keys(), self.outcome, self.duration_ms)
@@ -133,6 +145,8 @@ class MemorySignalStore(SignalStore):
                 log.signals.append(entry)
                 if entry.source.provider is not None:
                     log.providers.add(entry.source.provider)
+        if new:
+            log.wake()
 
     async def add_checkpoint(self, recording_id: str, name: str, seq: int) -> None:
         """Give a name to a position. See `SignalStore.add_checkpoint`."""
@@ -148,6 +162,7 @@ class MemorySignalStore(SignalStore):
         log = self._log(recording_id)
         if needs_finalizing(log.position(), checked, duration, store=repr(self)):
             log.outcome, log.duration_ms = checked, duration
+            log.wake()
 
     async def publish(self, recording_id: str, name: str) -> None:
         """Make this recording what the fixture name means. See `SignalStore.publish`."""
@@ -194,7 +209,53 @@ class MemorySignalStore(SignalStore):
     async def list_recordings(self, query: RecordingQuery | None = None) -> list[RecordingInfo]:
         """Return the recordings that match, newest first. See `SignalStore.list_recordings`."""
         self._check_open()
-        return select_recordings((log.info() for log in self._logs.values()), query or RecordingQuery())
+        return self._found(query or RecordingQuery())
+
+    async def get_recording_info(self, recording_id: str) -> RecordingInfo | None:
+        """Return what is known of a recording, or None. See `SignalStore.get_recording_info`."""
+        self._check_open()
+        log = self._logs.get(check_id(recording_id, name="recording_id"))
+        return None if log is None else log.info()
+
+    async def count_recordings(self, query: RecordingQuery | None = None) -> int:
+        """Return how many recordings match. See `SignalStore.count_recordings`."""
+        self._check_open()
+        return len(self._found(query or RecordingQuery()))
+
+    async def search_recordings(
+        self, patterns: PatternLike | Sequence[PatternLike], query: RecordingQuery | None = None
+    ) -> list[RecordingMatch]:
+        """Return the recordings in which signals followed each other. See `SignalStore.search_recordings`."""
+        self._check_open()
+        sequence = PatternSequence(patterns)
+        query = query or RecordingQuery()
+        matches: list[RecordingMatch] = []
+        for info in self._found(attrs.evolve(query, limit=None, offset=0)):
+            seqs = sequence.find((signal.seq, signal.name) for signal in self._logs[info.id].signals)
+            if seqs is not None:
+                matches.append(RecordingMatch(info, seqs))
+        return matches[query.offset : None if query.limit is None else query.offset + query.limit]
+
+    async def wait_for_change(self, known: RecordingInfo) -> None:
+        """Wait until a recording is appended to, ends or is gone. See `SignalStore.wait_for_change`."""
+        self._check_open()
+        log = self._logs.get(known.id)
+        if log is None or (len(log.signals), log.outcome) != (known.signal_count, known.outcome):
+            return
+        changed = asyncio.get_running_loop().create_future()
+        log.waiting.add(changed)
+        try:
+            await changed
+        finally:
+            log.waiting.discard(changed)
+
+    async def restore_recording(self, info: RecordingInfo) -> None:
+        """Create the empty recording that another store has. See `SignalStore.restore_recording`."""
+        self._check_open()
+        header = restored_header(info, max_bytes=self._max_bytes)
+        known = self._logs.get(header.id)
+        if needs_restoring(None if known is None else known.header, header, store=repr(self)):
+            self._logs[header.id] = _Log(header)
 
     async def find_recording(self, name: str) -> RecordingInfo | None:
         """Return the recording published under a fixture name, or None. See `SignalStore.find_recording`."""
@@ -210,19 +271,26 @@ class MemorySignalStore(SignalStore):
     async def delete_recording(self, recording_id: str) -> None:
         """Delete a recording. See `SignalStore.delete_recording`."""
         self._check_open()
-        self._logs.pop(check_id(recording_id, name="recording_id"), None)
+        log = self._logs.pop(check_id(recording_id, name="recording_id"), None)
+        if log is not None:
+            log.wake()
         for name in [name for name, published in self._published.items() if published == recording_id]:
             del self._published[name]
 
     async def close(self) -> None:
         """Forget all recordings. See `SignalStore.close`."""
         self._closed = True
+        for log in self._logs.values():
+            log.wake()
         self._logs.clear()
         self._published.clear()
 
     def _check_open(self) -> None:
         if self._closed:
             raise StoreClosedError("the store was closed; make a new one.", store="MemorySignalStore")
+
+    def _found(self, query: RecordingQuery) -> list[RecordingInfo]:
+        return select_recordings((log.info() for log in self._logs.values()), query)
 
     def _log(self, recording_id: str) -> _Log:
         try:

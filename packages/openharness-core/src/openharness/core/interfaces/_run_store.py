@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Self
 
 import attrs
 
-from openharness.core.errors import InvalidValueError
-from openharness.core.records import Moment, RunQuery, RunStatus, time_ms
+from openharness.core.errors import CorruptRecordError, InvalidValueError
+from openharness.core.interfaces._examining import damaged, examined, report_of
+from openharness.core.records import DoctorReport, Moment, RunQuery, RunStatus, time_ms
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
     from types import TracebackType
 
-    from openharness.core.records import RunRecord
+    from openharness.core.records import Finding, RunRecord
 
 __all__ = ("RunStore",)
 
@@ -141,6 +142,28 @@ class RunStore(abc.ABC):
             for run_id in doomed:
                 await self.delete_run(run_id)
         return len(doomed)
+
+    async def doctor(self) -> DoctorReport:
+        """Examine the store, and report what is wrong instead of raising it; nothing is changed.
+
+        This default reads every run, and reports those that are damaged.
+        """
+        findings: list[Finding] = []
+        count = 0
+
+        async def page(cursor: str | None, offset: int, limit: int) -> list[RunRecord]:
+            return await self.list_runs(RunQuery(cursor=cursor, offset=offset, limit=limit, include_state=False))
+
+        async def look() -> None:
+            nonlocal count
+            async for run in examined(page, findings):
+                count += 1
+                try:
+                    await self.get_run(run.id)
+                except CorruptRecordError as error:
+                    findings.append(damaged(error))
+
+        return await report_of(look, store=repr(self), findings=findings, facts=lambda: {"runs": count})
 
     async def close(self) -> None:
         """Wait for what was begun, and give back what the store holds. Closing twice, or at once, is no error.

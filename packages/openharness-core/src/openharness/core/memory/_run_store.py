@@ -63,9 +63,13 @@ class InMemoryRunStore(RunStore):
         """Return the runs that match. See `RunStore.list_runs`."""
         self._check_open()
         query = query or RunQuery()
-        headers = (decode_run(row, include_state=False) for row in list(self._rows.values()))
-        found = select_runs(headers, query)
+        found = self._found(query)
         return [decode_run(self._rows[run.id]) for run in found] if query.include_state else found
+
+    async def count_runs(self, query: RunQuery | None = None) -> int:
+        """Return how many runs match. See `RunStore.count_runs`."""
+        self._check_open()
+        return len(self._found(query or RunQuery()))
 
     async def delete_run(self, run_id: str) -> None:
         """Delete a run. See `RunStore.delete_run`."""
@@ -76,6 +80,9 @@ class InMemoryRunStore(RunStore):
         """Forget all runs. See `RunStore.close`."""
         self._closed = True
         self._rows.clear()
+
+    def _found(self, query: RunQuery) -> list[RunRecord]:
+        return select_runs((decode_run(row, include_state=False) for row in self._rows.values()), query)
 
     def _check_open(self) -> None:
         if self._closed:

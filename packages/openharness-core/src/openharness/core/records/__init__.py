@@ -5,6 +5,7 @@ Leaves to others how they are stored (`openharness.core.interfaces`) and what ma
 
 from __future__ import annotations
 
+from openharness.core.records._doctor import DoctorReport, Finding, Severity
 from openharness.core.records._identifiers import check_id, new_id
 from openharness.core.records._recording import (
     Blob,
@@ -13,6 +14,7 @@ from openharness.core.records._recording import (
     Outcome,
     Recording,
     RecordingInfo,
+    RecordingMatch,
     RecordingQuery,
     check_outcome,
 )
@@ -23,15 +25,19 @@ from openharness.core.records._time import Moment, now_ms, time_ms
 __all__ = (
     "Blob",
     "Checkpoint",
+    "DoctorReport",
+    "Finding",
     "LogEntry",
     "Moment",
     "Outcome",
     "Recording",
     "RecordingInfo",
+    "RecordingMatch",
     "RecordingQuery",
     "RunQuery",
     "RunRecord",
     "RunStatus",
+    "Severity",
     "Signal",
     "SignalSource",
     "check_id",

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import attrs
 
 from openharness.core.errors import InvalidValueError
 from openharness.core.records._identifiers import check_id
+from openharness.core.records._metadata import has_metadata, scalar_metadata
+from openharness.core.records._paging import check_count, check_cursor, check_order, cursor_at, read_cursor
 from openharness.core.records._run import RunStatus
 from openharness.core.records._signal import Signal
+from openharness.core.records._time import Moment, optional_time_ms
 from openharness.core.values import JSONValue
 
-__all__ = ("Blob", "Checkpoint", "LogEntry", "Outcome", "Recording", "RecordingInfo", "RecordingQuery", "check_outcome")
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = (
+    "Blob",
+    "Checkpoint",
+    "LogEntry",
+    "Outcome",
+    "Recording",
+    "RecordingInfo",
+    "RecordingMatch",
+    "RecordingQuery",
+    "check_outcome",
+)
 
 Outcome: TypeAlias = "RunStatus | Literal['incomplete']"
 """How a recording ended: a `RunStatus`, or ``"incomplete"`` when it was never finalized."""
@@ -96,6 +112,11 @@ class RecordingInfo:
     outcome: Outcome = "incomplete"
     resumed_from: str | None = None
 
+    @property
+    def cursor(self) -> str:
+        """Where it stands among all recordings, for `RecordingQuery.cursor`. The page after it begins there."""
+        return cursor_at(self.created_at, self.id)
+
 
 @attrs.frozen(kw_only=True)
 class Recording:
@@ -132,12 +153,12 @@ def _outcomes(value: str | Iterable[str] | None) -> frozenset[Outcome] | None:
     return frozenset(check_outcome(outcome) for outcome in value)
 
 
-def _limit(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    del instance
-    if value is None and attribute.name == "limit":
-        return
-    if type(value) is not int or not 0 <= value < 2**63:
-        raise InvalidValueError(attribute.name, value=value, expected="an integer from 0 on")
+def _created_after(value: Moment | None) -> int | None:
+    return optional_time_ms(value, name="created_after")
+
+
+def _created_before(value: Moment | None) -> int | None:
+    return optional_time_ms(value, name="created_before")
 
 
 def _optional_id(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -148,29 +169,69 @@ def _optional_id(instance: object, attribute: attrs.Attribute[Any], value: objec
 
 @attrs.frozen(kw_only=True)
 class RecordingQuery:
-    """Which recordings are wanted. Every condition must hold; they come newest first, ties by id, descending.
+    """Which recordings are wanted, and in which order. Every condition must hold; without any, all recordings are.
 
     Attributes:
         run_id: Recordings of this run.
         name: Recordings made for this fixture, published or not.
         tags: Recordings that have all of these tags; one string or several.
         outcome: Recordings with this outcome, or one of several.
+        created_after: Recordings that were created at this time or later. Milliseconds, or an aware ``datetime``.
+        created_before: Recordings that were created before this time.
+        metadata: Recordings whose metadata has each of these keys with an equal value, compared as in
+            `RunQuery.metadata`.
         limit: At most this many; None means all, 0 none.
-        offset: Skip this many first.
+        offset: Skip this many first; prefer `cursor` for deep pages.
+        cursor: Begin after the recording this came from (`RecordingInfo.cursor`), in the given order.
+        order: ``"newest"`` (default) or ``"oldest"`` first by `RecordingInfo.created_at`; recordings of the same
+            millisecond are ordered by id in the same direction, ids compared by their UTF-8 bytes.
     """
 
     run_id: str | None = attrs.field(default=None, validator=_optional_id)
     name: str | None = attrs.field(default=None, validator=_optional_id)
     tags: tuple[str, ...] = attrs.field(default=(), converter=_tags)
     outcome: frozenset[Outcome] | None = attrs.field(default=None, converter=_outcomes)
-    limit: int | None = attrs.field(default=None, validator=_limit)
-    offset: int = attrs.field(default=0, validator=_limit)
+    created_after: int | None = attrs.field(default=None, converter=_created_after)
+    created_before: int | None = attrs.field(default=None, converter=_created_before)
+    metadata: Mapping[str, JSONValue] = attrs.field(
+        factory=dict[str, "JSONValue"], converter=scalar_metadata, hash=False
+    )
+    limit: int | None = attrs.field(default=None, validator=check_count)
+    offset: int = attrs.field(default=0, validator=check_count)
+    cursor: str | None = attrs.field(default=None, validator=check_cursor)
+    order: Literal["newest", "oldest"] = attrs.field(default="newest", validator=check_order)
+
+    @property
+    def after(self) -> tuple[int, str] | None:
+        """The `created_at` and id after which the page begins, read from the cursor; None without one."""
+        return None if self.cursor is None else read_cursor(self.cursor)
 
     def matches(self, info: RecordingInfo) -> bool:
-        """Tell whether a recording meets every condition; limit and offset play no part."""
+        """Tell whether a recording meets every condition; limit, offset, cursor and order play no part."""
         return (
             (self.run_id is None or info.run_id == self.run_id)
             and (self.name is None or info.name == self.name)
             and (self.outcome is None or info.outcome in self.outcome)
+            and (self.created_after is None or info.created_at >= self.created_after)
+            and (self.created_before is None or info.created_at < self.created_before)
             and set(self.tags) <= set(info.tags)
+            and has_metadata(info.metadata, self.metadata)
         )
+
+    def next_page(self, last: RecordingInfo) -> Self:
+        """Return the query for what comes after ``last``, the last of a page: same conditions, no offset."""
+        return attrs.evolve(self, cursor=last.cursor, offset=0)
+
+
+@attrs.frozen
+class RecordingMatch:
+    """A recording in which signals followed each other as `SignalStore.search_recordings` was asked for.
+
+    Attributes:
+        info: The recording.
+        seqs: Where: the `Signal.seq` of one signal for each pattern, in the order of the patterns, each the first one
+            after the one before. Without patterns there are none.
+    """
+
+    info: RecordingInfo
+    seqs: tuple[int, ...]

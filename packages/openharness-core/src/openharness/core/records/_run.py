@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import enum
-import json
-import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import attrs
 
-from openharness.core.errors import InvalidValueError, SerializationError
+from openharness.core.errors import InvalidValueError
 from openharness.core.records._identifiers import check_id
+from openharness.core.records._metadata import has_metadata, optional_metadata, scalar_metadata
+from openharness.core.records._paging import check_count, check_cursor, check_order, cursor_at, read_cursor
 from openharness.core.records._time import Moment, optional_time_ms, time_ms
-from openharness.core.values import JSONValue, canonical_json, joined_pairs, to_json
+from openharness.core.values import JSONValue, joined_pairs, to_json
 
 if TYPE_CHECKING:
     from typing import Self
@@ -85,36 +83,6 @@ def _sentence(value: str | None) -> str | None:
     return joined_pairs(value).encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
-def _metadata(value: Mapping[str, Any] | None) -> Mapping[str, JSONValue] | None:
-    if value is None:
-        return None
-    if not isinstance(cast("object", value), Mapping):
-        raise InvalidValueError("metadata", value=value, expected="a mapping of strings to JSON values, or None")
-    converted = cast("dict[str, JSONValue]", to_json(value, path="metadata"))
-    _check_texts(converted, "metadata")
-    return converted
-
-
-_UNINDEXABLE = re.compile("[\0\ud800-\udfff]")
-
-
-def _check_texts(value: JSONValue, path: str) -> None:
-    """Databases index metadata as their own text and JSON types, which hold neither NUL nor lone surrogates."""
-    if isinstance(value, str):
-        if _UNINDEXABLE.search(value):
-            raise SerializationError(path, value=value, reason="metadata takes no NUL characters and no surrogates")
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if _UNINDEXABLE.search(key):
-                raise SerializationError(
-                    path, value=key, reason="metadata takes no NUL characters and no surrogates in keys"
-                )
-            _check_texts(item, f"{path}[{key!r}]")
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            _check_texts(item, f"{path}[{index}]")
-
-
 @attrs.frozen
 class RunRecord:
     r"""One run as the history keeps it.
@@ -142,7 +110,9 @@ class RunRecord:
     created_at: int = attrs.field(kw_only=True, converter=_created_at)
     completed_at: int | None = attrs.field(default=None, kw_only=True, converter=_completed_at)
     state: Any = attrs.field(kw_only=True, hash=False)
-    metadata: Mapping[str, JSONValue] | None = attrs.field(default=None, kw_only=True, converter=_metadata, hash=False)
+    metadata: Mapping[str, JSONValue] | None = attrs.field(
+        default=None, kw_only=True, converter=optional_metadata, hash=False
+    )
     status: RunStatus = attrs.field(default=None, kw_only=True, converter=_status)
     error: str | None = attrs.field(default=None, kw_only=True, converter=_sentence)
     recording_id: str | None = attrs.field(default=None, kw_only=True, converter=_recording_id)
@@ -171,8 +141,7 @@ class RunRecord:
     @property
     def cursor(self) -> str:
         """Where this record stands among all runs, for `RunQuery.cursor`. The page after it begins there."""
-        position = json.dumps([self.created_at, self.id], ensure_ascii=True).encode()
-        return base64.urlsafe_b64encode(position).decode()
+        return cursor_at(self.created_at, self.id)
 
 
 def _statuses(value: RunStatus | str | Iterable[RunStatus | str] | None) -> frozenset[RunStatus] | None:
@@ -191,46 +160,14 @@ def _created_before(value: Moment | None) -> int | None:
     return optional_time_ms(value, name="created_before")
 
 
-def _count(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    del instance
-    if value is None and attribute.name == "limit":
-        return
-    if type(value) is not int or not 0 <= value < 2**63:
-        raise InvalidValueError(attribute.name, value=value, expected="an integer from 0 on")
-
-
 def _prefix(value: str) -> str:
     return "" if value == "" else check_id(value, name="id_prefix")
-
-
-def _cursor(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    del instance, attribute
-    if value is not None:
-        _read_cursor(value)
 
 
 def _flag(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
     del instance
     if type(value) is not bool:
         raise InvalidValueError(attribute.name, value=value, expected="True or False")
-
-
-def _one_order(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    del instance
-    if value not in ("newest", "oldest"):
-        raise InvalidValueError(attribute.name, value=value, expected="'newest' or 'oldest'")
-
-
-def _query_metadata(value: Mapping[str, Any] | None) -> Mapping[str, JSONValue]:
-    wanted = _metadata(value) or {}
-    for key, item in wanted.items():
-        if isinstance(item, (list, dict)):
-            raise InvalidValueError(
-                f"metadata[{key!r}]",
-                value=item,
-                expected="a string, a number, a bool or None (only these are compared)",
-            )
-    return wanted
 
 
 @attrs.frozen(kw_only=True)
@@ -258,19 +195,19 @@ class RunQuery:
     created_after: int | None = attrs.field(default=None, converter=_created_after)
     created_before: int | None = attrs.field(default=None, converter=_created_before)
     metadata: Mapping[str, JSONValue] = attrs.field(
-        factory=dict[str, "JSONValue"], converter=_query_metadata, hash=False
+        factory=dict[str, "JSONValue"], converter=scalar_metadata, hash=False
     )
     id_prefix: str = attrs.field(default="", converter=_prefix)
-    limit: int | None = attrs.field(default=None, validator=_count)
-    offset: int = attrs.field(default=0, validator=_count)
-    cursor: str | None = attrs.field(default=None, validator=_cursor)
-    order: Literal["newest", "oldest"] = attrs.field(default="newest", validator=_one_order)
+    limit: int | None = attrs.field(default=None, validator=check_count)
+    offset: int = attrs.field(default=0, validator=check_count)
+    cursor: str | None = attrs.field(default=None, validator=check_cursor)
+    order: Literal["newest", "oldest"] = attrs.field(default="newest", validator=check_order)
     include_state: bool = attrs.field(default=True, validator=_flag)
 
     @property
     def after(self) -> tuple[int, str] | None:
         """The `created_at` and id after which the page begins, read from the cursor; None without one."""
-        return None if self.cursor is None else _read_cursor(self.cursor)
+        return None if self.cursor is None else read_cursor(self.cursor)
 
     def matches(self, run: RunRecord) -> bool:
         """Tell whether a run meets every condition; limit, offset, cursor and order play no part."""
@@ -282,24 +219,8 @@ class RunQuery:
             return False
         if not run.id.startswith(self.id_prefix):
             return False
-        if not self.metadata:
-            return True
-        has = run.metadata or {}
-        return all(
-            key in has and canonical_json(has[key]) == canonical_json(item) for key, item in self.metadata.items()
-        )
+        return has_metadata(run.metadata, self.metadata)
 
     def next_page(self, last: RunRecord) -> Self:
         """Return the query for what comes after ``last``, the last record of a page: same conditions, no offset."""
         return attrs.evolve(self, cursor=last.cursor, offset=0)
-
-
-def _read_cursor(value: object) -> tuple[int, str]:
-    expected = "the `cursor` of a RunRecord"
-    if not isinstance(value, str):
-        raise InvalidValueError("cursor", value=value, expected=expected)
-    try:
-        created_at, run_id = json.loads(base64.urlsafe_b64decode(value.encode("ascii")))
-        return time_ms(created_at), check_id(run_id)
-    except (ValueError, TypeError, binascii.Error, RecursionError):
-        raise InvalidValueError("cursor", value=value, expected=expected) from None

@@ -4,7 +4,7 @@ Stores that use these refuse, order and round-trip exactly as every other store 
 
 For a run store: `encode_run` and `decode_run`, `select_runs` where nothing else filters.
 
-For a signal store: `new_header` checks what a recording is created with; `encode_entries` gives the columns of what is
+For a signal store: `new_header` checks what a recording is created with, `restored_header` what one is restored with; `encode_entries` gives the columns of what is
 appended, before the first ``await``; `plan_append` tells what of it is new, `needs_finalizing` and `needs_checkpoint`
 whether there is anything to write; `SignalDecoder`, `name_filter` and `check_range` serve readers; `select_recordings`
 filters in memory. `encode_signal` and `decode_signal` are for stores that keep one text a signal.
@@ -13,7 +13,13 @@ filters in memory. `encode_signal` and `decode_signal` are for stores that keep 
 from __future__ import annotations
 
 from openharness.core.storage._log_entries import EncodedBlob, EncodedEntry, EncodedSignal, encode_entries
-from openharness.core.storage._log_header import RecordingHeader, RecordingSummary, new_header
+from openharness.core.storage._log_header import (
+    RecordingHeader,
+    RecordingSummary,
+    needs_restoring,
+    new_header,
+    restored_header,
+)
 from openharness.core.storage._log_reading import SignalDecoder, name_filter
 from openharness.core.storage._log_rules import (
     ExistingSignals,
@@ -24,6 +30,7 @@ from openharness.core.storage._log_rules import (
     needs_finalizing,
     ordered_checkpoints,
     plan_append,
+    recording_order,
     select_recordings,
 )
 from openharness.core.storage._runs import EncodedRun, decode_run, encode_run, run_order, select_runs
@@ -62,11 +69,14 @@ __all__ = (
     "name_filter",
     "needs_checkpoint",
     "needs_finalizing",
+    "needs_restoring",
     "new_header",
     "ordered_checkpoints",
     "plan_append",
+    "recording_order",
     "references",
     "resolve_signal",
+    "restored_header",
     "run_order",
     "select_recordings",
     "select_runs",

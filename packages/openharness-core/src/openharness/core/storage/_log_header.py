@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, cast
 
 import attrs
 
-from openharness.core.errors import InvalidValueError, SerializationError
-from openharness.core.records import Outcome, RecordingInfo, check_id, new_id, now_ms
+from openharness.core.errors import InvalidValueError, RecordingConflictError, SerializationError
+from openharness.core.records import Outcome, RecordingInfo, check_id, new_id, now_ms, time_ms
 from openharness.core.values import decode_json, dump_json, to_json
 
 if TYPE_CHECKING:
     from openharness.core.values import JSONObject, JSONValue
 
-__all__ = ("RecordingHeader", "RecordingSummary", "new_header")
+__all__ = ("RecordingHeader", "RecordingSummary", "needs_restoring", "new_header", "restored_header")
 
 _UNINDEXABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -100,6 +100,46 @@ def new_header(
         metadata=None if metadata is None else _encoded_metadata(metadata, max_bytes),
         resumed_from=None if resumed_from is None else check_id(resumed_from, name="resumed_from"),
     )
+
+
+def restored_header(info: RecordingInfo, *, max_bytes: int) -> RecordingHeader:
+    """Return the header of a recording that another store has made.
+
+    Raises:
+        InvalidValueError: An id, the name, a tag or the time is not valid.
+        SerializationError: The metadata cannot be stored, or is too large.
+    """
+    made = new_header(
+        run_id=info.run_id,
+        name=info.name,
+        tags=info.tags,
+        metadata=info.metadata,
+        resumed_from=info.resumed_from,
+        max_bytes=max_bytes,
+    )
+    recording_id = check_id(info.id, name="info.id")
+    return attrs.evolve(made, id=recording_id, created_at=time_ms(info.created_at, name="info.created_at"))
+
+
+def needs_restoring(known: RecordingHeader | None, header: RecordingHeader, *, store: str) -> bool:
+    """Tell whether a recording is still to be made; False when there is just this one.
+
+    Args:
+        known: The header of the recording of this id, if there is one.
+        header: What is to be restored, from `restored_header`.
+        store: The store as it names itself, for errors.
+
+    Raises:
+        RecordingConflictError: There is another recording of this id.
+    """
+    if known is None:
+        return True
+    for field in attrs.fields(RecordingHeader):
+        there, wanted = getattr(known, field.name), getattr(header, field.name)
+        if there != wanted:
+            reason = f"another recording has this id already (its {field.name} is {there!r}, not {wanted!r})"
+            raise RecordingConflictError(header.id, seq=0, reason=reason, store=store)
+    return False
 
 
 def _checked_tags(tags: Iterable[str]) -> tuple[str, ...]:

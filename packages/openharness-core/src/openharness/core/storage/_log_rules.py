@@ -34,6 +34,7 @@ __all__ = (
     "needs_finalizing",
     "ordered_checkpoints",
     "plan_append",
+    "recording_order",
     "select_recordings",
 )
 
@@ -235,7 +236,18 @@ def select_recordings(infos: Iterable[RecordingInfo], query: RecordingQuery) -> 
         infos: All recordings, in any order.
         query: What is wanted.
     """
-    found = [info for info in infos if query.matches(info)]
-    found.sort(key=lambda info: (info.created_at, info.id.encode()), reverse=True)
+    newest = query.order == "newest"
+    found = sorted((info for info in infos if query.matches(info)), key=recording_order, reverse=newest)
+    if query.after is not None:
+        created_at, recording_id = query.after
+        position = created_at, recording_id.encode()
+        found = [
+            info for info in found if (recording_order(info) < position) == newest and recording_order(info) != position
+        ]
     stop = None if query.limit is None else query.offset + query.limit
     return found[query.offset : stop]
+
+
+def recording_order(info: RecordingInfo) -> tuple[int, bytes]:
+    """The key that puts recordings in their total order, oldest first."""
+    return info.created_at, info.id.encode()

@@ -29,6 +29,8 @@ class Ability(enum.Enum):
     """Several processes may use the same data at once. Needs `DURABLE`."""
     CHECKSUMS = "checksums"
     """A damaged record is an error and never an answer. The class defines the fixture `damage`."""
+    RESTORE = "restore"
+    """A signal store can take over recordings of other stores: `SignalStore.restore_recording`."""
     FAILURES = "failures"
     """Requests of a provider can be made to fail. The class defines the fixture `failing_provider`."""
 

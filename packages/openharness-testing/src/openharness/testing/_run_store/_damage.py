@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from openharness.core import CorruptRecordError, RunQuery
+from openharness.core import CorruptRecordError, RunQuery, Severity
 from openharness.testing._kit._abilities import Ability, requires
 from openharness.testing._kit._same import assert_same
 from openharness.testing._run_store._base import RunStoreCase
@@ -71,3 +71,25 @@ class DamageTests(RunStoreCase):
         await damage("r2")
         await store.delete_run("r2")
         assert await ids(store) == ["r1", "r0"]
+
+    @requires(Ability.CHECKSUMS)
+    async def test_an_examination_names_what_is_damaged(
+        self, store: RunStore, damage: Callable[[str], Awaitable[None]]
+    ) -> None:
+        """`doctor` reports the damaged record as an error, and no other; it raises nothing and changes nothing."""
+        await self._save_and_damage(store, damage)
+        report = await self.soon(store.doctor(), "an examination")
+        assert not report.is_healthy
+        errors = report.of(Severity.ERROR)
+        assert {finding.record_id for finding in errors} == {"r1"}, str(report)
+        assert all("damaged" in finding.code for finding in errors)
+        await store.delete_run("r1")
+        assert (await store.doctor()).is_healthy
+
+    async def test_an_examination_of_what_is_whole(self, store: RunStore) -> None:
+        """`doctor` finds no error in an empty store, nor in one in use, and its text names the store."""
+        for name in ("a", "b"):
+            report = await self.soon(store.doctor(), "an examination")
+            assert report.is_healthy, str(report)
+            assert report.store in str(report)
+            await store.save_run(make_run(name))

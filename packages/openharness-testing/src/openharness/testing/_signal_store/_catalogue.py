@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -80,6 +81,14 @@ class InfoTests(SignalStoreCase):
             assert info.outcome == outcome
             assert_same(await store.list_recordings(), [info], what="infos")
             assert_same(await store.find_recording("fixture"), info, what="info")
+            assert_same(await store.get_recording_info(recording_id), info, what="info")
+
+    async def test_the_info_of_no_recording_is_none(self, store: SignalStore) -> None:
+        """`get_recording_info` gives None for an id that is not there, and refuses what could be none."""
+        await record(store)
+        assert await store.get_recording_info("rec_none") is None
+        with pytest.raises(InvalidValueError):
+            await store.get_recording_info("")
 
     @pytest.mark.parametrize("run_id", HOSTILE_IDS, ids=ascii)
     async def test_run_ids_and_names_mean_nothing(self, store: SignalStore, run_id: str) -> None:
@@ -180,6 +189,130 @@ class ListingTests(SignalStoreCase):
         assert await found_ids(store, tags="t", offset=3) == names[3:]
         assert await found_ids(store, tags="t", offset=1, limit=2) == names[1:3]
         assert await found_ids(store, tags="t", offset=99) == []
+
+    async def test_by_time(self, store: SignalStore) -> None:
+        """``created_after`` includes its moment, ``created_before`` excludes it, and datetimes mean the same."""
+        times = await _record_apart(store, 3)
+        names = sorted(times, key=times.__getitem__)
+        middle = times[names[1]]
+        moment = datetime.datetime.fromtimestamp(middle / 1000, datetime.UTC)
+        for boundary in (middle, moment):
+            assert set(await found_ids(store, created_after=boundary)) == set(names[1:])
+            assert set(await found_ids(store, created_before=boundary)) == {names[0]}
+        assert await found_ids(store, created_after=middle, created_before=middle) == []
+        assert await found_ids(store, created_after=middle, created_before=middle + 1) == [names[1]]
+
+    async def test_oldest_first(self, store: SignalStore) -> None:
+        """``order="oldest"`` is exactly the reverse."""
+        for _ in range(4):
+            await record(store)
+        await _record_apart(store, 2)
+        assert await found_ids(store, order="oldest") == (await found_ids(store))[::-1]
+
+    @pytest.mark.parametrize(
+        "wanted, same",
+        [
+            ({"k": True}, ["true"]),
+            ({"k": 1}, ["one", "one-as-float"]),
+            ({"k": 1.0}, ["one", "one-as-float"]),
+            ({"k": 0}, ["minus-zero"]),
+            ({"k": None}, ["none"]),
+            ({"k": "1"}, ["text"]),
+            ({"k": "\xe9"}, ["accent"]),
+            ({"k": 2**63 - 1}, ["large"]),
+            ({"k": 2**63 - 2}, []),
+            ({"k": "[1]"}, []),
+            ({"a.b": 1}, ["dotted"]),
+            ({"b": 1}, []),
+            ({"k": 1, "other": "x"}, ["one-as-float"]),
+            ({"k": 1, "other": None}, []),
+            ({"k' OR '1'='1": 1}, []),
+            ({}, "all"),
+        ],
+        ids=repr,
+    )
+    async def test_by_metadata(self, store: SignalStore, wanted: Any, same: Any) -> None:
+        """Values at the top level are compared as JSON, keys as they are, and every key must match."""
+        values: dict[str, Any] = {
+            "true": {"k": True},
+            "one": {"k": 1},
+            "one-as-float": {"k": 1.0, "other": "x"},
+            "minus-zero": {"k": -0.0},
+            "none": {"k": None},
+            "text": {"k": "1"},
+            "accent": {"k": "\xe9"},
+            "large": {"k": 2**63 - 1},
+            "list": {"k": [1]},
+            "dict": {"k": {"b": 1}},
+            "dotted": {"a.b": 1, "a": {"b": 2}},
+        }
+        made = {await record(store, metadata=metadata): name for name, metadata in values.items()}
+        made[await record(store)] = "no-metadata"
+        found = sorted(made[recording_id] for recording_id in await found_ids(store, metadata=wanted))
+        assert found == sorted(made.values() if same == "all" else same)
+
+    @pytest.mark.parametrize("order", ["newest", "oldest"])
+    @pytest.mark.parametrize("size", [1, 2, 3, 7])
+    async def test_pages_by_cursor_have_each_recording_once(self, store: SignalStore, size: int, order: Any) -> None:
+        """Following the cursors gives every recording that matches once, in order, also those of one millisecond."""
+        for number in range(7):
+            await record(store, tags=["t"] if number % 3 else [], metadata={"n": number % 2})
+        several: list[dict[str, Any]] = [{}, {"tags": "t"}, {"metadata": {"n": 1}}]
+        for conditions in several:
+            wanted = await found_ids(store, order=order, **conditions)
+            found: list[RecordingInfo] = []
+            query = RecordingQuery(limit=size, order=order, **conditions)
+            while page := await store.list_recordings(query):
+                found += page
+                assert len(found) <= len(wanted), "the pages have no end"
+                query = query.next_page(page[-1])
+            assert [info.id for info in found] == wanted, conditions
+
+    async def test_first_the_cursor_then_the_offset_then_the_limit(self, store: SignalStore) -> None:
+        """With all three, the cursor says where to begin, the offset skips from there, the limit counts last."""
+        for _ in range(6):
+            await record(store)
+        names = await found_ids(store)
+        start = (await store.list_recordings(RecordingQuery(limit=2)))[-1].cursor
+        assert await found_ids(store, cursor=start) == names[2:]
+        assert await found_ids(store, cursor=start, offset=1, limit=2) == names[3:5]
+        await store.delete_recording(names[1])
+        assert await found_ids(store, cursor=start, limit=1) == names[2:3]
+        assert await found_ids(store, cursor=start, order="oldest") == names[:1]
+
+    async def test_iterating_and_counting_give_what_listing_gives(self, store: SignalStore) -> None:
+        """`iter_recordings` and `count_recordings` agree with the listing, whatever the query, over many pages, too."""
+        for number in range(7):
+            await record(store, tags=["odd"] if number % 2 else [], metadata={"n": number})
+        cursor = (await store.list_recordings(RecordingQuery(limit=3)))[-1].cursor
+        conditions: list[dict[str, Any]] = [
+            {},
+            {"tags": "odd"},
+            {"metadata": {"n": 3}},
+            {"outcome": "incomplete"},
+            {"outcome": []},
+            {"limit": 2},
+            {"limit": 0},
+            {"offset": 5, "limit": 4},
+            {"cursor": cursor},
+            {"cursor": cursor, "limit": 2, "offset": 1, "order": "oldest"},
+        ]
+        for fields in conditions:
+            query = RecordingQuery(**fields)
+            listed = await store.list_recordings(query)
+            assert_same([info async for info in store.iter_recordings(query)], listed, what=str(fields))
+            assert await store.count_recordings(query) == len(listed), fields
+        assert await store.count_recordings() == 7
+
+
+async def _record_apart(store: SignalStore, count: int) -> dict[str, int]:
+    """Make recordings of different milliseconds; return when each was made."""
+    made: dict[str, int] = {}
+    for _ in range(count):
+        await asyncio.sleep(0.003)
+        recording_id = await record(store)
+        made[recording_id] = (await load(store, recording_id)).info.created_at
+    return made
 
 
 class FixtureTests(SignalStoreCase):

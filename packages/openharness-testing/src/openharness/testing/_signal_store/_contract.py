@@ -7,12 +7,15 @@ from openharness.testing._signal_store._blobs import BlobTests
 from openharness.testing._signal_store._catalogue import CheckpointTests, FixtureTests, InfoTests, ListingTests
 from openharness.testing._signal_store._concurrency import ConcurrencyTests, InstanceTests
 from openharness.testing._signal_store._damage import DamageTests
+from openharness.testing._signal_store._following import FollowedProcessTests, FollowTests
 from openharness.testing._signal_store._interruption import CancellationTests
 from openharness.testing._signal_store._lifecycle import LifecycleTests
 from openharness.testing._signal_store._logs import AppendTests, FinalizeTests, UnknownRecordingTests
 from openharness.testing._signal_store._model import ModelTests
 from openharness.testing._signal_store._other_processes import ProcessTests
 from openharness.testing._signal_store._reading import ReadingTests
+from openharness.testing._signal_store._restoring import RestoreTests
+from openharness.testing._signal_store._search import SearchTests
 from openharness.testing._signal_store._values import PayloadTests
 
 __all__ = ("SignalStoreContract",)
@@ -20,6 +23,7 @@ __all__ = ("SignalStoreContract",)
 
 class SignalStoreContract(
     ProcessTests,
+    FollowedProcessTests,
     ModelTests,
     InstanceTests,
     ConcurrencyTests,
@@ -30,6 +34,9 @@ class SignalStoreContract(
     AliasingTests,
     CheckpointTests,
     FixtureTests,
+    RestoreTests,
+    FollowTests,
+    SearchTests,
     ListingTests,
     InfoTests,
     ReadingTests,

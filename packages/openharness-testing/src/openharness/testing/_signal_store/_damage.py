@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from openharness.core import CorruptRecordError
+from openharness.core import CorruptRecordError, Severity
 from openharness.testing._kit._abilities import Ability, requires
 from openharness.testing._kit._same import assert_same
 from openharness.testing._signal_store._base import SignalStoreCase
@@ -51,3 +51,28 @@ class DamageTests(SignalStoreCase):
         assert await found_ids(store, tags="whole") == [whole]
         await store.delete_recording(damaged)
         assert await found_ids(store) == [whole]
+
+    @requires(Ability.CHECKSUMS)
+    async def test_an_examination_names_what_is_damaged(
+        self, store: SignalStore, damage: Callable[[str], Awaitable[None]]
+    ) -> None:
+        """`doctor` reports the damaged recording as an error, and no other; it raises nothing and changes nothing."""
+        damaged = await record(store, *make_signals(3))
+        whole = await record(store, *make_signals(3), tags=["whole"])
+        await damage(damaged)
+        report = await self.soon(store.doctor(), "an examination")
+        assert not report.is_healthy
+        errors = report.of(Severity.ERROR)
+        assert {finding.record_id for finding in errors} == {damaged}, str(report)
+        assert all("damaged" in finding.code for finding in errors)
+        assert len((await load(store, whole)).signals) == 3
+        await store.delete_recording(damaged)
+        assert (await store.doctor()).is_healthy
+
+    async def test_an_examination_of_what_is_whole(self, store: SignalStore) -> None:
+        """`doctor` finds no error in an empty store, nor in one in use, and its text names the store."""
+        for _ in range(2):
+            report = await self.soon(store.doctor(), "an examination")
+            assert report.is_healthy, str(report)
+            assert report.store in str(report)
+            await record(store, *make_signals(3), name="f")
