@@ -34,7 +34,6 @@ async def refusal(provider: LlamaCppProvider, text: str = "hi", **options: Any) 
         ({"stop": ["x", ""]}, "invalid_request", "not empty"),
         ({"options": {"stream": False, "messages": []}}, "invalid_request", "['messages', 'stream']"),
         ({"model": "gpt-99"}, "model_not_found", "runs the model 'smollm2-135m-instruct'"),
-        ({"tools": [{"name": "look"}]}, "unsupported", "tools"),
     ],
 )
 async def test_what_cannot_be_done_is_refused_before_loading(options: dict[str, Any], kind: str, says: str) -> None:

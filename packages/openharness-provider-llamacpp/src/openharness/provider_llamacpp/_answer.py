@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
+import attrs
 import msgspec
 
-from openharness.core import Completed, ProviderError, ProviderOutput, TextDelta, ThinkingDelta, Usage
+from openharness.core import Completed, ProviderError, ProviderOutput, TextDelta, ThinkingDelta, ToolCall, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,12 +19,24 @@ __all__ = ("Answer",)
 
 # llama.cpp's own words, which tell more than those of the OpenAI dialect; those follow.
 _STOP_REASONS = {"eos": "end", "word": "stop", "limit": "max_tokens", "stop": "end", "length": "max_tokens"}
+_TOOL_CALLS = "tool_calls"
 _ERROR_KINDS = {"exceed_context_size_error": "context_length", "invalid_request_error": "invalid_request"}
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _CallPiece(msgspec.Struct):
+    index: int = 0
+    function: _Function = msgspec.field(default_factory=_Function)
 
 
 class _Delta(msgspec.Struct):
     content: str | None = None
     reasoning_content: str | None = None
+    tool_calls: list[_CallPiece] | None = None
 
 
 class _Choice(msgspec.Struct):
@@ -63,15 +77,27 @@ class _Part(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Part)
 
 
+@attrs.define
+class _Call:
+    """What has arrived of one call of a tool."""
+
+    name: str = ""
+    arguments: str = ""
+
+
 class Answer:
     """What has arrived of one answer.
 
     Args:
         model: The name of the model that answers.
+        calls: How many calls of tools the conversation has so far. llama.cpp gives each a random id; counted on, the
+            same request gets the same answer.
     """
 
-    def __init__(self, *, model: str) -> None:
+    def __init__(self, *, model: str, calls: int = 0) -> None:
         self._model = model
+        self._calls_before = calls
+        self._calls: dict[int, _Call] = {}
         self._text: list[str] = []
         self._thinking: list[str] = []
         self._usage = Usage()
@@ -102,8 +128,13 @@ class Answer:
             if choice.delta.content:
                 self._text.append(choice.delta.content)
                 yield TextDelta(choice.delta.content)
+            for piece in choice.delta.tool_calls or ():
+                call = self._calls.setdefault(piece.index, _Call())
+                call.name += piece.function.name or ""
+                call.arguments += piece.function.arguments or ""
             if choice.finish_reason is not None:
-                reason = part.details.stop_type or choice.finish_reason
+                called = choice.finish_reason == _TOOL_CALLS
+                reason = _TOOL_CALLS if called else part.details.stop_type or choice.finish_reason
                 self._stop_reason = _STOP_REASONS.get(reason, reason)
                 self._stop_text = part.details.stopping_word or None
         if part.usage is not None:
@@ -113,6 +144,11 @@ class Answer:
                 cached_tokens=part.usage.prompt_tokens_details.cached_tokens,
                 cost=0.0,
             )
+
+    def tool_calls(self) -> Iterator[ToolCall]:
+        """Yield the tools that the answer asks for, in order, when it has ended."""
+        for number, (_, call) in enumerate(sorted(self._calls.items()), self._calls_before + 1):
+            yield ToolCall(f"call_{number}", call.name, _arguments(call.arguments))
 
     def completed(self) -> Completed:
         """Return the whole answer.
@@ -137,6 +173,14 @@ class Answer:
                 data=None if self._stop_text is None else {"stop": self._stop_text},
             )
         )
+
+
+def _arguments(text: str) -> Any:
+    """Return the arguments; what is no JSON, as where the answer was cut off, is returned as its text."""
+    try:
+        return json.loads(text or "{}")
+    except ValueError:
+        return text
 
 
 def _error(failure: _Failure) -> ProviderError:

@@ -47,13 +47,15 @@ class Job:
     Args:
         body: The request as JSON; None only loads the model.
         deliver: Takes each part of the answer, in the engine's thread; returns whether anybody still listens.
+        with_tools: Whether the request offers tools, which the model's chat template must know.
     """
 
-    __slots__ = ("body", "cancelled", "deliver")
+    __slots__ = ("body", "cancelled", "deliver", "with_tools")
 
-    def __init__(self, body: bytes | None, deliver: Callable[[Part], bool]) -> None:
+    def __init__(self, body: bytes | None, deliver: Callable[[Part], bool], *, with_tools: bool = False) -> None:
         self.body = body
         self.deliver = deliver
+        self.with_tools = with_tools
         self.cancelled = False
 
     def cancel(self) -> None:
@@ -142,6 +144,12 @@ class Engine:
             job.deliver(Ended())
             return
         try:
+            if job.with_tools and not server.offers_tools:
+                raise ProviderError(
+                    "This model's chat template has no place for tools, so the model would not hear of them. Use a model "
+                    'that was trained for tools, or give it a template: parameters={"chat_template": "..."}.',
+                    kind="unsupported",
+                )
             # What returns True makes llama.cpp stop.
             server.handle_chat_completions(job.body, lambda part: job.cancelled or not job.deliver(part))
         except (RuntimeError, ValueError) as error:

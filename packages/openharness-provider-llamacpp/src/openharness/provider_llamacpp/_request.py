@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from openharness.core import ProviderError
 
 if TYPE_CHECKING:
-    from openharness.core import ProviderRequest
+    from collections.abc import Mapping
+
+    from openharness.core import Message, ProviderRequest, ToolCall
 
 __all__ = ("request_body",)
 
@@ -51,7 +53,7 @@ def request_body(request: ProviderRequest, *, model: str, max_tokens: int, cache
         ProviderError: The request asks for something this provider, or any, cannot do.
     """
     _check(request, model)
-    messages: list[dict[str, Any]] = [{"role": m.role, "content": m.content} for m in request.messages]
+    messages = [_message(message) for message in request.messages]
     if request.system is not None:
         messages.insert(0, {"role": "system", "content": request.system})
     body: dict[str, Any] = {
@@ -71,13 +73,40 @@ def request_body(request: ProviderRequest, *, model: str, max_tokens: int, cache
         body["stop"] = list(request.stop)
     if request.seed is not None:
         body["seed"] = request.seed % _SEEDS
-    if request.output_schema is not None:
+    if request.tools:
+        body["tools"] = [_tool(tool) for tool in request.tools]
+    elif request.output_schema is not None:
+        # With both, llama.cpp keeps the model to the schema, and it can call no tool.
         body["response_format"] = {
             "type": "json_schema",
             "json_schema": {"name": "output", "schema": request.output_schema},
         }
     text, replaced = _SURROGATE.subn("\ufffd", json.dumps(body, ensure_ascii=False))
     return text.encode(), replaced
+
+
+def _message(message: Message) -> dict[str, Any]:
+    sent: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.role == "tool":
+        sent["tool_call_id"] = message.tool_call_id
+    if message.tool_calls:
+        sent["tool_calls"] = [_tool_call(call) for call in message.tool_calls]
+    return sent
+
+
+def _tool_call(call: ToolCall) -> dict[str, Any]:
+    # Also where a model wrote something that is no JSON, which comes as a text: llama.cpp reads nothing else.
+    arguments = json.dumps(call.arguments, ensure_ascii=False)
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
+
+
+def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    function: dict[str, Any] = {
+        "name": tool["name"],
+        "description": tool.get("description") or "",
+        "parameters": tool.get("parameters") or {"type": "object", "properties": {}},
+    }
+    return {"type": "function", "function": function}
 
 
 def _check(request: ProviderRequest, model: str) -> None:
@@ -89,11 +118,6 @@ def _check(request: ProviderRequest, model: str) -> None:
             f"This provider runs the model {model!r}, and the request asks for {request.model!r}. "
             "Give that agent a provider of its own.",
             kind="model_not_found",
-        )
-    if request.tools:
-        raise ProviderError(
-            f"This provider cannot offer tools to a model, and the request has {len(request.tools)}.",
-            kind="unsupported",
         )
     if request.max_tokens is not None and request.max_tokens < 1:
         raise _refused(f"max_tokens must be 1 or more, got {request.max_tokens!r}.")
