@@ -118,7 +118,7 @@ if TYPE_CHECKING:
         create_harness,
     )
     from openharness.core.log import Volatile
-    from openharness.core.providers import AnswerPiece, FunctionProvider, ProviderAnswer
+    from openharness.core.providers import AnswerPiece, FunctionProvider, LimitedProvider, ProviderAnswer
     from openharness.core.redaction import Redaction, SuspectedSecret
 
 __all__ = (
@@ -152,6 +152,7 @@ __all__ = (
     "JSONObject",
     "JSONValue",
     "LimitExceededError",
+    "LimitedProvider",
     "LogEntry",
     "LostActivation",
     "Message",
@@ -263,6 +264,7 @@ _HARNESS: Final = {
     "DriftMode": "openharness.core.harness",
     "ForkOptions": "openharness.core.harness",
     "Harness": "openharness.core.harness",
+    "LimitedProvider": "openharness.core.providers",
     "Mode": "openharness.core.harness",
     "ResumeOptions": "openharness.core.harness",
     "RunHandle": "openharness.core.harness",

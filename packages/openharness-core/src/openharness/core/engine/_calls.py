@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import sys
-from collections.abc import AsyncGenerator
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, cast
 
 from openharness.core.engine._arrivals import Arrival, Lane
+from openharness.core.engine._patience import Patience
 from openharness.core.engine._pumps import Pumps
 from openharness.core.engine._requests import error_payload, output_payload, plain_text, provider_request
 from openharness.core.errors import ProviderError
@@ -21,10 +21,12 @@ from openharness.core.interfaces import (
     ToolCall,
 )
 from openharness.core.log import _names as names
+from openharness.core.providers import open_events
 from openharness.core.values import to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable
+    from contextlib import AbstractContextManager
 
     from openharness.core.engine._arrivals import ArrivalQueue
     from openharness.core.engine._effects import StartCall, StartTimer
@@ -100,10 +102,10 @@ class Calls:
         limit: asyncio.Timeout | None = None
         try:
             if definition.timeout is None:
-                output = await self._drive(effect, lane)
+                output = await self._drive(effect, lane, nullcontext)
             else:
                 async with asyncio.timeout(definition.timeout) as limit:
-                    output = await self._drive(effect, lane)
+                    output = await self._drive(effect, lane, Patience(limit).waiting)
             await self._put(lane, effect.call, names.PROVIDER_END, {"call": effect.call, "output": output})
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError):
@@ -120,7 +122,9 @@ class Calls:
             if not isinstance(error, Exception):
                 raise
 
-    async def _drive(self, effect: StartCall, lane: Lane) -> JSONObject:
+    async def _drive(
+        self, effect: StartCall, lane: Lane, waiting: Callable[[], AbstractContextManager[None]]
+    ) -> JSONObject:
         """Take the events of one request to the end, and return the answer as the log holds it."""
         provider = effect.agent.provider
         if provider is None:
@@ -131,15 +135,12 @@ class Calls:
             activation=effect.activation,
             call=effect.call,
             attempt=effect.attempt,
+            waiting=waiting,
         )
         request = provider_request(self._redactor.restore(effect.request))
         # Whoever must know that a model is about to be called listens to this: the guard of the pytest plugin does.
         sys.audit("openharness.provider.request", provider, context)
-        events: object = provider.run(request, context)
-        if not isinstance(events, AsyncGenerator):  # pyright: ignore[reportUnnecessaryIsInstance] - providers are not checked
-            if inspect.iscoroutine(events):
-                events.close()
-            raise ProviderError(f"run() returned {events!r}; it must be an async def with yield", kind="protocol")
+        events = open_events(provider, request, context)
         try:
             return await self._consume(effect.call, events, lane)
         finally:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 import attrs
@@ -106,6 +107,8 @@ class RunContext:
         activation: The activation: ``"analyzer#1"``.
         call: The call: ``"analyzer#1/0/0"`` is its first turn's first attempt.
         attempt: 0 for the first try of the request, then counting up.
+        waiting: ``with context.waiting():`` around what the provider waits for before it asks the model, such as its
+            place in a queue of its own: the agent's ``timeout`` stands still meanwhile.
     """
 
     run_id: str
@@ -113,6 +116,7 @@ class RunContext:
     activation: str
     call: str
     attempt: int = 0
+    waiting: Callable[[], AbstractContextManager[None]] = attrs.field(default=nullcontext, eq=False, repr=False)
 
 
 @attrs.frozen(kw_only=True)

@@ -78,6 +78,10 @@ class ProviderGuard:
         raise error
 
     def _is_double(self, provider: Any) -> bool:
+        from openharness.core import LimitedProvider
+
+        while isinstance(provider, LimitedProvider):
+            provider = provider.provider
         if provider.type in self._doubles:
             return True
         kinds = type(provider).__mro__
