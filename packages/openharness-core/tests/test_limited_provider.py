@@ -312,6 +312,7 @@ async def test_it_looks_like_the_provider_that_it_limits() -> None:
     shared = LimitedProvider(LimitedProvider(provider, max_concurrency=3), requests_per_minute=5)
     assert (shared.type, shared.display_name, shared.capabilities) == ("timed", "Timed", provider.capabilities)
     assert LimitedProvider.type == "limited"
+    assert repr(LimitedProvider(provider, max_concurrency=3)) == f"LimitedProvider({provider!r}, max_concurrency=3)"
     async with shared as entered:
         assert entered is shared
     assert provider.said == ["enter", "close"]

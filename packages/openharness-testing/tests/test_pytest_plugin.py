@@ -601,6 +601,7 @@ def test_guard_knows_doubles(project: Project) -> None:
         """
 import acme_model
 from desk import AGENTS, Desk, harness
+from openharness.core import LimitedProvider
 from openharness.testing import ScriptedProvider
 
 
@@ -612,15 +613,24 @@ async def test_script():
     await harness.run_reactive(agents=AGENTS, state=Desk(), provider=ScriptedProvider(["a", "b"]))
 
 
+async def test_limited_script():
+    limited = LimitedProvider(ScriptedProvider(["a", "b"]), max_concurrency=1)
+    await harness.run_reactive(agents=AGENTS, state=Desk(), provider=limited)
+
+
+async def test_limited_model():
+    await harness.run_reactive(agents=AGENTS, state=Desk(), provider=LimitedProvider(acme_model.Model()))
+
+
 async def test_mine():
     await harness.run_reactive(agents=AGENTS, state=Desk(), provider=Mine())
 """,
     )
     project.write("test_listed.py", FORGOTTEN)
     result = project.run("--harness-mode=replay")
-    result.assert_outcomes(passed=2, failed=1)
+    result.assert_outcomes(passed=3, failed=2)
 
-    project.run("--harness-mode=replay", "-o", "harness_doubles=other acme").assert_outcomes(passed=3)
+    project.run("--harness-mode=replay", "-o", "harness_doubles=other acme").assert_outcomes(passed=5)
 
 
 def test_guard_without_the_help_of_the_provider(project: Project) -> None:

@@ -9,7 +9,9 @@ import pytest
 
 from openharness.core import (
     Completed,
+    LimitedProvider,
     Message,
+    Provider,
     ProviderCapabilities,
     ProviderError,
     ProviderEvent,
@@ -51,6 +53,26 @@ class TestScriptedProvider(ProviderContract):
     def failing_provider(self) -> ScriptedProvider:
         """Return one that fails in the middle."""
         return ScriptedProvider([["so far", ProviderError("no", kind="rate_limit", retryable=True)]])
+
+
+class TestLimitedProvider(TestScriptedProvider):
+    """A provider with limits keeps every promise of the provider that it limits."""
+
+    @pytest.fixture
+    def provider(self) -> LimitedProvider:  # type: ignore[override]
+        """Return one that lets a few requests run at once, and more a minute than there are."""
+        scripted = ScriptedProvider(lambda request: ["You said: ", 0.001, request.messages[-1].content])
+        return LimitedProvider(scripted, max_concurrency=8, requests_per_minute=1000)
+
+    @pytest.fixture
+    def failing_provider(self) -> LimitedProvider:  # type: ignore[override]
+        """Return one that fails in the middle."""
+        failing = ScriptedProvider([["so far", ProviderError("no", kind="rate_limit", retryable=True)]])
+        return LimitedProvider(failing, max_concurrency=1)
+
+    async def test_the_type_is_a_short_name(self, provider: Provider) -> None:
+        """In signals it is who answers, and so not of the class."""
+        assert provider.type == ScriptedProvider.type
 
 
 def done(content: str, **fields: Any) -> Completed:

@@ -58,15 +58,21 @@ class LimitedProvider(Provider):
             raise InvalidValueError(
                 "provider", value=provider, expected="a Provider; open_provider() makes one of a name"
             )
-        for name, value in (("max_concurrency", max_concurrency), ("requests_per_minute", requests_per_minute)):
-            if value is not None and (type(value) is not int or value < 1):
-                raise InvalidValueError(name, value=value, expected="an integer from 1 on, or None for any number")
         self.provider: Final = provider
         # Of this object, where other classes have it of the class: what stands in the log is who answers.
         vars(self)["type"] = provider.type
         self.display_name = provider.display_name
         self.capabilities = provider.capabilities
+        self._limits = (("max_concurrency", max_concurrency), ("requests_per_minute", requests_per_minute))
+        for name, value in self._limits:
+            if value is not None and (type(value) is not int or value < 1):
+                raise InvalidValueError(name, value=value, expected="an integer from 1 on, or None for any number")
         self._admission = Admission(max_concurrency=max_concurrency, requests_per_minute=requests_per_minute)
+
+    def __repr__(self) -> str:
+        """Name the provider and its limits."""
+        limits = "".join(f", {name}={value}" for name, value in self._limits if value is not None)
+        return f"LimitedProvider({self.provider!r}{limits})"
 
     async def run(self, request: ProviderRequest, context: RunContext) -> AsyncGenerator[ProviderEvent, None]:
         """Run one request once it is its turn. See `Provider.run`."""
