@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -296,6 +298,23 @@ async def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(path: Pat
 async def test_an_empty_file_becomes_a_store(path: Path) -> None:
     """SQLite takes an empty file for an empty database, and so does the store."""
     path.touch()
+    await save(path)
+    async with SqliteRunStore(path) as store:
+        assert await store.get_run("a") == RUN
+
+
+async def test_a_process_that_died_while_it_created_the_file(path: Path) -> None:
+    """A file with a journal that must be taken back first, as a new one has for a moment, becomes a store."""
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = wal").close()
+    connection.close()
+    # The header of a rollback journal: the file was empty before, and has pages of 4,096 bytes.
+    header = bytes.fromhex("d9d505f920a163d7") + struct.pack(">IIIII", 0, 7, 0, 512, 4096)
+    path.with_name(f"{path.name}-journal").write_bytes(header.ljust(512, b"\0"))
+    with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as reader:
+        with pytest.raises(sqlite3.OperationalError) as caught:
+            reader.execute("PRAGMA user_version")
+        assert caught.value.sqlite_errorname == "SQLITE_READONLY_ROLLBACK"
     await save(path)
     async with SqliteRunStore(path) as store:
         assert await store.get_run("a") == RUN

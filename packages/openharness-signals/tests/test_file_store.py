@@ -412,6 +412,42 @@ async def test_a_torn_tail_is_repaired_and_kept_aside(
     assert not (folder / "unpublished" / f"{recording_id}.torn").exists()
 
 
+async def test_an_append_of_which_the_disk_kept_parts_is_repaired(folder: Path, store: FileSignalStore) -> None:
+    """After a power loss that left zeros in the last append, what was acknowledged loads and the recording goes on."""
+    recording_id = await fill(store, [signal(0)])
+    path = folder / "unpublished" / f"{recording_id}.jsonl"
+    acknowledged = path.stat().st_size
+    await store.append(recording_id, [signal(seq, payload="x" * 2_000) for seq in (1, 2, 3)])
+    content = bytearray(path.read_bytes())
+    content[acknowledged + 1_000 : acknowledged + 1_512] = bytes(512)
+    path.write_bytes(content)
+    again = FileSignalStore(folder)
+    assert (await load(again, recording_id)).signals == [signal(0)]
+    assert [one async for one in again.iter_signals(recording_id)] == [signal(0)]
+    await again.append(recording_id, [signal(1)])
+    assert (await load(FileSignalStore(folder), recording_id)).signals == [signal(0), signal(1)]
+
+
+async def test_folders_that_another_process_made_just_now_are_durable(
+    folder: Path, store: FileSignalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That the folders are there does not mean that they stay: a new recording brings each of them to the disk, once."""
+    (folder / "unpublished").mkdir(parents=True)
+    synced: list[Path] = []
+    honest = disk.sync_folder
+
+    def sync_folder(path: Path) -> None:
+        synced.append(path)
+        honest(path)
+
+    monkeypatch.setattr(disk, "sync_folder", sync_folder)
+    await store.create_recording(run_id=RUN_ID)
+    assert {folder, folder.parent, folder.parent.parent} <= set(synced)
+    synced.clear()
+    await store.create_recording(run_id=RUN_ID)
+    assert set(synced) == {folder / "unpublished"}
+
+
 async def test_a_last_line_without_its_end_counts(folder: Path, store: FileSignalStore) -> None:
     """An editor that drops the last line feed loses nothing: the line counts, and the next begins below it."""
     recording_id = await fill(store, [signal(0)])

@@ -258,6 +258,55 @@ def test_zeros_at_the_end_are_what_a_power_loss_leaves() -> None:
     assert reader.torn == bytes(4096)
 
 
+_BATCHES = [encoded(sample_log())[:3], encoded(sample_log())[3:8], encoded(sample_log())[8:]]
+
+
+def _appends() -> list[bytes]:
+    writer = LineWriter(HEADER)
+    return [write_header(HEADER), *(writer.write_append(batch) for batch in _BATCHES)]
+
+
+@settings(max_examples=EXAMPLES)
+@given(data=st.data(), sector=st.sampled_from([64, 512]))
+def test_an_append_of_which_the_disk_kept_parts_counts_not_at_all(data: st.DataObject, sector: int) -> None:
+    """Of the append that was being written, any sectors may be zeros after a power loss; what was there before loads."""
+    *synced, last = _appends()
+    start = sum(map(len, synced))
+    content = bytearray(b"".join([*synced, last]))
+    sectors = range(start // sector, (len(content) - 1) // sector + 1)
+    lost = data.draw(st.sets(st.sampled_from(sectors), min_size=1))
+    for number in lost:
+        begin, end = max(start, number * sector), min(len(content), (number + 1) * sector)
+        content[begin:end] = bytes(end - begin)
+    reader, found = read(bytes(content), chunk=data.draw(st.sampled_from([None, 7, 500])))
+    before = [entry for batch in _BATCHES[:-1] for entry in batch]
+    if content[-1] == 0 and content[:-1] == b"".join([*synced, last])[:-1]:
+        # Nothing but the last line feed: that append is whole, and may count.
+        before += _BATCHES[-1]
+    assert found == before
+    assert reader.summary.outcome == "incomplete"
+    assert reader.size + len(reader.torn) == len(content)
+
+
+def test_zeros_before_an_append_that_was_acknowledged_are_damage() -> None:
+    """What comes after another append had begun was on the disk: zeros there are an error, not a power loss."""
+    header, first, second, third = _appends()
+    holed = first[:20] + bytes(40) + first[60:]
+    with pytest.raises(CorruptLineError):
+        read(header + holed + second + third)
+    for line in (write_checkpoint("here", 1), write_footer(RecordingSummary(outcome=RunStatus.COMPLETED))):
+        with pytest.raises(CorruptLineError):
+            read(header + holed + line)
+
+
+def test_zeros_after_a_line_that_lost_its_end_are_cut_off() -> None:
+    """The line counts, and the zeros are no part of it, so that the next append does not come after them."""
+    data = whole(sample_log(), final=False)
+    reader, found = read(data[:-1] + bytes(600))
+    assert found == encoded(sample_log())
+    assert (reader.size, reader.torn, reader.lacks_line_end) == (len(data) - 1, bytes(600), True)
+
+
 def _newer(version: int) -> bytes:
     return write_header(HEADER).replace(b'"version":1', b'"version":%d' % version)
 

@@ -144,7 +144,18 @@ def _look(settings: Settings) -> int:
         raise StoreOpenError("the path is that of a folder; give it the name of a file.", store=settings.store)
     if not settings.path.exists():
         return 0
-    connection = _connect(settings, "ro")
+    try:
+        return _look_in_mode(settings, "ro")
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_READONLY_ROLLBACK:
+            raise
+    # A process died just when it created the file, or switched it to a write-ahead log: what it had begun must be taken
+    # back before there is anything to look at. SQLite does that for whoever opens the file and may write.
+    return _look_in_mode(settings, "rw")
+
+
+def _look_in_mode(settings: Settings, mode: str) -> int:
+    connection = _connect(settings, mode)
     try:
         return found_version(connection, settings.schema, store=settings.store)
     finally:

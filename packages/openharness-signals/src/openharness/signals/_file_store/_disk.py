@@ -178,15 +178,19 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder and those above it where they do not exist, durably."""
-    if folder.is_dir():
-        return
-    missing = [folder]
-    while not missing[-1].parent.exists():
-        missing.append(missing[-1].parent)
+    """Create a folder and those above it where they do not exist; durable when it returns.
+
+    That a folder is there does not mean that it stays: another thread or process may have made it just now, and what it
+    is in may not be on the disk yet. So all of them are brought to the disk, as far up as somebody like us could have
+    made one.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    for made in missing:
-        sync_folder(made.parent)
+    sync_folder(folder.parent)
+    for made in folder.parents:
+        above = made.parent
+        if above == made or not os.access(above, os.R_OK | os.W_OK):
+            return
+        sync_folder(above)
 
 
 def create_file(path: Path, data: bytes, *, temporary: Path, mode: int = PRIVATE) -> None:

@@ -64,10 +64,13 @@ class Folder:
         self._limits = limits
         self._store = store
         self._known: dict[Path, _Known] = {}
+        self._is_made = False
 
     def make(self) -> None:
-        """Create the folder and its subfolder where they do not exist."""
-        disk.make_folder(self.private)
+        """Create the folder and its subfolder where they do not exist; durable when it returns."""
+        if not (self._is_made and self.private.is_dir()):
+            disk.make_folder(self.private)
+            self._is_made = True
         ignore = self.private / ".gitignore"
         if not ignore.exists():
             # Several processes and threads may be the first.

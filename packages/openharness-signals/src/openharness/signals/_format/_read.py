@@ -23,7 +23,6 @@ __all__ = ("MAX_ENTRIES", "MAX_RECORDING_BYTES", "Limits", "LogReader", "read_fo
 
 _LEAST_LINE: Final = 2 * 1024 * 1024
 _ENVELOPE: Final = 1024 * 1024
-_PIECES: Final = 2
 _FAR: Final = 2**63
 _TOO_FAR: Final = "no integer of 64 bits"
 
@@ -229,6 +228,9 @@ class LogReader:
         self._run_id = ""
         self._created_at = 0
         self._is_current = True
+        # What to raise if it turns out that a line with zeros in it is not of the last append.
+        self._hole: CorruptRecordError | None = None
+        self._hole_ended = False
 
     @property
     def summary(self) -> RecordingSummary:
@@ -273,18 +275,22 @@ class LogReader:
         """
         rest, self._rest = self._rest, b""
         entries: list[EncodedEntry] = []
+        # A file system that lost power may leave zeros where data was to come.
         written = rest.rstrip(b"\0")
-        if len(rest) - len(written) < _PIECES:
-            # A file system that lost power may leave zeros where data was to come, but not a single one.
-            written = rest
-        if is_sealed(written.removesuffix(b"\r")):
+        zeros = b""
+        if self._hole is not None:
+            if self._hole_ended and written:
+                raise self._hole
+            self._held_bytes.append(rest)
+        elif is_sealed(written.removesuffix(b"\r")):
             if self._read(written):
                 self._settle(entries)
                 self.size += len(written)
                 self.lacks_line_end = True
+                zeros = rest[len(written) :]
             else:
-                self._held_bytes.append(written)
-        elif begins_sealed(written):
+                self._held_bytes.append(rest)
+        elif begins_sealed(written) and not _has_hole(written):
             self._lines += 1
             raise self._error("its line end is damaged")
         else:
@@ -293,6 +299,7 @@ class LogReader:
             self._lines = 1
             raise self._error("the file ends before its header does")
         self._drop_held()
+        self.torn += zeros
         return entries
 
     def _settle(self, entries: list[EncodedEntry]) -> None:
@@ -324,8 +331,9 @@ class LogReader:
             self._name, self._run_id, self._created_at = self.header.id, self.header.run_id, self.header.created_at
             self._is_current = self.header.version == released().current
             return True
-        if not is_sealed(line):
-            raise self._error(_UNSEALED)
+        if self._hole is not None or not is_sealed(line):
+            self._pass_hole(line)
+            return False
         if self.footer is not None:
             raise self._error("it comes after the footer")
         try:
@@ -341,6 +349,28 @@ class LogReader:
         if self._following + len(self.digests) + len(self.checkpoints) > self._max_entries:
             raise self._too_large("max_entries", self._max_entries)
         return last
+
+    def _pass_hole(self, line: bytes) -> None:
+        """Take a line as one of the last append, of which a disk that lost power has kept only parts.
+
+        It never was on the disk as a whole, so nobody was told that it is there. What stands in the place of the missing
+        parts are zeros. A line that is of another append tells that the one with the zeros was acknowledged.
+        """
+        if self._hole is None:
+            self._hole = self._error(_UNSEALED)
+        if self._hole_ended or self.footer is not None or not self._is_current:
+            raise self._hole
+        if not is_sealed(line):
+            if not _has_hole(line):
+                raise self._hole
+            return
+        try:
+            members = _line(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise self._hole from None
+        if members.checkpoint is not None or members.outcome is not None:
+            raise self._hole
+        self._hole_ended = not members.more
 
     def _take(self, line: _Line) -> bool:
         if line.payload is not _ABSENT:
@@ -440,6 +470,12 @@ class LogReader:
         return CorruptLineError(self._name, line=self._lines, reason=reason, store=self._store)
 
 
+def _has_hole(line: bytes) -> bool:
+    """Tell whether zeros stand where something was to be written: at an end, or more than one; a single bit that fell over makes neither."""
+    return line[:1] == b"\0" or line[-1:] == b"\0" or _HOLE in line
+
+
+_HOLE: Final = b"\0\0"
 _UNSEALED: Final = "it does not match its checksum"
 _TOO_LONG: Final = "it is longer than %d bytes"
 
