@@ -24,7 +24,7 @@ from openharness.core import (
     ToolCall,
     Usage,
 )
-from openharness.testing import Ability, Answer, ProviderContract, ScriptedProvider
+from openharness.testing import Ability, Answer, ProviderContract, ScriptedProvider, UnexpectedRequestError
 
 CONTEXT = RunContext(run_id="run-1", agent="a", activation="a#1", call="a#1/0/0")
 
@@ -77,7 +77,7 @@ class TestLimitedProvider(TestScriptedProvider):
 
 def done(content: str, **fields: Any) -> Completed:
     """Return the end of a scripted answer."""
-    return Completed(ProviderOutput(content=content, stop_reason="end", **fields))
+    return Completed(ProviderOutput(content=content, **{"stop_reason": "end", **fields}))
 
 
 CALL = ToolCall("c1", "add", {"a": 1})
@@ -93,7 +93,7 @@ OUTPUT = ProviderOutput(content="text", thinking="hm", usage=Usage(input_tokens=
         (("a", 0, "b"), [TextDelta("a"), TextDelta("b"), done("ab")]),
         ([], [done("")]),
         ([ThinkingDelta("h"), ThinkingDelta("m"), "x"], None),
-        (CALL, [CALL, done("")]),
+        (CALL, [CALL, done("", stop_reason="tool_calls")]),
         ([ProviderWarning("slow"), "x"], [ProviderWarning("slow"), TextDelta("x"), done("x")]),
         (OUTPUT, [ThinkingDelta("hm"), TextDelta("text"), Completed(OUTPUT)]),
         (["text", Completed(OUTPUT), "never said"], [TextDelta("text"), Completed(OUTPUT)]),
@@ -133,18 +133,18 @@ async def test_an_exception_is_raised(error: Exception) -> None:
     assert await anext(generator) == TextDelta("part")
     with pytest.raises(type(error)):
         await anext(generator)
-    provider.assert_used()
+    provider.assert_done()
 
 
 async def test_a_request_too_many_is_a_provider_error() -> None:
     """Beyond the script, a request fails with a kind of its own, and the end complains."""
     provider = ScriptedProvider(["only"])
     await events(provider)
-    with pytest.raises(ProviderError, match="The script has 1 answers, and this is request 2") as caught:
+    with pytest.raises(UnexpectedRequestError, match="The script has 1 answers, and this is request 2") as caught:
         await events(provider, ask("too many"))
-    assert caught.value.kind == "unexpected_request"
+    assert (caught.value.kind, caught.value.retryable) == ("unexpected_request", False)
     with pytest.raises(AssertionError, match="too many"):
-        provider.assert_used()
+        provider.assert_done()
 
 
 async def test_unused_answers_are_complained_of() -> None:
@@ -155,7 +155,7 @@ async def test_unused_answers_are_complained_of() -> None:
             await events(provider)
             assert provider.unused == ["two", "three"]
 
-    with pytest.raises(AssertionError, match="2 of 3 scripted answers were not asked for; the next one is 'two'"):
+    with pytest.raises(AssertionError, match="2 of 3 scripted answers were not asked for:\n  2: 'two'\n  3: 'three'"):
         await use_one()
 
 

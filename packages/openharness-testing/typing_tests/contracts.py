@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import functools
+import re
 from typing import TYPE_CHECKING, assert_type
 
 import pytest
 from hypothesis.strategies import SearchStrategy
 
 from openharness.core import InMemoryRunStore, JSONValue, ProviderError, ProviderRequest, RunQuery, RunRecord, TextDelta
-from openharness.testing import Ability, Answer, ProviderContract, RunStoreContract, ScriptedProvider
+from openharness.testing import (
+    Ability,
+    Answer,
+    Entry,
+    Expectation,
+    ProviderContract,
+    RunStoreContract,
+    ScriptedProvider,
+    UnexpectedRequestError,
+)
 from openharness.testing.strategies import json_values, run_queries, run_records
 
 if TYPE_CHECKING:
@@ -70,7 +80,13 @@ async def use_scripts() -> None:
     async with ScriptedProvider(["text", ["pieces", 0.5], ProviderError("no"), shout], delay=0.1) as provider:
         assert_type(provider, ScriptedProvider)
         assert_type(provider.requests, list[ProviderRequest])
-        provider.assert_used()
+        provider.assert_done()
+        assert_type(provider.unused, list[Entry])
+        assert_type(provider.unexpected, list[UnexpectedRequestError])
+    ScriptedProvider(shout)
+    ScriptedProvider({"a": ["text", Expectation(["x", 0.1], message=re.compile("y"), tools={"search"})], "b": shout})
+    ScriptedProvider([Expectation("x", agent="a", system=len, when=lambda request: request.seed == 1)])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Expectation("x", tools=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     ScriptedProvider(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 

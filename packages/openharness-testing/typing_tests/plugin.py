@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, assert_type
 import attrs
 
 from openharness.core import Mode, Recording, RunResult, SignalStore, create_harness
-from openharness.testing import RecordingFixture, RecordingOptions, RunAssertions, assert_that, trajectory
+from openharness.testing import (
+    RecordingFixture,
+    RecordingOptions,
+    RunAssertions,
+    ScriptedProvider,
+    assert_that,
+    trajectory,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +47,13 @@ async def test_headline(recording: RecordingFixture) -> None:
     store: SignalStore = recording.store
     recording.options(mode="lively")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     del folder, store
+
+
+async def test_scripts(scripted_provider: type[ScriptedProvider]) -> None:
+    """The fixture is the class."""
+    provider = scripted_provider(["text"], delay=0.1)
+    assert_type(provider, ScriptedProvider)
+    await harness.run_reactive(agents=AGENTS, state=Desk(), provider=provider)
 
 
 def claims(result: RunResult[Desk], recording: Recording) -> None:

@@ -24,12 +24,22 @@ if TYPE_CHECKING:
     from openharness.testing._pytest._reached import ProviderReachedError
     from openharness.testing._pytest._store import SharedRecordingError
     from openharness.testing._run_store import RunStoreContract
-    from openharness.testing._scripted import Answer, Piece, ScriptedProvider
+    from openharness.testing._scripted import (
+        Answer,
+        Entry,
+        Expectation,
+        Piece,
+        Script,
+        ScriptedProvider,
+        UnexpectedRequestError,
+    )
     from openharness.testing._signal_store import SignalStoreContract
 
 __all__ = (
     "Ability",
     "Answer",
+    "Entry",
+    "Expectation",
     "Piece",
     "ProviderContract",
     "ProviderReachedError",
@@ -37,9 +47,11 @@ __all__ = (
     "RecordingOptions",
     "RunAssertions",
     "RunStoreContract",
+    "Script",
     "ScriptedProvider",
     "SharedRecordingError",
     "SignalStoreContract",
+    "UnexpectedRequestError",
     "assert_that",
     "trajectory",
 )
@@ -49,6 +61,8 @@ __all__ = (
 _WHERE: Final = {
     "Ability": "_kit._abilities",
     "Answer": "_scripted",
+    "Entry": "_scripted",
+    "Expectation": "_scripted",
     "Piece": "_scripted",
     "ProviderContract": "_provider",
     "ProviderReachedError": "_pytest._reached",
@@ -56,9 +70,11 @@ _WHERE: Final = {
     "RecordingOptions": "_pytest._fixture",
     "RunAssertions": "_assertions",
     "RunStoreContract": "_run_store",
+    "Script": "_scripted",
     "ScriptedProvider": "_scripted",
     "SharedRecordingError": "_pytest._store",
     "SignalStoreContract": "_signal_store",
+    "UnexpectedRequestError": "_scripted",
     "assert_that": "_assertions",
     "trajectory": "_assertions",
 }

@@ -71,6 +71,9 @@ class FunctionProvider(Provider):
 
     Raises:
         DefinitionError: It is no function, or takes neither one nor two arguments.
+
+    Attributes:
+        function: The function.
     """
 
     type: ClassVar[str] = "function"
@@ -83,7 +86,7 @@ class FunctionProvider(Provider):
         name: str | None = None,
     ) -> None:
         self._takes_context = _takes_context(function)
-        self._function: Callable[..., object] = function
+        self.function: Callable[..., object] = function
         # Anything else is called in a thread, also an object whose call returns something to be awaited.
         self._is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
         self.capabilities = capabilities
@@ -91,7 +94,7 @@ class FunctionProvider(Provider):
 
     def __repr__(self) -> str:
         """Name the function."""
-        return f"FunctionProvider({self._function!r})"
+        return f"FunctionProvider({self.function!r})"
 
     async def run(self, request: ProviderRequest, context: RunContext) -> AsyncGenerator[ProviderEvent, None]:
         """Ask the function. See `Provider.run`.
@@ -109,7 +112,7 @@ class FunctionProvider(Provider):
             yield event
 
     async def _pieces(self, request: ProviderRequest, context: RunContext) -> AsyncGenerator[object, None]:
-        call = functools.partial(self._function, *((request, context) if self._takes_context else (request,)))
+        call = functools.partial(self.function, *((request, context) if self._takes_context else (request,)))
         if self._is_async:
             async with aclosing(_told(call())) as pieces:
                 async for piece in pieces:

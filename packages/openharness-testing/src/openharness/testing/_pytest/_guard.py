@@ -85,9 +85,13 @@ class ProviderGuard:
         if provider.type in self._doubles:
             return True
         kinds = type(provider).__mro__
-        if any(kind.__module__ == "openharness.testing._scripted" for kind in kinds):
+        if any(kind.__module__ == "openharness.testing._scripted._provider" for kind in kinds):
             return True
-        module = sys.modules.get(kinds[0].__module__)
+        # Of a `FunctionProvider` it matters where its function is from.
+        source = (
+            getattr(provider, "function", None) if kinds[0].__module__.startswith("openharness.core.") else kinds[0]
+        )
+        module = sys.modules.get(getattr(source, "__module__", ""))
         return getattr(module, "__file__", None) in self._sources
 
     def verdict(self, *, since: int = 0) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from openharness.core import DriftMode
     from openharness.testing._pytest._fixture import RecordingFixture
     from openharness.testing._pytest._unused import Unused
+    from openharness.testing._scripted import ScriptedProvider
 
 _NAME: Final = "openharness-recordings"
 _SENT: Final = "openharness_books"
@@ -28,6 +29,7 @@ _DRIFTS: Final = "openharness_drifts"
 
 _phases: Final = pytest.StashKey[dict[str, str]]()
 _opened: Final = pytest.StashKey["RecordingFixture | None"]()
+_scripted: Final = pytest.StashKey["list[ScriptedProvider]"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -90,6 +92,22 @@ def recording(request: pytest.FixtureRequest) -> RecordingFixture:
     """The recordings of this test: give ``**recording.options()`` to its runs. See `RecordingFixture`."""
     plugin = cast("Recordings", request.config.pluginmanager.get_plugin(_NAME))
     return plugin.open(request.node)
+
+
+@pytest.fixture
+def scripted_provider(request: pytest.FixtureRequest) -> type[ScriptedProvider]:
+    """`ScriptedProvider`, for providers whose ``assert_done`` the end of this test calls, if nothing else fails it."""
+    from openharness.testing._scripted import ScriptedProvider
+
+    made: list[ScriptedProvider] = []
+    request.node.stash[_scripted] = made
+
+    class CheckedProvider(ScriptedProvider):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            made.append(self)
+
+    return CheckedProvider
 
 
 class Recordings:
@@ -192,18 +210,23 @@ class Recordings:
         """Begin a test, also one that is run again."""
         item.stash[_phases] = {}
         item.stash[_opened] = None
+        item.stash[_scripted] = []
         if self._report is not None:
             self._drifts.begin(item.nodeid, command(item))
         self._current = self._guard(item)
         guarding(self._current)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_runtest_call(self) -> Generator[None, Any, Any]:
-        """Fail a test that reached a provider, also when it did not notice."""
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Fail a test that reached a provider, also when it did not notice, and one that went another way than its script."""
         __tracebackhide__ = True
         result = yield
         if self._current is not None:
             self._current.verdict()
+        for provider in item.stash.get(_scripted, ()):
+            # A replay asks nobody.
+            if provider.requests or item.stash.get(_opened, None) is None:
+                provider.assert_done()
         return result
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
