@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 class TestSqliteSignalStore(SignalStoreContract):
     """`SqliteSignalStore` keeps every promise of a signal store."""
 
-    abilities = frozenset({Ability.DURABLE, Ability.MULTI_INSTANCE, Ability.MULTI_PROCESS, Ability.CHECKSUMS})
+    abilities = frozenset(
+        {Ability.DURABLE, Ability.MULTI_INSTANCE, Ability.MULTI_PROCESS, Ability.CHECKSUMS, Ability.RESTORE}
+    )
     max_bytes = 256 * 1024
 
     @pytest.fixture

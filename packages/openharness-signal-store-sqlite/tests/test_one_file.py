@@ -75,7 +75,7 @@ async def test_either_store_creates_the_file_and_the_other_joins(
     assert sql("PRAGMA application_id") == [(APPLICATION_ID,)]
     # What a run store looked at before there was another one: files with both are still files of a run store.
     assert sql("PRAGMA user_version") == [(1,)]
-    assert sql("SELECT component, version FROM openharness_schema") == [("signals", 1)]
+    assert sql("SELECT component, version FROM openharness_schema") == [("signals", 2)]
 
 
 async def test_a_newer_version_of_the_one_does_not_concern_the_other(
@@ -88,10 +88,10 @@ async def test_a_newer_version_of_the_one_does_not_concern_the_other(
     before = path.read_bytes()
     with pytest.raises(StoreVersionError) as caught:
         await record(path, make(1))
-    assert (caught.value.found, caught.value.supported) == (7, 1)
+    assert (caught.value.found, caught.value.supported) == (7, 2)
     assert path.read_bytes() == before
     await save(path)
-    sql("UPDATE openharness_schema SET version = 1")
+    sql("UPDATE openharness_schema SET version = 2")
     sql("PRAGMA user_version = 7")
     before = path.read_bytes()
     with pytest.raises(StoreVersionError):

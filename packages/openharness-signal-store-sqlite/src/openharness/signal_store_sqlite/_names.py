@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from openharness.core.patterns import Pattern, PatternLike
 
-__all__ = ("Wanted", "WantedNames")
+__all__ = ("Wanted", "WantedNames", "prefixes")
 
 _MAX_TRIED: Final = 64
 """On how many names of a recording patterns are tried; where there are more, all signals are read and filtered."""
@@ -71,13 +71,18 @@ class WantedNames:
             return Wanted()
         filtered = Wanted(matches=self._matches)
         found: set[str] = set()
-        for prefix in _shortest({_prefix(pattern) for pattern in self._patterns}):
+        for prefix in prefixes(self._patterns):
             some = _names_from(connection, number, prefix, _MAX_TRIED - len(found))
             if some is None:
                 return filtered
             found.update(some)
         wanted = sorted(filter(self._matches, found))
         return filtered if len(wanted) > _MAX_WANTED else Wanted(tuple(wanted), self._matches)
+
+
+def prefixes(patterns: Sequence[Pattern]) -> list[str]:
+    """Return what the names begin with that patterns match; none begins with another one."""
+    return _shortest({_prefix(pattern) for pattern in patterns})
 
 
 def _prefix(pattern: Pattern) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
-
-import attrs
+from typing import TYPE_CHECKING, Final, cast
 
 from openharness.core import Recording, RecordingNotFoundError, RecordingQuery, SignalStore
+from openharness.core.patterns import PatternSequence
 from openharness.core.records import check_id
 from openharness.core.storage import (
+    ChangeWaiters,
     EncodedBlob,
     EncodedEntry,
     check_finalize,
@@ -17,26 +17,31 @@ from openharness.core.storage import (
     encode_entries,
     new_header,
     ordered_checkpoints,
-    select_recordings,
+    restored_header,
 )
 from openharness.core.values import MAX_BYTES
 from openharness.signal_store_sqlite import _catalogue as catalogue
 from openharness.signal_store_sqlite._names import WantedNames
 from openharness.signal_store_sqlite._reading import LogReading
+from openharness.signal_store_sqlite._rows import recording_from_row
 from openharness.signal_store_sqlite._schema import SCHEMA
+from openharness.signal_store_sqlite._search import Search
 from openharness.signal_store_sqlite._writing import Job, write_jobs
-from openharness.sqlite import SqliteStore
+from openharness.sqlite import SqliteStore, misled
 
 if TYPE_CHECKING:
     import os
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
-    from openharness.core import LogEntry, Outcome, RecordingInfo, Signal
+    from openharness.core import LogEntry, Outcome, RecordingInfo, RecordingMatch, Signal
     from openharness.core.patterns import PatternLike
     from openharness.core.values import JSONValue
     from openharness.sqlite import Durability, Session
 
 __all__ = ("SqliteSignalStore",)
+
+_FIRST_PAUSE: Final = 0.01
+_LONGEST_PAUSE: Final = 0.1
 
 
 class SqliteSignalStore(SqliteStore, SignalStore):
@@ -74,6 +79,7 @@ class SqliteSignalStore(SqliteStore, SignalStore):
     ) -> None:
         super().__init__(filename, schema=SCHEMA, durability=durability, busy_timeout=busy_timeout, max_bytes=max_bytes)
         self._write = partial(write_jobs, store=self._name)
+        self._waiters = ChangeWaiters()
 
     async def create_recording(
         self,
@@ -104,6 +110,7 @@ class SqliteSignalStore(SqliteStore, SignalStore):
         encoded = encode_entries(entries, max_bytes=self._max_bytes)
         size = sum(map(_size, encoded))
         await self._do(session, lambda tables: tables.append(recording_id, encoded), rows=len(encoded), size=size)
+        self._waiters.wake(recording_id)
 
     async def add_checkpoint(self, recording_id: str, name: str, seq: int) -> None:
         """Give a name to a position. See `SignalStore.add_checkpoint`."""
@@ -118,6 +125,7 @@ class SqliteSignalStore(SqliteStore, SignalStore):
         check_id(recording_id, name="recording_id")
         checked, duration = check_finalize(outcome, duration_ms)
         await self._do(session, lambda tables: tables.finalize(recording_id, checked, duration))
+        self._waiters.wake(recording_id)
 
     async def publish(self, recording_id: str, name: str) -> None:
         """Make this recording what the fixture name means. See `SignalStore.publish`."""
@@ -173,12 +181,60 @@ class SqliteSignalStore(SqliteStore, SignalStore):
         """
         session = self._current()
         query = query or RecordingQuery()
-        if query.metadata:
-            wanted = attrs.evolve(query, metadata={}, limit=None, offset=0)
-            rows = await session.read(catalogue.select_recordings(wanted))
-            return select_recordings(catalogue.found_recordings(rows, wanted, store=self._name), query)
         rows = await session.read(catalogue.select_recordings(query))
         return catalogue.found_recordings(rows, query, store=self._name)
+
+    async def get_recording_info(self, recording_id: str) -> RecordingInfo | None:
+        """Return what is known of a recording, or None. See `SignalStore.get_recording_info`."""
+        session = self._current()
+        rows = await session.read(catalogue.select_recording(check_id(recording_id, name="recording_id")))
+        if not rows:
+            return None
+        info = recording_from_row(rows[0], store=self._name).info(store=self._name)
+        if info.id != recording_id:
+            raise misled(f"it leads from {recording_id!r} to {info.id!r}", store=self._name)
+        return info
+
+    async def count_recordings(self, query: RecordingQuery | None = None) -> int:
+        """Return how many recordings match. See `SignalStore.count_recordings`."""
+        rows = await self._current().read(catalogue.count_recordings(query or RecordingQuery()))
+        return cast("int", rows[0][0])
+
+    async def search_recordings(
+        self, patterns: PatternLike | Sequence[PatternLike], query: RecordingQuery | None = None
+    ) -> list[RecordingMatch]:
+        """Return the recordings in which signals followed each other. See `SignalStore.search_recordings`.
+
+        Indexes alone are read, no signals: damage in these shows when they are.
+
+        Raises:
+            CorruptRecordError: What is known of a recording is damaged.
+        """
+        session = self._current()
+        search = Search(PatternSequence(patterns), query or RecordingQuery(), store=self._name)
+        while await session.call(search.step):
+            self._check_open()
+        return search.found
+
+    async def wait_for_change(self, known: RecordingInfo) -> None:
+        """Wait until a recording is appended to, ends or is gone. See `SignalStore.wait_for_change`.
+
+        What this store writes itself is known at once. For what others write the file is asked, every 10 ms at first and
+        ten times a second where nothing happens for long; that costs some tens of microseconds.
+        """
+        pause = _FIRST_PAUSE
+        while True:
+            rows = await self._current().read(catalogue.select_progress(known.id))
+            if rows != [(known.signal_count, known.outcome.encode())]:
+                return
+            await self._waiters.wait(known.id, pause)
+            pause = min(1.5 * pause, _LONGEST_PAUSE)
+
+    async def restore_recording(self, info: RecordingInfo) -> None:
+        """Create the empty recording that another store has. See `SignalStore.restore_recording`."""
+        session = self._current()
+        header = restored_header(info, max_bytes=self._max_bytes)
+        await self._do(session, lambda tables: tables.restore(header), size=len(header.metadata or b""))
 
     async def find_recording(self, name: str) -> RecordingInfo | None:
         """Return the recording published under a fixture name, or None. See `SignalStore.find_recording`.
@@ -206,6 +262,12 @@ class SqliteSignalStore(SqliteStore, SignalStore):
         session = self._current()
         check_id(recording_id, name="recording_id")
         await self._do(session, lambda tables: tables.delete(recording_id))
+        self._waiters.wake(recording_id)
+
+    async def close(self) -> None:
+        """Wait for what was begun and close the file. Closing twice, or at once, is no error."""
+        self._waiters.wake_all()
+        await super().close()
 
     async def _do(self, session: Session, job: Job, *, rows: int = 1, size: int = 0) -> None:
         await session.writer.add(self._write, job, rows=rows, size=size)

@@ -19,8 +19,10 @@ from openharness.core.storage import (
     RecordingHeader,
     RecordingSummary,
     checksum,
+    metadata_index,
     needs_checkpoint,
     needs_finalizing,
+    needs_restoring,
     plan_append,
 )
 from openharness.signal_store_sqlite._rows import (
@@ -34,6 +36,7 @@ from openharness.signal_store_sqlite._rows import (
     signal_from_row,
     signal_to_row,
 )
+from openharness.signal_store_sqlite._schema import INSERT_METADATA
 from openharness.sqlite import transaction
 
 if TYPE_CHECKING:
@@ -69,6 +72,8 @@ _APPEND_BYTES: Final = (
     f"INSERT INTO signals (recording, {', '.join(SIGNAL_COLUMNS)}) "  # noqa: S608 - names of our own
     f"VALUES (?, {', '.join('CAST(? AS TEXT)' if name in _TEXTS else '?' for name in SIGNAL_COLUMNS)})"
 )
+# Half a character in a name is no text that can be bound.
+_ADD_NAME: Final = "INSERT OR IGNORE INTO signal_names (name, recording) VALUES (CAST(? AS TEXT), ?)"
 _PUBLISH: Final = (
     "INSERT INTO fixtures (name, recording, checksum) VALUES (?, ?, ?) "
     "ON CONFLICT (name) DO UPDATE SET recording = excluded.recording, checksum = excluded.checksum"
@@ -115,6 +120,17 @@ class Tables:
         tags = [(number, json_text(tag)) for tag in dict.fromkeys(header.tags)]
         if tags:
             self._connection.executemany("INSERT INTO recording_tags (recording, tag) VALUES (?, ?)", tags)
+        pairs = metadata_index(header.metadata)
+        if pairs:
+            rows = [(key, value, header.created_at, header.id, number) for key, value in pairs]
+            self._connection.executemany(INSERT_METADATA, rows)
+
+    def restore(self, header: RecordingHeader) -> None:
+        """Add the empty recording of another store. See `SignalStore.restore_recording`."""
+        row = self._connection.execute(_RECORDING, (header.id,)).fetchone()
+        known = None if row is None else recording_from_row(row, store=self._store).header
+        if needs_restoring(known, header, store=self._store):
+            self.create(header)
 
     def append(self, recording_id: str, entries: Sequence[EncodedEntry]) -> None:
         """Append entries. See `SignalStore.append`."""
@@ -137,6 +153,10 @@ class Tables:
         signals = [entry for entry in new if isinstance(entry, EncodedSignal)]
         if signals:
             self._insert([signal_to_row(number, recording_id, signal) for signal in signals])
+            names = {signal.name for signal in signals}
+            self._connection.executemany(
+                _ADD_NAME, [(name.encode("utf-8", "surrogatepass"), number) for name in sorted(names)]
+            )
             summary = recording.summary
             providers = {signal.source.provider for signal in signals} - {None, *summary.provider_types}
             self._update(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import attrs
@@ -12,6 +11,7 @@ from openharness.core.interfaces import SignalStore
 from openharness.core.patterns import PatternSequence
 from openharness.core.records import Outcome, Recording, RecordingMatch, RecordingQuery, check_id
 from openharness.core.storage import (
+    ChangeWaiters,
     EncodedBlob,
     EncodedSignal,
     LogPosition,
@@ -55,14 +55,6 @@ class _Log:
     providers: set[str] = attrs.field(factory=set[str])
     outcome: Outcome = "incomplete"
     duration_ms: int | None = None
-    waiting: set[asyncio.Future[None]] = attrs.field(factory=set["asyncio.Future[None]"])
-
-    def wake(self) -> None:
-        """Tell those who wait for a change."""
-        for future in self.waiting:
-            if not future.done():
-                future.set_result(None)
-        self.waiting.clear()
 
     def position(self) -> LogPosition:
         return LogPosition(self.header.id, len(self.signals), self.blobs.keys(), self.outcome, self.duration_ms)
@@ -94,6 +86,7 @@ class MemorySignalStore(SignalStore):
         self._logs: dict[str, _Log] = {}
         self._published: dict[str, str] = {}
         self._closed = False
+        self._waiters = ChangeWaiters()
 
     @classmethod
     def from_url(cls, url: str) -> Self:
@@ -146,7 +139,7 @@ class MemorySignalStore(SignalStore):
                 if entry.source.provider is not None:
                     log.providers.add(entry.source.provider)
         if new:
-            log.wake()
+            self._waiters.wake(recording_id)
 
     async def add_checkpoint(self, recording_id: str, name: str, seq: int) -> None:
         """Give a name to a position. See `SignalStore.add_checkpoint`."""
@@ -162,7 +155,7 @@ class MemorySignalStore(SignalStore):
         log = self._log(recording_id)
         if needs_finalizing(log.position(), checked, duration, store=repr(self)):
             log.outcome, log.duration_ms = checked, duration
-            log.wake()
+            self._waiters.wake(recording_id)
 
     async def publish(self, recording_id: str, name: str) -> None:
         """Make this recording what the fixture name means. See `SignalStore.publish`."""
@@ -242,12 +235,7 @@ class MemorySignalStore(SignalStore):
         log = self._logs.get(known.id)
         if log is None or (len(log.signals), log.outcome) != (known.signal_count, known.outcome):
             return
-        changed = asyncio.get_running_loop().create_future()
-        log.waiting.add(changed)
-        try:
-            await changed
-        finally:
-            log.waiting.discard(changed)
+        await self._waiters.wait(known.id)
 
     async def restore_recording(self, info: RecordingInfo) -> None:
         """Create the empty recording that another store has. See `SignalStore.restore_recording`."""
@@ -271,17 +259,15 @@ class MemorySignalStore(SignalStore):
     async def delete_recording(self, recording_id: str) -> None:
         """Delete a recording. See `SignalStore.delete_recording`."""
         self._check_open()
-        log = self._logs.pop(check_id(recording_id, name="recording_id"), None)
-        if log is not None:
-            log.wake()
+        self._logs.pop(check_id(recording_id, name="recording_id"), None)
+        self._waiters.wake(recording_id)
         for name in [name for name, published in self._published.items() if published == recording_id]:
             del self._published[name]
 
     async def close(self) -> None:
         """Forget all recordings. See `SignalStore.close`."""
         self._closed = True
-        for log in self._logs.values():
-            log.wake()
+        self._waiters.wake_all()
         self._logs.clear()
         self._published.clear()
 

@@ -11,16 +11,14 @@ the file as it was.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import attrs
 
 from openharness.core import StoreCorruptError, StoreVersionError
 from openharness.sqlite._transaction import transaction
-
-if TYPE_CHECKING:
-    import sqlite3
 
 __all__ = ("APPLICATION_ID", "Schema", "found_version", "migrate")
 
@@ -49,12 +47,13 @@ class Schema:
     Attributes:
         component: Whose tables they are, one word: ``runs``, ``signals``.
         kind: What the store is, for errors: ``run store``.
-        migrations: The statements that lead from version n to n + 1, at index n; a new file begins at version 0.
+        migrations: What leads from version n to n + 1, at index n; a new file begins at version 0. A step is a
+            statement, or a function for what SQL cannot say: it gets the connection, inside of the transaction.
     """
 
     component: str
     kind: str
-    migrations: tuple[Sequence[str], ...]
+    migrations: tuple[Sequence[str | Callable[[sqlite3.Connection], None]], ...]
 
     @property
     def version(self) -> int:
@@ -135,9 +134,12 @@ def migrate(connection: sqlite3.Connection, schema: Schema, *, store: str) -> No
     """
     with transaction(connection):
         version = found_version(connection, schema, store=store)
-        for statements in schema.migrations[version:]:
-            for statement in statements:
-                connection.execute(statement)
+        for steps in schema.migrations[version:]:
+            for step in steps:
+                if callable(step):
+                    step(connection)
+                else:
+                    connection.execute(step)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         if schema.component == _RUNS:
             connection.execute(f"PRAGMA user_version = {schema.version}")

@@ -6,7 +6,8 @@ For a run store: `encode_run` and `decode_run`, `select_runs` where nothing else
 
 For a signal store: `new_header` checks what a recording is created with, `restored_header` what one is restored with; `encode_entries` gives the columns of what is
 appended, before the first ``await``; `plan_append` tells what of it is new, `needs_finalizing` and `needs_checkpoint`
-whether there is anything to write; `SignalDecoder`, `name_filter` and `check_range` serve readers; `select_recordings`
+whether there is anything to write; `metadata_index` gives what an index
+of metadata holds; `ChangeWaiters` helps those who follow; `SignalDecoder`, `name_filter` and `check_range` serve readers; `select_recordings`
 filters in memory. `encode_signal` and `decode_signal` are for stores that keep one text a signal.
 """
 
@@ -33,6 +34,7 @@ from openharness.core.storage._log_rules import (
     recording_order,
     select_recordings,
 )
+from openharness.core.storage._metadata_index import metadata_index
 from openharness.core.storage._runs import EncodedRun, decode_run, encode_run, run_order, select_runs
 from openharness.core.storage._signals import (
     MessagePool,
@@ -43,9 +45,11 @@ from openharness.core.storage._signals import (
     references,
     resolve_signal,
 )
+from openharness.core.storage._waiting import ChangeWaiters
 from openharness.core.values import checksum
 
 __all__ = (
+    "ChangeWaiters",
     "EncodedBlob",
     "EncodedEntry",
     "EncodedRun",
@@ -66,6 +70,7 @@ __all__ = (
     "encode_entries",
     "encode_run",
     "encode_signal",
+    "metadata_index",
     "name_filter",
     "needs_checkpoint",
     "needs_finalizing",

@@ -8,7 +8,8 @@ import attrs
 
 from openharness.core.errors import CorruptRecordError, OpenHarnessError
 from openharness.core.records import RunQuery, RunRecord, RunStatus
-from openharness.core.values import MAX_BYTES, JSONObject, canonical_json, checksum, decode_json, encode_json
+from openharness.core.storage._metadata_index import metadata_index
+from openharness.core.values import MAX_BYTES, JSONObject, checksum, decode_json, encode_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,14 +55,7 @@ class EncodedRun:
 
     def metadata_index(self) -> list[tuple[str, str]]:
         """Return what equality filters compare: each key with a scalar value, both as canonical JSON text."""
-        if self.metadata is None:
-            return []
-        metadata = cast("JSONObject", decode_json(self.metadata))
-        return [
-            (canonical_json(key), canonical_json(item))
-            for key, item in metadata.items()
-            if not isinstance(item, (list, dict))
-        ]
+        return metadata_index(self.metadata)
 
 
 def encode_run(run: RunRecord, *, max_bytes: int = MAX_BYTES) -> EncodedRun:
