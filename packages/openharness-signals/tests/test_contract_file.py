@@ -22,7 +22,9 @@ _MAX_BYTES = 256 * 1024
 class TestFileSignalStore(SignalStoreContract):
     """`FileSignalStore` keeps the contract of signal stores, with all that a store on disk can promise."""
 
-    abilities = frozenset({Ability.DURABLE, Ability.MULTI_INSTANCE, Ability.MULTI_PROCESS, Ability.CHECKSUMS})
+    abilities = frozenset(
+        {Ability.DURABLE, Ability.MULTI_INSTANCE, Ability.MULTI_PROCESS, Ability.CHECKSUMS, Ability.RESTORE}
+    )
     max_bytes: ClassVar[int] = _MAX_BYTES
 
     @pytest.fixture

@@ -158,6 +158,20 @@ class LogFiles:
         path = self._folder.private_path(header.id)
         disk.create_file(path, line, temporary=self._folder.temporary_path(header.id))
 
+    def restore(self, header: Header) -> None:
+        """Write the file of a recording that another store has, unless it is there.
+
+        Raises:
+            RecordingConflictError: There is another recording of this id.
+        """
+        with self._folder.lock(header.id) as over:
+            path = self._folder.find(header.id)
+            known = None if path is None else self._folder.header(path)
+            if rules.needs_restoring(known, header, store=self._store):
+                self.create(header)
+            elif path is not None and self._folder.info(path).outcome != "incomplete":
+                over()
+
     def append(self, recording_id: str, entries: Sequence[EncodedEntry]) -> None:
         """Add entries at the end of a log: one write of whole lines, on the disk when it returns.
 

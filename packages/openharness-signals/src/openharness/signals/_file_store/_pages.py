@@ -10,6 +10,7 @@ from openharness.signals._file_store import _disk as disk
 from openharness.signals._format import LogReader
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
     from pathlib import Path
 
@@ -44,6 +45,10 @@ class SignalPages:
         upcast: Brings their payloads to the form of today.
         limits: How much to take from a file.
         store: The store as it names itself, for errors.
+        follow: Whether to go on with what is appended meanwhile, until the recording ends.
+
+    Attributes:
+        is_waiting: Whether the last page had nothing, and there may be something later.
     """
 
     def __init__(
@@ -57,6 +62,7 @@ class SignalPages:
         upcast: Upcasting,
         limits: Limits,
         store: str,
+        follow: bool = False,
     ) -> None:
         self._folder = folder
         self._recording_id = recording_id
@@ -66,7 +72,9 @@ class SignalPages:
         self._upcast = upcast
         self._limits = limits
         self._store = store
+        self._follow = follow
         self._was_damaged = False
+        self.is_waiting = False
         self._begin_again()
 
     def next_page(self) -> list[Signal] | None:
@@ -95,26 +103,32 @@ class SignalPages:
         self._file: tuple[int, int] | None = None
         self._offset = 0
         self._end: int | None = None
+        self._changed = 0
         self._blobs: dict[str, bytes] = {}
         self._decoder = SignalDecoder(self._blobs, recording_id=self._recording_id, store=self._store)
 
     def _read(self) -> list[Signal] | None:
+        self.is_waiting = False
         if self._stop is not None and self._next >= self._stop:
             if self._end is None and self._folder.find(self._recording_id) is None:
                 raise RecordingNotFoundError(self._recording_id, store=self._store)
             return None
         path, reader = self._opened()
         # What is appended from now on is not read: a caller that appends while it reads would never come to an end.
-        size = _PAGE if self._end is None else min(_PAGE, self._end - self._offset)
+        size = _PAGE if self._end is None or self._follow else min(_PAGE, self._end - self._offset)
         data, status = disk.read_at(path, self._offset, size)
         file = (status.st_dev, status.st_ino)
-        if self._file not in (None, file):
+        if self._file not in (None, file) or self._was_taken_back(reader, status):
             raise _Replaced
         if self._end is None:
             self._end = status.st_size
         self._file = file
         self._offset += len(data)
+        if self._follow and not data and reader.footer is None:
+            self.is_waiting = True
+            return []
         entries = reader.feed(data) if data else reader.finish()
+        self._was_damaged = self._was_damaged and not (self._follow and data)
         if reader.header is not None and reader.header.id != self._recording_id:
             self._folder.forget(path)
             raise _Replaced
@@ -124,6 +138,13 @@ class SignalPages:
         signals = self._decode(entries)
         self._next = self._stop
         return signals
+
+    def _was_taken_back(self, reader: LogReader, status: os.stat_result) -> bool:
+        """Whether of what was read so far the end may no longer be there: a part of an append that came to nothing."""
+        before, self._changed = self._changed, status.st_mtime_ns
+        if not self._follow or reader.size == self._offset:
+            return False
+        return status.st_size < self._offset or (status.st_size == self._offset and before != status.st_mtime_ns)
 
     def _opened(self) -> tuple[Path, LogReader]:
         if self._path is None or self._reader is None:

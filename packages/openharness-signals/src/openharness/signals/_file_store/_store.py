@@ -14,6 +14,7 @@ from openharness.core.errors import InvalidValueError
 from openharness.core.interfaces import SignalStore
 from openharness.core.records import Recording, RecordingQuery, check_id
 from openharness.core.storage import (
+    ChangeWaiters,
     EncodedBlob,
     SignalDecoder,
     check_finalize,
@@ -22,6 +23,7 @@ from openharness.core.storage import (
     name_filter,
     new_header,
     ordered_checkpoints,
+    restored_header,
     select_recordings,
 )
 from openharness.core.values import MAX_BYTES
@@ -49,6 +51,8 @@ __all__ = ("FileSignalStore",)
 T = TypeVar("T")
 
 _ATTEMPTS: Final = 5
+_FIRST_PAUSE: Final = 0.01
+_LONGEST_PAUSE: Final = 0.1
 
 
 class FileSignalStore(SignalStore):
@@ -96,6 +100,7 @@ class FileSignalStore(SignalStore):
         self._folder = Folder(self._path, limits=self._limits, store=self._name)
         self._logs = LogFiles(self._folder, limits=self._limits, store=self._name)
         self._worker = Worker(self._name)
+        self._waiters = ChangeWaiters()
 
     @classmethod
     def from_url(cls, url: str) -> Self:
@@ -157,6 +162,7 @@ class FileSignalStore(SignalStore):
         check_id(recording_id, name="recording_id")
         encoded = encode_entries(entries, max_bytes=self._max_bytes)
         await self._run(partial(self._logs.append, recording_id, encoded), recording_id)
+        self._waiters.wake(recording_id)
 
     async def add_checkpoint(self, recording_id: str, name: str, seq: int) -> None:
         """Give a name to a position. See `SignalStore.add_checkpoint`."""
@@ -168,6 +174,7 @@ class FileSignalStore(SignalStore):
         check_id(recording_id, name="recording_id")
         checked, duration = check_finalize(outcome, duration_ms)
         await self._run(partial(self._logs.finalize, recording_id, checked, duration), recording_id)
+        self._waiters.wake(recording_id)
 
     async def publish(self, recording_id: str, name: str) -> None:
         """Make this recording what the fixture name means: one atomic rename. See `SignalStore.publish`."""
@@ -207,6 +214,54 @@ class FileSignalStore(SignalStore):
                 yield signal
                 self._worker.check_open()
 
+    async def follow(
+        self, recording_id: str, *, start: int = 0, patterns: PatternLike | Sequence[PatternLike] = ()
+    ) -> AsyncIterator[Signal]:
+        """Yield signals as they are appended, until the recording ends. See `SignalStore.follow`.
+
+        What this store appends itself is known at once. For what others append the end of the file is looked at, every
+        10 ms at first and ten times a second where nothing happens for long.
+        """
+        self._worker.check_open()
+        check_id(recording_id, name="recording_id")
+        check_range(start, None)
+        pages = SignalPages(
+            self._folder,
+            recording_id,
+            start=start,
+            stop=None,
+            wanted=name_filter(patterns),
+            upcast=self._upcast,
+            limits=self._limits,
+            store=self._name,
+            follow=True,
+        )
+        pause = _FIRST_PAUSE
+        while (page := await self._run(pages.next_page)) is not None:
+            for signal in page:
+                yield signal
+                self._worker.check_open()
+            if pages.is_waiting:
+                await self._waiters.wait(recording_id, pause)
+                pause = min(1.5 * pause, _LONGEST_PAUSE)
+            else:
+                pause = _FIRST_PAUSE
+
+    async def get_recording_info(self, recording_id: str) -> RecordingInfo | None:
+        """Return what is known of a recording, or None. See `SignalStore.get_recording_info`."""
+        check_id(recording_id, name="recording_id")
+        return await self._run(lambda: self._info(self._folder.find(recording_id), recording_id))
+
+    async def count_recordings(self, query: RecordingQuery | None = None) -> int:
+        """Return how many recordings match. See `SignalStore.count_recordings`."""
+        return len(await self.list_recordings(query))
+
+    async def restore_recording(self, info: RecordingInfo) -> None:
+        """Create the empty recording that another store has. See `SignalStore.restore_recording`."""
+        self._worker.check_open()
+        header = Header.of(restored_header(info, max_bytes=self._max_bytes))
+        await self._run(partial(self._logs.restore, header), header.id)
+
     async def list_recordings(self, query: RecordingQuery | None = None) -> list[RecordingInfo]:
         """Return the recordings that match, newest first. See `SignalStore.list_recordings`.
 
@@ -233,6 +288,7 @@ class FileSignalStore(SignalStore):
         """Delete a recording. See `SignalStore.delete_recording`."""
         check_id(recording_id, name="recording_id")
         await self._run(partial(delete, self._folder, self._logs, recording_id), recording_id)
+        self._waiters.wake(recording_id)
 
     async def delete_fixture(self, name: str) -> None:
         """Delete the file that a fixture name means; if there is none, that is no error.
@@ -252,6 +308,7 @@ class FileSignalStore(SignalStore):
 
     async def close(self) -> None:
         """Wait for what was begun. There is nothing to give back: no file stays open between two calls."""
+        self._waiters.wake_all()
         await self._worker.close()
 
     async def _run(self, work: Callable[[], T], key: str | None = None) -> T:
