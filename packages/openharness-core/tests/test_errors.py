@@ -23,6 +23,7 @@ ARGUMENTS: dict[str, Any] = {
     "existing": ["b", "a"], "report": "a report", "state": {}, "agent": "analyzer", "activation": "analyzer#1",
     "limit": "max_depth", "timeout": 1.5, "pending": ["a"], "group": "openharness.providers", "installed": [("a", "b")],
     "file": "openharness.py", "errors": [], "placeholders": ["[redacted:A/json#2]"],
+    "call": "analyzer#1/0/0",
 }  # fmt: skip
 CLASSES = [getattr(errors, name) for name in errors.__all__]
 

@@ -118,6 +118,8 @@ async def check_runs(
         end_when=lambda ctx: ctx.state.topic == "done",
         timeout=5,
         max_concurrency=2,
+        max_tokens=100_000,
+        max_cost=1.5,
         tags=["x"],
         metadata={"k": 1},
     )

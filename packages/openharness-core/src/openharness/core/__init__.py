@@ -54,6 +54,7 @@ from openharness.core.errors import (
     TemplateError,
     UnknownNameError,
     UnknownPluginError,
+    UnknownUsageError,
 )
 from openharness.core.interfaces import (
     Completed,
@@ -228,6 +229,7 @@ __all__ = (
     "ToolContext",
     "UnknownNameError",
     "UnknownPluginError",
+    "UnknownUsageError",
     "Usage",
     "Volatile",
     "__version__",

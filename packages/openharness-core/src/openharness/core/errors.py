@@ -32,6 +32,7 @@ program can react to them without reading the sentence.
     x RunError
         * AgentError
         * LimitExceededError
+        * UnknownUsageError
         * HarnessTimeoutError      (also TimeoutError)
         * RunCancelledError        (also asyncio.CancelledError)
         * InterruptedRunError
@@ -99,6 +100,7 @@ __all__ = (
     "TemplateError",
     "UnknownNameError",
     "UnknownPluginError",
+    "UnknownUsageError",
 )
 
 _SHOWN = 200
@@ -560,18 +562,28 @@ class LimitExceededError(RunError):
     """The run was stopped by one of its limits.
 
     Attributes:
-        limit: The name of the limit: ``"max_activations"`` or ``"max_depth"``; ``"max_chain"`` and ``"max_chained"``
-            where reducers, or guards that fail, cause one another within one step. ``"max_turns"`` and
-            ``"tool_retries"`` are those of an agent, and the cause of an `AgentError`.
-        value: The limit's value.
-        agent: The agent whose activation would have gone beyond it; None where no activation would.
+        limit: The name of the limit: ``"max_activations"``, ``"max_depth"``, ``"max_tokens"`` or ``"max_cost"``;
+            ``"max_chain"`` and ``"max_chained"`` where reducers, or guards that fail, cause one another within one
+            step. ``"max_turns"`` and ``"tool_retries"`` are those of an agent, and the cause of an `AgentError`.
+        value: The limit's value; of ``"max_cost"`` in US dollars.
+        agent: The agent whose activation would have gone beyond it, or whose answer did; None where neither is so, as
+            when a run is resumed or forked that has used more already.
+        spent: What the run has used, of ``"max_tokens"`` and ``"max_cost"``; None for the others.
     """
 
-    def __init__(self, *, limit: str, value: int, agent: str | None) -> None:
+    def __init__(self, *, limit: str, value: float, agent: str | None, spent: float | None = None) -> None:
         self.limit = limit
         self.value = value
         self.agent = agent
-        if agent is None:
+        self.spent = spent
+        if spent is not None:
+            used = f"has used {spent} tokens" if limit == "max_tokens" else f"has cost {spent:.6g} US dollars"
+            whose = "" if agent is None else f" with an answer to agent {agent!r}"
+            super().__init__(
+                f"The run {used}{whose}, and may not go beyond {limit}={value}. If the rest is worth it, resume the run "
+                "with a higher limit: no answer that it has is paid for again."
+            )
+        elif agent is None:
             super().__init__(
                 f"The run reached {limit}={value} within one step: reducers, or guards that fail, cause one another "
                 "without end. A reducer for '**' also sees the changes it makes itself."
@@ -591,6 +603,33 @@ class LimitExceededError(RunError):
                 f"The run reached {limit}={value} when agent {agent!r} was to be activated once more. "
                 "If agents are not triggering each other without end, raise the limit."
             )
+
+
+class UnknownUsageError(RunError):
+    """The run has a limit on tokens or cost, and a provider did not tell what an answer took: it was stopped.
+
+    Attributes:
+        limit: The name of the limit: ``"max_tokens"`` or ``"max_cost"``.
+        value: The limit's value; of ``"max_cost"`` in US dollars.
+        agent: The agent that was answered.
+        call: The request: ``"analyzer#1/0/0"``.
+    """
+
+    def __init__(self, *, limit: str, value: float, agent: str, call: str) -> None:
+        self.limit = limit
+        self.value = value
+        self.agent = agent
+        self.call = call
+        if limit == "max_tokens":
+            unknown, remedy = "how many tokens it took", "leave max_tokens out"
+        else:
+            unknown = "what it cost, as for a model without a known price"
+            remedy = "limit max_tokens instead"
+        super().__init__(
+            f"The run may not go beyond {limit}={value}, and the provider of agent {agent!r} did not tell of the answer to "
+            f"{call} {unknown}. Use a provider and a model that do, tell it in ProviderOutput.usage of a provider of your "
+            f"own (a cost of 0.0 is known), or {remedy}; the run can be resumed."
+        )
 
 
 class HarnessTimeoutError(RunError, TimeoutError):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from openharness.core.engine._arrivals import Arrival
     from openharness.core.engine._failures import Failures
     from openharness.core.engine._journal import Journal
+    from openharness.core.engine._spending import Spending
     from openharness.core.engine._state import StateView
     from openharness.core.engine._step_log import StepLog
     from openharness.core.engine._turns import Turns
@@ -35,6 +36,7 @@ class Answers(Generic[S]):
         failures: Where failures are.
         activations: What the answers are for.
         turns: Takes up the tools that an answer asks for.
+        spending: Ends the run where it has used too much.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Answers(Generic[S]):
         failures: Failures[S],
         activations: Activations[S],
         turns: Turns[S],
+        spending: Spending[S],
     ) -> None:
         self._journal = journal
         self._fold = journal.fold
@@ -54,12 +57,13 @@ class Answers(Generic[S]):
         self._failures = failures
         self._activations = activations
         self._turns = turns
+        self._spending = spending
 
     def take(self, arrival: Arrival) -> Signal | None:
         """Write what has arrived and go on with its activation; None where no call waits for it.
 
         Raises:
-            RunFailed: The activation failed, and the run with it.
+            RunFailed: The activation failed, and the run with it; or the run has used more than it may.
         """
         if arrival.name == names.PROVIDER_RETRY:
             return self._retry_is_due(arrival)
@@ -71,6 +75,7 @@ class Answers(Generic[S]):
         activation = self._fold.activations[call.activation]
         signal = self._write(arrival, activation, self._journal.signals[call.started])
         if arrival.name == names.PROVIDER_END:
+            self._spending.answered(self._activations.agent_of(activation), call.id, signal)
             self._complete(activation, signal, call.id, plain_text("".join(call.thinking)))
         elif arrival.name == names.PROVIDER_ERROR:
             self._provider_failed(activation, signal)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
 from openharness.core.engine._outcome import RunFailed
 from openharness.core.engine._redacting import log_failure
 from openharness.core.engine._requests import described
-from openharness.core.errors import AgentError, LimitExceededError, ReplayDriftError
+from openharness.core.errors import AgentError, LimitExceededError, ReplayDriftError, UnknownUsageError
 from openharness.core.log import _names as names
 from openharness.core.records import RunStatus
 
@@ -103,16 +103,36 @@ class Failures(Generic[S]):
         if self._log.chained > MAX_CHAINED:
             self.limit_reached("max_chained", MAX_CHAINED, None, signal)
 
-    def limit_reached(self, limit: str, value: int, agent: AgentPlan[S] | None, signal: Signal) -> NoReturn:
+    def limit_reached(
+        self, limit: str, value: float, agent: AgentPlan[S] | None, signal: Signal, *, spent: float | None = None
+    ) -> NoReturn:
         """Tell that a limit of the run was reached.
 
         Raises:
             RunFailed: Always.
         """
         name = None if agent is None else agent.name
+        error = LimitExceededError(limit=limit, value=value, agent=name, spent=spent)
         payload: JSONObject = {"limit": limit, "value": value, "agent": name}
-        told = self._log.write(names.HARNESS_LIMIT, payload, parent=signal, agent=name)
-        raise RunFailed(RunStatus.FAILED, LimitExceededError(limit=limit, value=value, agent=name), told)
+        if spent is not None:
+            payload["spent"] = spent
+        self._end_by_limit(error, payload, signal)
+
+    def usage_unknown(self, limit: str, value: float, agent: AgentPlan[S], call: str, signal: Signal) -> NoReturn:
+        """Tell that nobody knows whether a limit of the run was reached.
+
+        Raises:
+            RunFailed: Always.
+        """
+        error = UnknownUsageError(limit=limit, value=value, agent=agent.name, call=call)
+        payload: JSONObject = {"limit": limit, "value": value, "agent": agent.name, "unknown": call}
+        self._end_by_limit(error, payload, signal)
+
+    def _end_by_limit(
+        self, error: LimitExceededError | UnknownUsageError, payload: JSONObject, signal: Signal
+    ) -> NoReturn:
+        told = self._log.write(names.HARNESS_LIMIT, payload, parent=signal, agent=error.agent)
+        raise RunFailed(RunStatus.FAILED, error, told)
 
     def _write(self, payload: JSONObject, error: BaseException, parent: Signal, **source: Any) -> Signal:
         """Write ``agent:error``. Where a recording has something else, whoever looks for the cause is shown the error."""

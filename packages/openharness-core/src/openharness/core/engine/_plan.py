@@ -56,21 +56,28 @@ class Limits:
         max_depth: How many activations may cause one another in a row.
         max_concurrency: How many activations may run at once; None means any number.
         max_tool_concurrency: How many tools may run at once; None means any number.
+        max_tokens: How many tokens all requests and answers together may take; None means any number.
+        max_cost: How many US dollars they may cost together; None means any number.
     """
 
     max_activations: int = MAX_ACTIVATIONS
     max_depth: int = MAX_DEPTH
     max_concurrency: int | None = None
     max_tool_concurrency: int | None = MAX_TOOL_CONCURRENCY
+    max_tokens: int | None = None
+    max_cost: float | None = None
 
     def __attrs_post_init__(self) -> None:
         """Check the numbers."""
-        for name in ("max_activations", "max_depth", "max_concurrency", "max_tool_concurrency"):
+        for name in ("max_activations", "max_depth", "max_concurrency", "max_tool_concurrency", "max_tokens"):
             value = getattr(self, name)
-            if value is None and name.endswith("concurrency"):
+            if value is None and name not in ("max_activations", "max_depth"):
                 continue
             if type(value) is not int or value < 1:
                 raise InvalidValueError(name, value=value, expected="an integer from 1 on")
+        cost = self.max_cost
+        if cost is not None and not (type(cost) in (int, float) and 0 <= cost < float("inf")):
+            raise InvalidValueError("max_cost", value=cost, expected="US dollars as a number from 0 on")
 
 
 @attrs.frozen(eq=False)

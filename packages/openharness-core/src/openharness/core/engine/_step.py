@@ -8,6 +8,7 @@ from openharness.core.engine._activations import Activations
 from openharness.core.engine._answers import Answers
 from openharness.core.engine._failures import Failures
 from openharness.core.engine._outcome import Outcome, RunFailed
+from openharness.core.engine._spending import Spending
 from openharness.core.engine._state import StateView
 from openharness.core.engine._step_log import StepLog
 from openharness.core.engine._turns import Turns
@@ -55,7 +56,16 @@ class Stepper(Generic[S]):
             plan, journal, redactor, log=log, failures=failures, code=self._code
         )
         self._turns = turns = Turns(plan, journal, redactor, log, activations)
-        self._answers = Answers(journal, self._view, log=log, failures=failures, activations=activations, turns=turns)
+        self._spending = spending = Spending(plan.limits, journal.fold, failures)
+        self._answers = Answers(
+            journal,
+            self._view,
+            log=log,
+            failures=failures,
+            activations=activations,
+            turns=turns,
+            spending=spending,
+        )
         self.outcome: Outcome | None = None
 
     @property
@@ -156,6 +166,7 @@ class Stepper(Generic[S]):
 
     def _restart(self, resumed: Signal) -> None:
         """Send the requests again that nobody waits for any more; their answers begin anew."""
+        self._spending.goes_on(resumed)
         for activation in list(self._fold.activations.values()):
             if activation.waits_for_retry:
                 self._activations.wait_for_retry(activation)
@@ -174,6 +185,7 @@ class Stepper(Generic[S]):
 
     def _fork(self, forked: Signal) -> None:
         """Change the state as the fork was asked to, and let every activation ask again."""
+        self._spending.goes_on(forked)
         self._turns.forget()
         self._activations.begin_anew()
         for field, value in cast("dict[str, JSONValue]", forked.payload["state"]).items():

@@ -109,10 +109,17 @@ async def _find(
         fields=list(cast("dict[str, Any]", signals[0].payload)["state"]),
         stop=stop,
         step=step,
-        torn=stop == len(signals) and signals[-1].name != names.HARNESS_END,
+        torn=_is_torn(signals, stop, step),
         writable=info.outcome == "incomplete" and stop == len(signals),
         interactive=was_interactive(signals[0]),
     )
+
+
+def _is_torn(signals: list[Signal], stop: int, step: int) -> bool:
+    """Tell whether the last step before a point may have more to cause: its process died, or a limit cut it short."""
+    if stop == len(signals):
+        return signals[-1].name != names.HARNESS_END
+    return step == stop and signals[stop].name == names.HARNESS_LIMIT
 
 
 def _before_the_end(signals: list[Signal], info: RecordingInfo) -> tuple[int, int]:
@@ -129,6 +136,9 @@ def _before_the_end(signals: list[Signal], info: RecordingInfo) -> tuple[int, in
     if cause.name == names.AGENT_ERROR and cause.payload["kind"] == "provider":
         # The failing answer goes with what it caused, so that the request is sent again.
         cause = _cause(signals, cause, info)
+    if cause.name == names.HARNESS_LIMIT:
+        # What had arrived by then is kept: an answer is not paid for twice because the limit was too low.
+        return cause.seq, cause.seq
     step = max(signal.seq for signal in signals[: cause.seq + 1] if is_arrival(signal))
     return cause.seq, step
 

@@ -71,6 +71,10 @@ class CommonOptions(TypedDict, Generic[S], total=False):
         max_depth: Activations that may cause one another in a row; 100 by default.
         max_concurrency: Activations that may run at once; any number by default. One that waits for a tool counts.
         max_tool_concurrency: Tools that may run at once, over all agents; 16 by default, None for any number.
+        max_tokens: Tokens that all its requests and answers together may take, over all agents, turns and retries. The
+            answer that goes beyond it ends the run with `LimitExceededError`; what runs is cancelled. A provider that
+            does not tell what an answer took ends it with `UnknownUsageError`.
+        max_cost: US dollars that they may cost together, by what providers tell; likewise.
         shutdown_timeout: Seconds a run that is to stop has for it; 5 by default.
         redaction: Which texts are secrets and are kept out of the log and the run's record; that of the harness by
             default. None turns redaction off, which the recording tells.
@@ -93,6 +97,8 @@ class CommonOptions(TypedDict, Generic[S], total=False):
     max_depth: int
     max_concurrency: int | None
     max_tool_concurrency: int | None
+    max_tokens: int | None
+    max_cost: float | None
     shutdown_timeout: float
     redaction: Redaction | None
     allow_secrets: bool
@@ -259,6 +265,8 @@ class Settings:
     max_depth: int = Limits().max_depth
     max_concurrency: int | None = None
     max_tool_concurrency: int | None = Limits().max_tool_concurrency
+    max_tokens: int | None = None
+    max_cost: float | None = None
     shutdown_timeout: float = attrs.field(default=SHUTDOWN_TIMEOUT, validator=_seconds)
     seed: int | None = attrs.field(default=None, validator=_seed)
     redaction: Any = attrs.field(default=NOTHING, validator=_redaction)
@@ -333,6 +341,8 @@ class Settings:
             max_depth=self.max_depth,
             max_concurrency=self.max_concurrency,
             max_tool_concurrency=self.max_tool_concurrency,
+            max_tokens=self.max_tokens,
+            max_cost=self.max_cost,
         )
 
     @property
