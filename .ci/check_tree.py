@@ -6,6 +6,7 @@ wrong place, a copy that drifted or a list that forgot a package does not fail b
 
 from __future__ import annotations
 
+import ast
 import pathlib
 import re
 import subprocess
@@ -43,7 +44,11 @@ def main() -> int:
         *check_top_level(),
         *check_namespace(),
         *check_lists(folders),
-        *(problem for folder in folders for problem in (*check_files(folder), *check_metadata(folder))),
+        *(
+            problem
+            for folder in folders
+            for problem in (*check_files(folder), *check_metadata(folder), *check_imports(folder))
+        ),
     ]
     for problem in problems:
         print(problem)
@@ -116,9 +121,38 @@ def check_metadata(folder: pathlib.Path) -> Iterator[str]:
             yield f"{where}: requires {requirement}; with version {version()} the range should be {expected}"
 
 
+def check_imports(folder: pathlib.Path) -> Iterator[str]:
+    """A package imports of ours only what it depends on: here all of them are installed, at a user's they are not."""
+    project = load(folder / "pyproject.toml")["project"]
+    extras = project.get("optional-dependencies", {}).values()
+    requirements = [*project["dependencies"], *(one for extra in extras for one in extra)]
+    allowed = {leaf_of(folder), *(leaf_named(re.split(r"[^\w-]", one)[0]) for one in requirements)}
+    for path in sorted(folder.glob("src/**/*.py")):
+        for name in imported(ast.parse(path.read_bytes())):
+            parts = name.split(".")
+            if parts[0] == "openharness" and parts[1] not in allowed:
+                yield f"{path.relative_to(ROOT)}: imports {name}, which {folder.name} does not depend on"
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Return the modules that a module imports anywhere in it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "openharness":
+            yield from (f"openharness.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            yield node.module
+
+
 def leaf_of(folder: pathlib.Path) -> str:
     """Return the name that a package has below openharness."""
-    return folder.name.removeprefix("openharness-").replace("-", "_")
+    return leaf_named(folder.name)
+
+
+def leaf_named(distribution: str) -> str:
+    """Return the name that a distribution of ours has below openharness."""
+    return distribution.removeprefix("openharness-").replace("-", "_")
 
 
 def pythons(project: dict[str, Any]) -> list[str]:
