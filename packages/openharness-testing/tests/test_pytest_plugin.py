@@ -105,8 +105,8 @@ class Project:
         path.write_text(text)
 
     def run(self, *arguments: str) -> pytest.RunResult:
-        """Run pytest in a process of its own."""
-        return self.pytester.runpytest_subprocess(*arguments)
+        """Run pytest in a process of its own, without plugins that take long to import and are not needed."""
+        return self.pytester.runpytest_subprocess("-p", "no:hypothesispytest", "-p", "no:anyio", *arguments)
 
     @property
     def calls(self) -> int:
