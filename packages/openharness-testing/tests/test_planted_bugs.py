@@ -12,6 +12,8 @@ import sys
 import pytest
 
 pytest_plugins = ("pytester",)
+# Hundreds of runs of the contracts, which say something about the kit and little about a Python.
+pytestmark = pytest.mark.slow
 
 # The test runs that are started here import them, too.
 _HERE = pathlib.Path(__file__).parent
