@@ -65,3 +65,18 @@ class TestClaudeProviderOnARealModel(RealModelContract):
             Message("tool", "Eve, 41 years", tool_call_id="toolu_0"),
             Message("assistant", "She is Eve and 41 years old."),
         ]
+
+    @property
+    def typed_prompt(self) -> str:
+        """Return the example and the question as the words of the chat template."""
+        return f"""Who is Eve? She is 41.<|im_end|>
+<|im_start|>assistant
+<tool_call>
+{{"name": "{OUTPUT_TOOL}", "arguments": {{"name": "Eve", "age": 41}}}}
+</tool_call><|im_end|>
+<|im_start|>user
+The tool answered: Eve, 41 years<|im_end|>
+<|im_start|>assistant
+She is Eve and 41 years old.<|im_end|>
+<|im_start|>user
+Who is Adam? He is 30."""

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+import attrs
 import pytest
 from asking import CONTEXT, ask, events, request
 
-from openharness.core import Completed, Message, ProviderRequest, ProviderWarning, TextDelta, ThinkingDelta
+from openharness.core import (
+    Completed,
+    Message,
+    ProviderRequest,
+    ProviderWarning,
+    TextDelta,
+    ThinkingDelta,
+    create_harness,
+    from_json,
+)
 from openharness.provider_llamacpp import DEFAULT_MODEL, LlamaCppProvider
 
 if TYPE_CHECKING:
@@ -125,6 +135,27 @@ async def test_a_schema_constrains_the_answer(provider: LlamaCppProvider) -> Non
     assert isinstance(value["age"], int)
     assert value["mood"] in ("calm", "angry")
     assert output.stop_reason == "end"
+
+
+@attrs.frozen
+class Mood:
+    """What an agent asks for."""
+
+    name: str
+    age: int
+    mood: Literal["calm", "angry"]
+
+
+async def test_an_agent_with_typed_output(provider: LlamaCppProvider) -> None:
+    """The type of an agent's output constrains what the model writes, also one that is no object."""
+    harness = create_harness()
+    for type_ in (Mood | None, Literal["calm", "angry"]):
+        agent = harness.agent(
+            prompt="Anna is 31 and angry.", activate_on="harness:start", updates="mood", output=type_, max_tokens=60
+        )
+        result = await harness.run_reactive(agents={"a": agent}, state={"mood": None}, provider=provider)
+        from_json(result.state["mood"], type_)
+        assert result.metrics.provider_calls == 1
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ class AskingProvider(Provider):
     """
 
     type: ClassVar[str] = "asking"
-    capabilities = ProviderCapabilities(tools=True)
+    capabilities = ProviderCapabilities(tools=True, output_schema=True)
 
     def __init__(self, *turns: Turn, script: Script | None = None, text: str = "") -> None:
         self._turns = list(turns)

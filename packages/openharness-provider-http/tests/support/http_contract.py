@@ -13,6 +13,7 @@ import textwrap
 import threading
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import attrs
 import pytest
 from collecting import CONTEXT, ask, collect, exhaust, request, told
 from real_server import get_weather
@@ -35,6 +36,14 @@ def sizes_of(folder: pathlib.Path) -> list[Any]:
         for size in (None, 1, 7, 1021)
         if size != 1 or path.stat().st_size < 6000
     ]
+
+
+@attrs.frozen
+class Person:
+    """What the stored streams have as JSON."""
+
+    name: str
+    age: int
 
 
 class HTTPContract:
@@ -376,6 +385,36 @@ class HTTPContract:
         assert "18 degrees, sunny" in json.dumps(second[-1])
         call = self.expected("05_tool_use.sse")[0][1]
         assert [json.dumps(message).count(call) for message in second[-2:]] == [1, 1]
+        replayed = await harness.run_reactive(**settings, mode="replay")
+        assert replayed.signals == recorded.signals
+
+    async def test_an_agent_with_typed_output(self) -> None:
+        """The request has the schema; text is asked about again, stored JSON becomes the object, and the run replays."""
+        harness = create_harness()
+        store = MemorySignalStore()
+        agent = harness.agent(
+            prompt="Give me a person.",
+            activate_on="harness:start",
+            updates="person",
+            output=Person,
+            tools=[get_weather],
+        )
+        settings: dict[str, Any] = {
+            "agents": {"asker": agent},
+            "state": {"person": None},
+            "store": store,
+            "fixture": "f",
+        }
+        replies = [Reply(body=self.stored(name)) for name in ("08_max_tokens.sse", "02_json.sse")]
+        async with Server(*replies) as server, self.make(server.url) as provider:
+            recorded = await harness.run_reactive(**settings, provider=provider, mode="record")
+        assert recorded.state["person"] == {"name": "John", "age": 30}
+        first, second = (asked.body for asked in server.asked)
+        assert {**first, "messages": None} == {**second, "messages": None}
+        assert '"title": "Person"' in json.dumps(first)
+        said, told = (message["content"] for message in second["messages"][-2:])
+        assert said == "The old pirate, Blackbeard,"
+        assert "got 'The old pirate, Blackbeard,'. It was cut off" in told
         replayed = await harness.run_reactive(**settings, mode="replay")
         assert replayed.signals == recorded.signals
 

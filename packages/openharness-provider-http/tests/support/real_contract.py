@@ -7,11 +7,12 @@ import json
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import attrs
 import pytest
 from collecting import CONTEXT, ask, exhaust, request
 from real_server import MODEL, QUESTION_AFTER_AN_EXAMPLE, get_weather, running_model
 
-from openharness.core import Message, ProviderError, ProviderRequest, TextDelta, create_harness
+from openharness.core import Message, ProviderError, ProviderRequest, TextDelta, create_harness, from_json
 from openharness.signals import MemorySignalStore
 from openharness.testing import Ability, ProviderContract
 
@@ -25,6 +26,14 @@ PERSON = {
     "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
     "required": ["name", "age"],
 }
+
+
+@attrs.frozen
+class Person:
+    """What an agent asks for."""
+
+    name: str
+    age: int
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +65,11 @@ class RealModelContract(ProviderContract):
     def typed_example(self) -> list[Message]:
         """What comes before a question for a typed answer."""
         return []
+
+    @property
+    def typed_prompt(self) -> str:
+        """The same as one prompt."""
+        return "Who is Adam? He is 30. Answer as JSON with name and age."
 
     @pytest.fixture
     def provider(self, real_url: str) -> Provider:
@@ -123,6 +137,31 @@ class RealModelContract(ProviderContract):
         assert isinstance(answer["name"], str)
         assert answer["age"] == 30
         assert output.stop_reason == "end"
+
+    async def test_an_agent_with_typed_output(self, real_url: str) -> None:
+        """The model's answer becomes the object that the agent's type asks for, and the run replays without the model."""
+        harness = create_harness()
+        store = MemorySignalStore()
+        agent = harness.agent(
+            prompt=lambda _: self.typed_prompt,
+            activate_on="harness:start",
+            updates="person",
+            output=Person,
+            max_tokens=60,
+            temperature=0.0,
+        )
+        settings: dict[str, Any] = {
+            "agents": {"asker": agent},
+            "state": {"person": None},
+            "store": store,
+            "fixture": "f",
+        }
+        async with self.make_typed(real_url) as provider:
+            recorded = await harness.run_reactive(**settings, provider=provider, mode="record")
+        person = from_json(recorded.state["person"], Person)
+        assert person.age == 30
+        replayed = await harness.run_reactive(**settings, mode="replay")
+        assert replayed.signals == recorded.signals
 
     async def test_cancelling_half_way_frees_the_model(self, provider: Provider) -> None:
         """The server stops when a request is cancelled: the next one does not wait for the rest of it."""

@@ -540,9 +540,11 @@ class AgentError(RunError):
         agent: The agent's name; None for a failing reducer or ``end_when``.
         activation: The activation (``"analyzer#1"``), or None.
         kind: What failed: ``"provider"``, ``"guard"``, ``"prompt"``, ``"reducer"``, ``"update"``, ``"emit"``,
-            ``"end_when"``, or ``"tools"`` where the model went beyond ``max_turns`` or ``tool_retries``.
+            ``"end_when"``, ``"tools"`` where the model went beyond ``max_turns`` or ``tool_retries``, or ``"output"``
+            where it went beyond ``output_retries``.
         message: The message of what failed.
-        data: The recorded details, as a JSON value.
+        data: The recorded details, as a JSON value. For ``"output"`` they have, as ``error``, the ``path``, ``reason`` and
+            ``message`` of what is wrong with the last answer.
     """
 
     def __init__(
@@ -564,18 +566,23 @@ class LimitExceededError(RunError):
     Attributes:
         limit: The name of the limit: ``"max_activations"``, ``"max_depth"``, ``"max_tokens"`` or ``"max_cost"``;
             ``"max_chain"`` and ``"max_chained"`` where reducers, or guards that fail, cause one another within one
-            step. ``"max_turns"`` and ``"tool_retries"`` are those of an agent, and the cause of an `AgentError`.
+            step. ``"max_turns"``, ``"tool_retries"`` and ``"output_retries"`` are those of an agent, and the cause of an
+            `AgentError`.
         value: The limit's value; of ``"max_cost"`` in US dollars.
         agent: The agent whose activation would have gone beyond it, or whose answer did; None where neither is so, as
             when a run is resumed or forked that has used more already.
         spent: What the run has used, of ``"max_tokens"`` and ``"max_cost"``; None for the others.
+        reason: For ``"output_retries"``, what is wrong with the last answer; else empty.
     """
 
-    def __init__(self, *, limit: str, value: float, agent: str | None, spent: float | None = None) -> None:
+    def __init__(
+        self, *, limit: str, value: float, agent: str | None, spent: float | None = None, reason: str = ""
+    ) -> None:
         self.limit = limit
         self.value = value
         self.agent = agent
         self.spent = spent
+        self.reason = reason
         if spent is not None:
             used = f"has used {spent} tokens" if limit == "max_tokens" else f"has cost {spent:.6g} US dollars"
             whose = "" if agent is None else f" with an answer to agent {agent!r}"
@@ -597,6 +604,11 @@ class LimitExceededError(RunError):
             super().__init__(
                 f"The model of agent {agent!r} went on asking for tools that do not exist, or with arguments that do not "
                 f"fit, after it was told {value} times ({limit}={value})."
+            )
+        elif limit == "output_retries":
+            super().__init__(
+                f"The model of agent {agent!r} gave an answer that is not of the type of the agent's output, after it was "
+                f"told {value} times ({limit}={value}): {reason}"
             )
         else:
             super().__init__(

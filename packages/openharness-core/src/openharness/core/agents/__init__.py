@@ -5,6 +5,7 @@ from __future__ import annotations
 from openharness.core.agents._context import Context
 from openharness.core.agents._definition import (
     MAX_TURNS,
+    OUTPUT_RETRIES,
     TOOL_RETRIES,
     AgentDefinition,
     Guard,
@@ -15,15 +16,18 @@ from openharness.core.agents._definition import (
     check_synchronous,
     define_agent,
 )
+from openharness.core.agents._output import Output
 from openharness.core.agents._tool import Tool, ToolContext, collect_tools, tool
 
 __all__ = (
     "MAX_TURNS",
+    "OUTPUT_RETRIES",
     "TOOL_RETRIES",
     "AgentDefinition",
     "Context",
     "Guard",
     "OnError",
+    "Output",
     "Prompt",
     "Reducer",
     "Tool",

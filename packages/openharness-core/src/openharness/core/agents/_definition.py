@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeV
 import attrs
 
 from openharness.core.agents._context import Context
+from openharness.core.agents._output import Output, output_of
 from openharness.core.agents._tool import Tool, collect_tools
 from openharness.core.errors import DefinitionError, InvalidValueError, UnknownNameError
 from openharness.core.interfaces import Provider
@@ -47,6 +48,7 @@ OnError: TypeAlias = Literal["fail", "continue"]
 
 MAX_TURNS: Final = 10
 TOOL_RETRIES: Final = 3
+OUTPUT_RETRIES: Final = 2
 _MAX_NAME: Final = 100
 _SEED_BITS: Final = 64
 _INFINITE: Final = 2**63
@@ -114,6 +116,8 @@ class AgentDefinition(Generic[S]):
         tools: The tools its model may ask for.
         max_turns: How many requests one activation may make; the last one's answer must ask for no tool.
         tool_retries: How many turns in a row may have calls that cannot be made before the agent fails.
+        output: The type of the answer; None for text.
+        output_retries: How often the model is asked again in one activation because its answer does not fit.
         volatile: Parts of its signals that do not count when a replay is compared with its recording.
     """
 
@@ -137,12 +141,13 @@ class AgentDefinition(Generic[S]):
     tools: tuple[Tool, ...] = ()
     max_turns: int = MAX_TURNS
     tool_retries: int = TOOL_RETRIES
+    output: Output | None = None
+    output_retries: int = OUTPUT_RETRIES
+    volatile: tuple[Volatile, ...] = ()
 
     def tool(self, name: str) -> Tool | None:
         """Return the tool with a name; None where there is none."""
         return next((tool for tool in self.tools if tool.name == name), None)
-
-    volatile: tuple[Volatile, ...] = ()
 
     def fingerprint(self) -> JSONObject:
         """Return how the agent is wired, as it is recorded with a run; its prompts and functions are not part of it."""
@@ -176,6 +181,8 @@ def define_agent(
     tools: Iterable[Tool | Callable[..., Any]],
     max_turns: int,
     tool_retries: int,
+    output: Any = None,
+    output_retries: int = OUTPUT_RETRIES,
     volatile: VolatileLike | Iterable[VolatileLike] = (),
 ) -> AgentDefinition[S]:
     """Check the options of an agent and return its definition.
@@ -201,7 +208,8 @@ def define_agent(
         raise InvalidValueError("stop", value=stop, expected="a text, or several, that are not empty")
     if seed is not None and (type(seed) is not int or seed.bit_length() >= _SEED_BITS):
         raise InvalidValueError("seed", value=seed, expected="an integer of at most 64 bits")
-    _check_numbers(max_tokens=max_tokens, retries=retries, max_turns=max_turns, tool_retries=tool_retries)
+    _check_numbers(max_tokens=max_tokens, retries=retries, max_turns=max_turns)
+    _check_numbers(tool_retries=tool_retries, output_retries=output_retries)
     _check_numbers(temperature=temperature, timeout=timeout, retry_delay=retry_delay)
     if on_error not in ("fail", "continue"):
         raise InvalidValueError("on_error", value=on_error, expected="'fail' or 'continue'")
@@ -226,6 +234,8 @@ def define_agent(
         tools=collect_tools(tools),
         max_turns=max_turns,
         tool_retries=tool_retries,
+        output=output_of(output),
+        output_retries=output_retries,
         volatile=volatile_rules(volatile),
     )
 
@@ -251,7 +261,7 @@ def _prompt(prompt: Prompt[S], fields: Sequence[str] | None, role: str) -> Templ
 
 def _check_numbers(**numbers: Any) -> None:
     for name, number in numbers.items():
-        whole = name in ("max_tokens", "retries", "max_turns", "tool_retries")
+        whole = name in ("max_tokens", "retries", "max_turns", "tool_retries", "output_retries")
         kinds = (int,) if whole else (int, float)
         least = 1 if name in ("max_tokens", "max_turns") else 0
         if number is not None and (

@@ -174,7 +174,14 @@ class Activations(Generic[S]):
         self._triggers.pop(activation.id, None)
 
     def give_up(
-        self, activation: OpenActivation, kind: str, error: Exception, parent: Signal, *, message: str | None = None
+        self,
+        activation: OpenActivation,
+        kind: str,
+        error: Exception,
+        parent: Signal,
+        *,
+        message: str | None = None,
+        details: JSONObject | None = None,
     ) -> None:
         """End an activation that has failed.
 
@@ -183,7 +190,8 @@ class Activations(Generic[S]):
         """
         depth, self._log.depth = self._log.depth, activation.depth
         self.leave(activation)
-        self._failures.of_agent(self.agent_of(activation), activation.id, kind, error, parent, message=message)
+        agent = self.agent_of(activation)
+        self._failures.of_agent(agent, activation.id, kind, error, parent, message=message, details=details)
         self._log.depth = depth
 
     # Going on with a log that was begun elsewhere.

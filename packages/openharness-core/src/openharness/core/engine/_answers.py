@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
-from openharness.core.engine._requests import plain_text, provider_error
-from openharness.core.errors import OpenHarnessError
+from openharness.core.engine._requests import corrected_request, plain_text, provider_error
+from openharness.core.errors import LimitExceededError, OpenHarnessError, SerializationError
 from openharness.core.log import _names as names
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from openharness.core.engine._turns import Turns
     from openharness.core.log import OpenActivation
     from openharness.core.records import Signal
+    from openharness.core.redaction import Redactor
     from openharness.core.values import JSONObject, JSONValue
 
 __all__ = ("Answers",)
@@ -32,6 +33,7 @@ class Answers(Generic[S]):
     Args:
         journal: The log.
         view: The state, which answers may go into.
+        redactor: Keeps secrets out of what is said of answers.
         log: Where what happens is written.
         failures: Where failures are.
         activations: What the answers are for.
@@ -43,6 +45,7 @@ class Answers(Generic[S]):
         self,
         journal: Journal,
         view: StateView[S],
+        redactor: Redactor,
         *,
         log: StepLog[S],
         failures: Failures[S],
@@ -53,6 +56,7 @@ class Answers(Generic[S]):
         self._journal = journal
         self._fold = journal.fold
         self._view = view
+        self._redactor = redactor
         self._log = log
         self._failures = failures
         self._activations = activations
@@ -113,7 +117,35 @@ class Answers(Generic[S]):
         if asks:
             self._turns.ask(activation, end)
         else:
+            self._finish(activation, content, end)
+
+    def _finish(self, activation: OpenActivation, content: JSONValue, end: Signal) -> None:
+        """End an activation with its last answer, or let the model give another one if it is not of the right type."""
+        output = self._activations.agent_of(activation).definition.output
+        if output is None:
             self._publish(activation, content, end)
+            return
+        try:
+            value = output.read(cast("str", content))
+        except SerializationError as error:
+            self._reject(activation, error, end)
+        else:
+            self._publish(activation, value, end)
+
+    def _reject(self, activation: OpenActivation, error: SerializationError, end: Signal) -> None:
+        agent = self._activations.agent_of(activation)
+        reason, message = self._redactor.text(error.reason), self._redactor.text(str(error))
+        if end.payload["output"].get("stop_reason") == "max_tokens":
+            message = f"{message} It was cut off, because it was longer than it may be."
+        flaw: JSONObject = {"path": error.path, "reason": reason, "message": message}
+        rejected = self._log.tell(activation, names.TEXT_REJECTED, {"call": end.payload["call"], "error": flaw}, end)
+        most = agent.definition.output_retries
+        if activation.rejections <= most:
+            self._activations.send(activation, corrected_request(activation, message), rejected)
+            return
+        limit = LimitExceededError(limit="output_retries", value=most, agent=agent.name, reason=message)
+        limit.__cause__ = error
+        self._activations.give_up(activation, "output", limit, rejected, details={"error": flaw})
 
     def _publish(self, activation: OpenActivation, output: JSONValue, end: Signal) -> None:
         """End an activation with its output: into the state, and out as the signals that the agent emits."""

@@ -52,6 +52,7 @@ class Failures(Generic[S]):
         parent: Signal,
         *,
         message: str | None = None,
+        details: JSONObject | None = None,
     ) -> None:
         """Tell that an agent has failed.
 
@@ -59,7 +60,7 @@ class Failures(Generic[S]):
             RunFailed: The agent does not go on after errors.
         """
         message = self._redactor.text(described(error)) if message is None else message
-        data: JSONObject = {"type": type(error).__name__}
+        data: JSONObject = {"type": type(error).__name__, **({} if details is None else details)}
         if kind != "provider":
             log_failure(self._redactor, "%s of agent %r failed in run %s", kind, agent.name, self._run_id, error=error)
         payload: JSONObject = {

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = (
     "call_id",
+    "corrected_request",
     "described",
     "error_payload",
     "next_request",
@@ -69,6 +70,8 @@ def request_json(definition: AgentDefinition[Any], *, prompt: str, system: str |
         request["stop"] = list(definition.stop)
     if definition.tools:
         request["tools"] = [tool.definition() for tool in definition.tools]
+    if definition.output is not None:
+        request["output_schema"] = definition.output.schema
     return request
 
 
@@ -91,6 +94,26 @@ def next_request(activation: OpenActivation) -> JSONObject:
         results.append(result)
     messages = cast("list[JSONValue]", request["messages"])
     return {**request, "messages": [*messages, message, *results]}
+
+
+def corrected_request(activation: OpenActivation, error: str) -> JSONObject:
+    """Return the request that asks again for an answer: the last one, the answer, and what is wrong with it.
+
+    The words are part of every recording that has such a request: other ones would be drift.
+    """
+    request, answer = cast("JSONObject", activation.request), cast("JSONObject", activation.answer)
+    messages = cast("list[JSONValue]", request["messages"])
+    said = cast("str", answer["content"])
+    correction = f"This answer cannot be used: {error} Answer again, with nothing but JSON that fits the schema."
+    return {
+        **request,
+        "messages": [
+            *messages,
+            # Providers refuse an empty message.
+            {"role": "assistant", "content": said if said.strip() else "(no answer)"},
+            {"role": "user", "content": correction},
+        ],
+    }
 
 
 def _vendor_ids(activation: OpenActivation) -> dict[str, str]:

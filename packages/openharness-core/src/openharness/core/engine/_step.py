@@ -60,6 +60,7 @@ class Stepper(Generic[S]):
         self._answers = Answers(
             journal,
             self._view,
+            redactor,
             log=log,
             failures=failures,
             activations=activations,

@@ -59,7 +59,7 @@ class Turns(Generic[S]):
         """Take up the calls of an answer that has just come."""
         agent = self._agents[activation.agent]
         definition = agent.definition
-        if activation.turn + 1 >= definition.max_turns:
+        if activation.turn + 1 - activation.rejections >= definition.max_turns:
             error = LimitExceededError(limit="max_turns", value=definition.max_turns, agent=agent.name)
             self._activations.give_up(activation, "tools", error, end)
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, cast, overload
 
-from openharness.core.agents import MAX_TURNS, TOOL_RETRIES, AgentDefinition, define_agent
+from openharness.core.agents import MAX_TURNS, OUTPUT_RETRIES, TOOL_RETRIES, AgentDefinition, define_agent
 from openharness.core.engine import KeptPlans
 from openharness.core.errors import DefinitionError
 from openharness.core.harness._backends import DEFAULT_REDACTION, Defaults
@@ -80,6 +80,8 @@ class Harness(Generic[S]):
         tools: Iterable[Tool | Callable[..., Any]] = ...,
         max_turns: int = ...,
         tool_retries: int = ...,
+        output: Any = ...,
+        output_retries: int = ...,
         volatile: VolatileLike | Iterable[VolatileLike] = ...,
     ) -> AgentDefinition[S]: ...
 
@@ -106,6 +108,8 @@ class Harness(Generic[S]):
         tools: Iterable[Tool | Callable[..., Any]] = ...,
         max_turns: int = ...,
         tool_retries: int = ...,
+        output: Any = ...,
+        output_retries: int = ...,
         volatile: VolatileLike | Iterable[VolatileLike] = ...,
     ) -> Callable[[Callable[[Context[S]], str]], AgentDefinition[S]]: ...
 
@@ -132,6 +136,8 @@ class Harness(Generic[S]):
         tools: Iterable[Tool | Callable[..., Any]] = (),
         max_turns: int = MAX_TURNS,
         tool_retries: int = TOOL_RETRIES,
+        output: Any = None,
+        output_retries: int = OUTPUT_RETRIES,
         volatile: VolatileLike | Iterable[VolatileLike] = (),
     ) -> AgentDefinition[S] | Callable[[Callable[[Context[S]], str]], AgentDefinition[S]]:
         """Define an agent; or, without ``prompt``, decorate the function that makes its prompt.
@@ -167,6 +173,11 @@ class Harness(Generic[S]):
                 tool fails the agent.
             tool_retries: Turns in a row, 3 by default, in which the model may ask for tools that do not exist, or with
                 arguments that do not fit. It is told so each time; after that the agent fails.
+            output: The type of the answer: an attrs class, dataclass, TypedDict or Pydantic model, or another type that a
+                tool's parameter may have. The provider is asked for its structured output, what it answers is checked,
+                and ``updates`` and ``emits`` get the object. Without it, the answer is text.
+            output_retries: How often in one activation, 2 by default, a model whose answer does not fit ``output`` is
+                told so and asked again; after that the agent fails. These requests do not count for ``max_turns``.
             volatile: Parts of the agent's signals that do not count when a replay is compared with its recording, such
                 as a date in its prompt; see `Volatile`.
 
@@ -197,6 +208,8 @@ class Harness(Generic[S]):
                 tools=tools,
                 max_turns=max_turns,
                 tool_retries=tool_retries,
+                output=output,
+                output_retries=output_retries,
                 volatile=volatile,
             )
 

@@ -493,6 +493,10 @@ class Runner(Generic[S]):
                     raise DefinitionError(
                         f"Agent {agent.name!r} has tools; {agent.provider.type} cannot offer them to a model."
                     )
+                if agent.definition.output is not None and not capabilities.output_schema:
+                    raise DefinitionError(
+                        f"Agent {agent.name!r} has an output type; {agent.provider.type} has no structured output."
+                    )
         return plan
 
     def _start(self, state: JSONObject | None, plan: RunPlan[S], *, seed: int) -> StartOfRun:

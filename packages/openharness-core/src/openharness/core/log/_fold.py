@@ -107,6 +107,7 @@ class OpenActivation:
         answer: The answer of this turn, once it is there.
         tool_calls: The tools it asks for, by id, in the order of the calls.
         unfit_turns: How many turns before this one, in a row, had calls that could not be made.
+        rejections: How many of its answers did not fit the type of the agent's output.
     """
 
     id: str
@@ -122,6 +123,7 @@ class OpenActivation:
     answer: JSONObject | None = None
     tool_calls: dict[str, OpenToolCall] = attrs.field(factory=dict[str, OpenToolCall])
     unfit_turns: int = 0
+    rejections: int = 0
 
     @property
     def is_unfit(self) -> bool:
@@ -346,6 +348,10 @@ def _provider_end(fold: RunFold, signal: Signal) -> None:
     totals.cost += usage.get("cost") or 0.0
 
 
+def _rejected(fold: RunFold, signal: Signal) -> None:
+    fold.activations[cast("str", signal.source.activation)].rejections += 1
+
+
 def _provider_error(fold: RunFold, signal: Signal) -> None:
     call = fold.calls.pop(signal.payload["call"])
     fold.activations[call.activation].waits_for_retry = True
@@ -369,7 +375,7 @@ def _forked(fold: RunFold, signal: Signal) -> None:
     for activation in fold.activations.values():
         activation.request = None
         activation.provider = None
-        activation.turn = activation.attempt = activation.unfit_turns = 0
+        activation.turn = activation.attempt = activation.unfit_turns = activation.rejections = 0
         activation.waits_for_retry = False
         activation.answer = None
         activation.tool_calls = {}
@@ -451,6 +457,7 @@ _HANDLERS: Final[dict[str, Callable[[RunFold, Signal], None]]] = {
     names.THINKING_DELTA: _thinking,
     names.TOOL_CALL: _tool_call,
     names.PROVIDER_END: _provider_end,
+    names.TEXT_REJECTED: _rejected,
     names.PROVIDER_ERROR: _provider_error,
     names.PROVIDER_RESTART: _restart,
     names.TOOL_START: _tool_start,

@@ -37,6 +37,7 @@ __all__ = (
     "SUBSCRIBER_ERROR",
     "TEXT_COMPLETE",
     "TEXT_DELTA",
+    "TEXT_REJECTED",
     "THINKING_COMPLETE",
     "THINKING_DELTA",
     "TOOL_CALL",
@@ -71,6 +72,7 @@ PROVIDER_RESTART: Final = "provider:restart"
 PROVIDER_WARNING: Final = "provider:warning"
 TEXT_DELTA: Final = "text:delta"
 TEXT_COMPLETE: Final = "text:complete"
+TEXT_REJECTED: Final = "text:rejected"
 THINKING_DELTA: Final = "thinking:delta"
 THINKING_COMPLETE: Final = "thinking:complete"
 TOOL_CALL: Final = "tool:call"

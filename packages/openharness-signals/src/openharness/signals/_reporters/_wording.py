@@ -34,7 +34,7 @@ _NORMAL: Final = frozenset(
     {
         *("harness:start", "harness:resumed", "harness:forked", "harness:ending", "harness:finished"),
         *("provider:warning", "provider:retry", "provider:restart"),
-        *("text:delta", "tool:call", "tool:result", "tool:rejected", "tool:restart", "tool:unknown"),
+        *("text:delta", "text:rejected", "tool:call", "tool:result", "tool:rejected", "tool:restart", "tool:unknown"),
     }
 )
 _DEBUG: Final = frozenset({"text:complete", "thinking:complete"})
@@ -155,6 +155,10 @@ def _tool_ended(_: Signal, payload: Mapping[str, Any], run: RunTally) -> str:
     return what if name is None else f"{name} {what}"
 
 
+def _text_rejected(_: Signal, payload: Mapping[str, Any], __: RunTally) -> str:
+    return str(object_of(payload.get("error")).get("message"))
+
+
 def _message(_: Signal, payload: Mapping[str, Any], __: RunTally) -> str:
     return str(payload.get("message"))
 
@@ -188,6 +192,7 @@ _WORDS: Final[Mapping[str, Callable[[Signal, dict[str, Any], RunTally], str]]] =
     "provider:retry": _retried,
     "provider:warning": _message,
     "subscriber:error": _message,
+    "text:rejected": _text_rejected,
     "tool:call": _tool,
     "tool:start": _tool,
     "tool:result": _tool_ended,

@@ -180,6 +180,7 @@ class _Case:
             self._arrival,
             self._end,
             self._change,
+            self._answer,
             self._turn,
             self._failure,
             self._choice,
@@ -239,6 +240,14 @@ class _Case:
         patterns = ", ".join(repr(pattern) for pattern in self._reducers(trigger.name))
         return f" (the run has {patterns})" if patterns else " (the run has none)"
 
+    def _answer(self, signal: Signal, came: bool) -> Diagnosis | None:
+        if signal.name != names.TEXT_REJECTED:
+            return None
+        agent, told = signal.source.agent, _message(_get(signal, "error"))
+        subject = f"the output type of agent {agent!r}"
+        rejected = _when(came, "is rejected", "was rejected")
+        return Diagnosis("output", subject, f"{subject}: an answer {rejected} ({told})", agent)
+
     def _turn(self, signal: Signal, came: bool) -> Diagnosis | None:
         """Tell of what becomes of the tools that a model asks for."""
         if turn_order(signal) is None:
@@ -256,8 +265,7 @@ class _Case:
             reason = f"{what} when it was recorded" if came else f"{what}, and waits now"
             return Diagnosis("max_tool_concurrency", "max_tool_concurrency", f"{reason} (max_tool_concurrency)", agent)
         if name == names.TOOL_REJECTED:
-            error: object = _get(signal, "error")
-            told = cast("dict[str, Any]", error).get("message") if isinstance(error, dict) else None
+            told = _message(_get(signal, "error"))
             subject = f"the parameters of {tool}"
             return Diagnosis(
                 "tools", subject, f"{subject}: a call {_when(came, 'is rejected', 'was rejected')} ({told})", agent
@@ -375,6 +383,9 @@ def _request(recorded: Signal, actual: Signal, differences: Sequence[Difference]
         return Diagnosis(kind, subject, f"{subject} is not what was recorded", agent)
     if any(path.startswith(f"{_REQUEST}tools") for path in paths):
         return Diagnosis("tools", *compare_tools(agent, *(request.get("tools") for request in requests)), agent)
+    if any(path.startswith(f"{_REQUEST}output_schema") for path in paths):
+        subject = f"the output type of agent {agent!r}"
+        return Diagnosis("output", subject, f"{subject} is not what was recorded", agent)
     options = [path.removeprefix(_REQUEST).split("[")[0].split(".")[0] for path in paths if path.startswith(_REQUEST)]
     if options:
         subject = f"{', '.join(dict.fromkeys(options))} of agent {agent!r}"
@@ -435,6 +446,10 @@ def _part(kind: str, agent: object) -> str:
 def _get(signal: Signal, key: str) -> Any:
     payload: object = signal.payload
     return cast("dict[str, Any]", payload).get(key) if isinstance(payload, dict) else None
+
+
+def _message(error: object) -> object:
+    return cast("dict[str, Any]", error).get("message") if isinstance(error, dict) else None
 
 
 def _seq(signal_id: str | None) -> int:

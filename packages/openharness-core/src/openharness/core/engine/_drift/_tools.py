@@ -84,12 +84,14 @@ def tool_of(signal: Signal, log: Sequence[Signal]) -> str | None:
 def turn_order(signal: Signal) -> tuple[int, int] | None:
     """Return when in its step a signal comes that tells how an activation goes on; None for every other signal.
 
-    First of all an activation may be out of turns. Then each call is looked at in order: it is rejected, or a person is
-    asked, or what had begun before a crash is taken up. Then tools are started. Then the next request is sent, or the
-    model has asked once too often for what cannot be done.
+    First of all an activation may be out of turns, or its answer may not be of the right type. Then each call is looked
+    at in order: it is rejected, or a person is asked, or what had begun before a crash is taken up. Then tools are
+    started. Then the next request is sent, or the model has done once too often what it was told it cannot.
     """
     payload, name = _payload(signal), signal.name
-    if name == names.AGENT_ERROR and payload.get("kind") == "tools":
+    if name == names.TEXT_REJECTED:
+        return 0, 0
+    if name == names.AGENT_ERROR and payload.get("kind") in ("tools", "output"):
         return (0 if limit_of_turns(signal) == "max_turns" else 3), 0
     if name in (names.TOOL_REJECTED, names.APPROVAL_REQUESTED, names.TOOL_RESTART, names.TOOL_UNKNOWN):
         index = str(payload.get("tool_call")).rpartition("/")[2]
@@ -103,7 +105,9 @@ def turn_order(signal: Signal) -> tuple[int, int] | None:
 
 
 def limit_of_turns(signal: Signal) -> str:
-    """Return which limit of an agent an ``agent:error`` of the kind ``tools`` tells of."""
+    """Return which limit of an agent an ``agent:error`` of the kind ``tools`` or ``output`` tells of."""
+    if _payload(signal).get("kind") == "output":
+        return "output_retries"
     return "max_turns" if "max_turns=" in str(_payload(signal).get("message")) else "tool_retries"
 
 
