@@ -446,6 +446,18 @@ async def test_a_run_that_completed_and_was_not_finalized_is_brought_to_its_end(
     store, history, provider = KeepingStore(), InMemoryRunStore(), Writer()
     whole = await harness.run_reactive(**OPTIONS, state=Report(), provider=Writer(), store=store)
     recording = await store.cut(str(whole.recording_id), len(whole.signals))
+    kept = store.signals(recording)
+    with pytest.raises(InvalidValueError, match="no signal can reach it") as refused:
+        await harness.resume(
+            recording,
+            **OPTIONS,
+            provider=provider,
+            store=store,
+            rebuild=rebuild,
+            signals=[("person:decided", "a secret")],
+        )
+    assert (refused.value.name, refused.value.value) == ("signals", ["person:decided"])
+    assert (store.signals(recording), store.recordings[recording].info.outcome) == (kept, "incomplete")
     result = await harness.resume(
         recording, **OPTIONS, provider=provider, store=store, run_store=history, rebuild=rebuild
     )

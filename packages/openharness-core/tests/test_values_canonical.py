@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from openharness.core import SerializationError
 from openharness.core.values import canonical_json, digest
 
 oracle = pytest.importorskip("rfc8785", reason="the other implementation, in the dependency group of the tests")
@@ -101,3 +102,23 @@ def test_different_json_differs() -> None:
         for value in (1, True, "1", None, [], {}, "", [1], {"1": 1}, 0, False, "\ud800", "\\ud800")
     ]
     assert len(set(texts)) == len(texts)
+
+
+@pytest.mark.parametrize("function", [canonical_json, digest])
+def test_values_without_end_are_refused_at_once(function: Any) -> None:
+    """What is nested too deep, contains itself, or refers to one list again and again is refused as the log refuses it."""
+    bomb: Any = ["x"]
+    for _ in range(60):
+        bomb = [bomb, bomb]
+    deep: Any = []
+    for _ in range(200):
+        deep = [deep]
+    loop: list[Any] = []
+    loop.append({"again": loop})
+    for value, reason in ((bomb, "bytes"), (deep, "200 levels"), (loop, "contains itself")):
+        with pytest.raises(SerializationError, match=reason):
+            function(value)
+        with pytest.raises(SerializationError, match=reason):
+            function({"a": value})
+    shared = ["x"] * 10
+    assert function([shared, shared]) == function([["x"] * 10, ["x"] * 10])

@@ -279,7 +279,8 @@ class Harness(Generic[S]):
             **options: See `ResumeOptions`.
 
         Raises:
-            InvalidValueError: The run has completed, or the recording is empty.
+            InvalidValueError: The run has completed, or the recording is empty; or ``signals`` were given to a run that
+                ends with what is recorded.
             RecordingConflictError: Somebody else goes on with this recording (as the cause of a `RecorderError`);
                 no provider was called.
             ReplayDriftError: The code no longer does what was recorded; ``rebuild="fold"`` accepts that.

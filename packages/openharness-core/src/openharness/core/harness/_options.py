@@ -139,7 +139,8 @@ class ResumeOptions(CommonOptions[S], Generic[S], total=False):
     Attributes:
         rebuild: ``"replay"`` (default) runs the recorded part again and compares it, so the code must be the same.
             ``"fold"`` takes it as it is and accepts changed code; the run then goes on in a recording of its own.
-        signals: Signals to inject once the run goes on, as pairs of name and payload.
+        signals: Signals to inject once the run goes on, as pairs of name and payload. Refused for a run that ends with
+            what is recorded, as one that was killed when it was done.
     """
 
     rebuild: Literal["replay", "fold"]

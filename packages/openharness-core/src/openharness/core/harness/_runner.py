@@ -255,7 +255,14 @@ class Runner(Generic[S]):
                 prefix = tuple(journal.signals[: point.stop])
                 recorded = len(journal.durable)
             # Where the caught-up part has ended the run there is nothing to go on with.
-            if not stepper.ended:
+            if stepper.ended:
+                if settings.signals:
+                    raise InvalidValueError(
+                        "signals",
+                        value=[name for name, _ in settings.signals],
+                        expected="left out: the run ends with what is recorded, so that no signal can reach it",
+                    )
+            else:
                 payload: JSONObject = {"resumed_from": recording_id, "recorded": recorded}
                 self._go_on(names.HARNESS_RESUMED, payload, journal)
             same = point.writable and not fold

@@ -30,12 +30,27 @@ def canonical_json(value: JSONValue) -> str:
 
     Returns:
         Text that can always be encoded as UTF-8.
+
+    Raises:
+        SerializationError: It is a list or dict that `to_json` refuses: nested deeper than 200 levels, or with more parts
+            than a value of the log may have, those that it refers to several times counted as often.
     """
+    if isinstance(value, (dict, list)):
+        # Imported here, because these modules need the text to order sets.
+        from openharness.core.values._convert import convert, is_plain
+        from openharness.core.values._limits import MAX_BYTES
+
+        if not is_plain(value, MAX_BYTES):
+            value = convert(value, path="value", max_bytes=MAX_BYTES)
     return _text(value)
 
 
 def digest(value: JSONValue) -> str:
-    """Return ``sha256:`` and the SHA-256 of the canonical text, in hexadecimal."""
+    """Return ``sha256:`` and the SHA-256 of the canonical text, in hexadecimal.
+
+    Raises:
+        SerializationError: As in `canonical_json`.
+    """
     return "sha256:" + hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
