@@ -67,6 +67,7 @@ COMBINATIONS = {
     "core": ["openharness-core"],
     "core+signals": ["openharness-core", "openharness-signals"],
     "core+run-store-sqlite": ["openharness-core", "openharness-sqlite", "openharness-run-store-sqlite"],
+    "core+run-store-postgres": ["openharness-core", "openharness-postgres", "openharness-run-store-postgres"],
     "core+signals+run-store-sqlite": [
         "openharness-core",
         "openharness-signals",

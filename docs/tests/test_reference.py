@@ -24,10 +24,12 @@ def test_names_of_core(name: str) -> None:
 @pytest.mark.parametrize(
     "package",
     [
+        "postgres",
         "provider_claude",
         "provider_http",
         "provider_llamacpp",
         "provider_openai",
+        "run_store_postgres",
         "run_store_sqlite",
         "signal_store_sqlite",
         "signals",

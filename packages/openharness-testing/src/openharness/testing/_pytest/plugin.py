@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
+import secrets
 import sys
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -16,9 +18,10 @@ from openharness.testing._pytest._names import MARKER, command, place_of
 
 if TYPE_CHECKING:
     import warnings
-    from collections.abc import Callable, Collection, Generator, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 
     from openharness.core import DriftMode
+    from openharness.testing._postgres._server import PostgresPlace
     from openharness.testing._pytest._fixture import RecordingFixture
     from openharness.testing._pytest._unused import Unused
     from openharness.testing._scripted import ScriptedProvider
@@ -108,6 +111,28 @@ def scripted_provider(request: pytest.FixtureRequest) -> type[ScriptedProvider]:
             made.append(self)
 
     return CheckedProvider
+
+
+@pytest.fixture(scope="session")
+def openharness_postgres_dsn() -> Iterator[str]:
+    """The URL of the PostgreSQL server of this test run, started when the first test asks for it."""
+    given = os.environ.get("OPENHARNESS_TEST_POSTGRES_DSN")
+    if given:
+        yield given
+        return
+    from openharness.testing._postgres._server import PostgresServer
+
+    with PostgresServer() as server:
+        yield server.dsn
+
+
+@pytest.fixture
+def openharness_postgres(openharness_postgres_dsn: str) -> PostgresPlace:
+    """A place for the tables of one test. See `openharness.testing.postgres`."""
+    from openharness.testing._postgres._server import PostgresPlace
+
+    # Unlike any other, also of other test runs on the same server.
+    return PostgresPlace(dsn=openharness_postgres_dsn, schema=f"openharness_test_{secrets.token_hex(8)}")
 
 
 class Recordings:

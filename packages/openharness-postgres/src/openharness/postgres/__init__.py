@@ -1,0 +1,38 @@
+"""What the stores on PostgreSQL have in common: how they connect, write in groups, read, come back, and are given up.
+
+How the modules depend on each other, from the top:
+
+* ``_store``: the arguments of a store, and its life
+* ``_session``: the connections of a store in one event loop
+* ``_writer``: group commit; ``_pool``: the connections that read; ``_channel``: one connection, which comes back
+* ``_connecting``: how a connection is opened; ``_schema``: which version the tables have, and how they are brought forward
+* ``_names``: schema, prefix and tables; ``_address``: URLs; ``_failures``: the server's errors as ours
+"""
+
+from __future__ import annotations
+
+from openharness.postgres._channel import Channel, Row
+from openharness.postgres._connecting import Password, Settings, Tls
+from openharness.postgres._failures import misled
+from openharness.postgres._names import Names
+from openharness.postgres._schema import Migration, Schema
+from openharness.postgres._session import Session
+from openharness.postgres._store import PostgresStore
+from openharness.postgres._writer import MAX_ROWS, GroupWriter, Kind
+
+__all__ = (
+    "MAX_ROWS",
+    "Channel",
+    "GroupWriter",
+    "Kind",
+    "Migration",
+    "Names",
+    "Password",
+    "PostgresStore",
+    "Row",
+    "Schema",
+    "Session",
+    "Settings",
+    "Tls",
+    "misled",
+)

@@ -1,0 +1,79 @@
+"""URLs: what of them is ours, and what of them may be shown."""
+
+from __future__ import annotations
+
+import urllib.parse
+from typing import TYPE_CHECKING, Final, cast
+
+from openharness.core import InvalidValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+__all__ = ("checked_dsn", "shown_dsn", "split_url")
+
+_SCHEMES: Final = ("postgresql", "postgres")
+_URL: Final = "a URL such as postgresql://user@host:5432/database?sslmode=verify-full"
+
+
+def checked_dsn(dsn: str) -> str:
+    """Return the URL of a database, of which nothing has been asked yet.
+
+    Args:
+        dsn: What the user gave; empty for what ``PGHOST`` and the other variables of PostgreSQL say.
+
+    Raises:
+        InvalidValueError: It is no URL of a PostgreSQL database. The error does not hold it, as there may be a password
+            in it.
+    """
+    if not isinstance(cast("object", dsn), str):
+        raise InvalidValueError("dsn", value=type(dsn), expected=_URL)
+    if dsn and _scheme(dsn) not in _SCHEMES:
+        raise InvalidValueError("dsn", value=f"{_scheme(dsn)}:…", expected=_URL)
+    if "\0" in dsn:
+        raise InvalidValueError("dsn", value="…\0…", expected=_URL)
+    return dsn
+
+
+def _scheme(dsn: str) -> str:
+    scheme, colon, _ = dsn.partition("://")
+    return scheme if colon else ""
+
+
+def shown_dsn(dsn: str) -> str:
+    """Return a URL without user, password and options, for messages."""
+    if not dsn:
+        return ""
+    scheme, _, rest = dsn.partition("://")
+    rest, _, query = rest.partition("?")
+    place, slash, database = rest.partition("/")
+    hosts = place.rpartition("@")[2]
+    if not hosts:
+        hosts = ",".join(value for name, value in urllib.parse.parse_qsl(query) if name == "host")
+    return f"{scheme}://{hosts}{slash}{database}"
+
+
+def split_url(url: str, options: Collection[str]) -> tuple[str, dict[str, str]]:
+    """Return a URL without some of its options, and those.
+
+    Args:
+        url: The URL, whole.
+        options: The names of the options that are taken out; all others are the driver's.
+
+    Raises:
+        InvalidValueError: It is not of this form, or gives an option twice.
+    """
+    dsn, _, query = checked_dsn(url).partition("?")
+    if not dsn:
+        raise InvalidValueError("url", value=url, expected=_URL)
+    try:
+        pairs = urllib.parse.parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
+    except ValueError:
+        raise InvalidValueError(
+            "url", value=shown_dsn(dsn), expected=f"{_URL}, with options as in ?schema=runs"
+        ) from None
+    ours = [(name, value) for name, value in pairs if name in options]
+    if len(dict(ours)) != len(ours):
+        raise InvalidValueError("url", value=shown_dsn(dsn), expected="a URL that gives each option once")
+    rest = urllib.parse.urlencode([pair for pair in pairs if pair[0] not in options])
+    return f"{dsn}?{rest}" if rest else dsn, dict(ours)

@@ -1,0 +1,109 @@
+"""How a connection to the server is opened, told from others, and dropped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Literal, TypeAlias, cast
+
+import asyncpg
+import attrs
+
+from openharness.postgres._names import Names
+from openharness.postgres._schema import Schema
+
+__all__ = ("Connection", "Password", "Settings", "Tls", "connect", "forget", "new_label")
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+"""A connection of the driver."""
+
+Password: TypeAlias = str | Callable[[], str] | Callable[[], Awaitable[str]]
+"""A password, or what gives one that is asked for at each connection, as short-lived tokens need."""
+
+Tls: TypeAlias = (
+    ssl.SSLContext | bool | Literal["disable", "prefer", "allow", "require", "verify-ca", "verify-full"] | None
+)
+"""How the connection is secured: a context of one's own, one of libpq's modes, or None for what the URL says."""
+
+_LABEL: Final = "openharness"
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """How a store connects.
+
+    Attributes:
+        dsn: The URL of the database.
+        names: Where its tables are.
+        schema: What it keeps in them.
+        password: Instead of the one in the URL.
+        ssl: How the connection is secured.
+        max_connections: How many connections it opens at most. One of them writes.
+        connect_timeout: Seconds that opening a connection may take.
+        command_timeout: Seconds that a statement may take.
+        reconnect_timeout: Seconds for which callers wait for a server that has gone.
+        statement_cache_size: How many prepared statements each connection keeps; 0 for none.
+        store: What the store calls itself in errors.
+    """
+
+    dsn: str
+    names: Names
+    schema: Schema
+    password: Password | None
+    ssl: Tls
+    max_connections: int
+    connect_timeout: float
+    command_timeout: float
+    reconnect_timeout: float
+    statement_cache_size: int
+    store: str
+
+
+def new_label() -> str:
+    """Return an application name that no other connection has, so that the server can be asked for this one."""
+    return f"{_LABEL}:{secrets.token_hex(6)}"
+
+
+async def connect(settings: Settings, label: str) -> Connection:
+    """Open a connection.
+
+    Args:
+        settings: How.
+        label: Its application name; see `new_label`.
+
+    Raises:
+        OSError: Nobody answers at the address.
+        TimeoutError: The server did not answer in time.
+        asyncpg.PostgresError: The server refuses.
+    """
+    return await asyncpg.connect(
+        settings.dsn or None,
+        password=cast("Any", settings.password),
+        ssl=cast("Any", settings.ssl),
+        timeout=settings.connect_timeout,
+        command_timeout=settings.command_timeout,
+        statement_cache_size=settings.statement_cache_size,
+        # Statements never change their meaning here, and a pooler may hand them to other connections.
+        max_cached_statement_lifetime=0,
+        server_settings={"application_name": label},
+    )
+
+
+def forget(connection: Connection) -> None:
+    """Drop a connection whose event loop is closed, without the loop: the server sees it end, and nobody is warned."""
+    transport = cast("Any", connection)._transport  # noqa: SLF001 - the driver has no call that needs no loop
+    with contextlib.suppress(Exception):
+        own = transport.get_extra_info("socket")
+        own.shutdown(socket.SHUT_RDWR)
+    with contextlib.suppress(Exception):
+        # TLS, where the transport of the socket lies below.
+        transport = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None) or transport
+        if isinstance(getattr(transport, "_sock", None), socket.socket):
+            transport._sock.close()  # noqa: SLF001
+            transport._sock = None  # noqa: SLF001
+    with contextlib.suppress(RuntimeError, asyncio.InvalidStateError):
+        connection.terminate()

@@ -1,0 +1,100 @@
+"""The connections that read: as many as there are readers at once, up to a limit."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from openharness.core import StoreBusyError
+from openharness.postgres._channel import Channel, Server
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+__all__ = ("Pool",)
+
+T = TypeVar("T")
+
+_IDLE: Final = 300.0
+"""Seconds after which a connection that nobody needed is closed."""
+
+
+class Pool:
+    """Channels of one server.
+
+    Args:
+        server: The server.
+        size: How many there are at most.
+    """
+
+    def __init__(self, server: Server, *, size: int) -> None:
+        self._server = server
+        self._free = asyncio.Semaphore(size)
+        # The one that was used last comes first, so that those that are not needed stay idle.
+        self._idle: list[tuple[float, Channel]] = []
+        self._channels: set[Channel] = set()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection."""
+        return any(channel.is_open for channel in self._channels)
+
+    async def patiently(self, work: Callable[[Channel], Awaitable[T]]) -> T:
+        """Do work on one of the channels. See `Channel.patiently`.
+
+        Raises:
+            StoreBusyError: All of them were in use for too long.
+        """
+        settings = self._server.settings
+        try:
+            async with asyncio.timeout(settings.command_timeout):
+                await self._free.acquire()
+        except TimeoutError:
+            raise StoreBusyError(
+                f"all {settings.max_connections} connections were in use for {settings.command_timeout:g} s. Give a larger "
+                "max_connections, or ask for less at once.",
+                store=settings.store,
+            ) from None
+        try:
+            channel = self._take()
+            try:
+                return await channel.patiently(work)
+            except asyncio.CancelledError:
+                # The loop is being shut down, and nobody will read what is still to come.
+                channel.stop()
+                self._channels.discard(channel)
+                raise
+            finally:
+                if channel in self._channels:
+                    self._idle.append((asyncio.get_running_loop().time(), channel))
+                    await self._close_idle()
+        finally:
+            self._free.release()
+
+    def _take(self) -> Channel:
+        if self._idle:
+            return self._idle.pop()[1]
+        channel = Channel(self._server, writes=False)
+        self._channels.add(channel)
+        return channel
+
+    async def _close_idle(self) -> None:
+        oldest = asyncio.get_running_loop().time() - _IDLE
+        while self._idle and self._idle[0][0] < oldest:
+            _, channel = self._idle.pop(0)
+            self._channels.discard(channel)
+            await channel.close()
+
+    async def close(self) -> None:
+        """Close all of them, of which none is in use."""
+        await asyncio.gather(*(channel.close() for channel in self._channels))
+
+    def stop(self) -> None:
+        """Drop all of them, in their event loop."""
+        for channel in self._channels:
+            channel.stop()
+
+    def forget(self) -> None:
+        """Drop all of them, whose event loop is closed."""
+        for channel in self._channels:
+            channel.forget()

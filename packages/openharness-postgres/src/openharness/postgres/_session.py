@@ -1,0 +1,140 @@
+"""A store's life in one event loop of one process: the connection that writes, and those that read.
+
+Reading has connections of its own, so that it never waits behind a batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from openharness.postgres._channel import Channel, Row, Server
+from openharness.postgres._failures import store_error
+from openharness.postgres._pool import Pool
+from openharness.postgres._writer import GroupWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from openharness.postgres._connecting import Settings
+
+__all__ = ("Session",)
+
+T = TypeVar("T")
+
+
+class Session:
+    """The open connections of one store. Made inside of the event loop it belongs to.
+
+    Args:
+        settings: How it connects.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.process = os.getpid()
+        self._settings = settings
+        server = Server(settings)
+        self._writing = Channel(server, writes=True)
+        self._reading = Pool(server, size=settings.max_connections - 1)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing: asyncio.Task[None] | None = None
+        self.writer = GroupWriter(self._writing, store=settings.store)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is anything to close."""
+        return self._writing.is_open or self._reading.is_open
+
+    async def open(self) -> None:
+        """Connect, and create the tables where needed.
+
+        Raises:
+            StoreError: It cannot be opened.
+        """
+        await self._begin(partial(self._reading.patiently, _nothing))
+
+    async def fetch(self, sql: str, *arguments: object) -> list[Row]:
+        """Return the rows of a query.
+
+        Raises:
+            StoreError: It failed.
+        """
+
+        async def read(channel: Channel) -> list[Row]:
+            return await channel.fetch(sql, *arguments)
+
+        return await self.read(read)
+
+    async def read(self, work: Callable[[Channel], Awaitable[T]]) -> T:
+        """Do work that only reads on a connection, and return its result; it may be done again. See `Channel.patiently`.
+
+        Raises:
+            StoreError: It failed.
+        """
+        return await self._begin(partial(self._reading.patiently, work))
+
+    async def close(self) -> None:
+        """Wait for what was begun and close the connections; every caller waits for the same closing."""
+        while self._closing is None or self._closing.cancelled():
+            self._closing = self.loop.create_task(self._close(), name="openharness: close a store")
+            # A caller that is cancelled does not cancel the closing.
+            await asyncio.wait((self._closing,))
+        await asyncio.wait((self._closing,))
+        self._closing.result()
+
+    def give_up(self) -> None:
+        """Drop all connections, wherever this is called: the server sees them end."""
+        if self.loop.is_closed():
+            self._writing.forget()
+            self._reading.forget()
+        else:
+            with contextlib.suppress(RuntimeError):  # closed meanwhile
+                self.loop.call_soon_threadsafe(self._stop)
+
+    def _stop(self) -> None:
+        self._writing.stop()
+        self._reading.stop()
+
+    def _begin(self, work: Callable[[], Coroutine[None, None, T]]) -> asyncio.Future[T]:
+        """Do work in a task of its own, and return a future for the caller, who may be cancelled."""
+        done: asyncio.Future[T] = self.loop.create_future()
+        task = self.loop.create_task(self._report(work, done))
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._ended, done))
+        return done
+
+    async def _report(self, work: Callable[[], Coroutine[None, None, T]], done: asyncio.Future[T]) -> None:
+        try:
+            result = await work()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to the caller
+            if not done.done():
+                done.set_exception(store_error(error, store=self._settings.store))
+        else:
+            if not done.done():
+                done.set_result(result)
+
+    def _ended(self, done: asyncio.Future[T], task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        # A task that is cancelled before its first step has run nothing of its own.
+        if task.cancelled():
+            done.cancel()
+
+    async def _close(self) -> None:
+        try:
+            await self.writer.drain()
+            while self._tasks:
+                await asyncio.wait(tuple(self._tasks))
+            await self._reading.close()
+            await self._writing.close()
+        except asyncio.CancelledError:
+            # The loop is being shut down.
+            self._stop()
+            raise
+
+
+async def _nothing(channel: Channel) -> None:
+    """Need a connection, and do nothing with it."""

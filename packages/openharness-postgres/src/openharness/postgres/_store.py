@@ -1,0 +1,209 @@
+"""What every store on PostgreSQL is: its arguments, the session of the loop it is used in, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import ssl
+import warnings
+from typing import TYPE_CHECKING, Any, Final, Self, cast
+
+from openharness.core import InvalidValueError, StoreClosedError
+from openharness.core.values import MAX_BYTES
+from openharness.postgres._address import checked_dsn, shown_dsn, split_url
+from openharness.postgres._connecting import Password, Settings, Tls
+from openharness.postgres._names import Names
+from openharness.postgres._session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from openharness.postgres._schema import Schema
+
+__all__ = ("PostgresStore",)
+
+_MODES: Final = ("disable", "prefer", "allow", "require", "verify-ca", "verify-full")
+_FEWEST_CONNECTIONS: Final = 2
+_OPTIONS: Final[dict[str, Callable[[str], object]]] = {
+    "schema": str,
+    "prefix": str,
+    "max_connections": int,
+    "connect_timeout": float,
+    "command_timeout": float,
+    "reconnect_timeout": float,
+    "statement_cache_size": int,
+    "max_bytes": int,
+}
+
+
+class PostgresStore:
+    """The part of a store that is about its server. A store inherits from this first, then from its interface.
+
+    The store connects on first use, and creates its tables where they are missing. It belongs to the event loop it was
+    first used in; when that is closed, it may be used in another.
+
+    Args:
+        dsn: The URL of the database, ``postgresql://user@host:5432/database``, with the parameters of libpq:
+            ``sslmode``, ``sslrootcert``, ``target_session_attrs`` and several hosts. What it leaves out, ``PGHOST`` and
+            the other variables say, and ``~/.pgpass``.
+        tables: What the store keeps in the database.
+        schema: The schema that its tables are in; it is created where it is missing.
+        prefix: What the names of its tables begin with.
+        password: The password, instead of one in the URL; or a function that gives one, asked at each connection.
+        ssl: How the connection is secured: an `ssl.SSLContext`, one of libpq's modes (``"verify-full"``), or None for
+            what the URL says, which is TLS where the server offers it, unverified.
+        max_connections: How many connections it opens at most, 2 or more. One writes; the others read, and are closed
+            when they are not needed for five minutes.
+        connect_timeout: How many seconds opening a connection may take.
+        command_timeout: How many seconds a statement may take, and waiting for a free connection, before
+            `StoreBusyError`.
+        reconnect_timeout: How many seconds calls wait for a server that has gone, before `StoreOpenError`. One that
+            was never there is not waited for.
+        statement_cache_size: How many prepared statements each connection keeps. 0 is for poolers that cannot keep
+            them: PgBouncer before 1.21, or with ``max_prepared_statements=0``.
+        max_bytes: How large the JSON text of one value may be; 16 MiB by default.
+
+    Raises:
+        InvalidValueError: An argument is not valid.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        tables: Schema,
+        schema: str = "public",
+        prefix: str = "openharness_",
+        password: Password | None = None,
+        ssl: Tls = None,
+        max_connections: int = 5,
+        connect_timeout: float = 10.0,
+        command_timeout: float = 30.0,
+        reconnect_timeout: float = 30.0,
+        statement_cache_size: int = 100,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        self._closed = True  # until all arguments are known to be valid there is nothing to close
+        self._session: Session | None = None
+        checked_dsn(dsn)
+        self._names = Names(schema=schema, prefix=prefix)
+        self._name = f"{type(self).__name__}({shown_dsn(dsn)!r}, schema={schema!r})"
+        if password is not None and not isinstance(cast("object", password), str) and not callable(password):
+            raise InvalidValueError("password", value=type(password), expected="text, or a function that returns it")
+        _check_tls(ssl)
+        _check_count("max_connections", max_connections, lowest=_FEWEST_CONNECTIONS)
+        _check_count("statement_cache_size", statement_cache_size, lowest=0)
+        _check_count("max_bytes", max_bytes, lowest=1)
+        _check_seconds("connect_timeout", connect_timeout, zero=False)
+        _check_seconds("command_timeout", command_timeout, zero=False)
+        _check_seconds("reconnect_timeout", reconnect_timeout, zero=True)
+        self._max_bytes = max_bytes
+        self._settings = Settings(
+            dsn=dsn,
+            names=self._names,
+            schema=tables,
+            password=password,
+            ssl=ssl,
+            max_connections=max_connections,
+            connect_timeout=float(connect_timeout),
+            command_timeout=float(command_timeout),
+            reconnect_timeout=float(reconnect_timeout),
+            statement_cache_size=statement_cache_size,
+            store=self._name,
+        )
+        self._closed = False
+
+    @classmethod
+    def from_url(cls, url: str) -> Self:
+        """Return the store that a URL names; plugins are opened by it.
+
+        Args:
+            url: ``postgresql://user@host/database`` or ``postgres://…``. `schema`, `prefix`, `max_connections`, the
+                timeouts, `statement_cache_size` and `max_bytes` may follow as options, beside those of libpq:
+                ``postgresql://host/database?schema=agents&sslmode=require``.
+
+        Raises:
+            InvalidValueError: It is not such a URL, or the value of an option is not valid.
+        """
+        dsn, options = split_url(url, _OPTIONS)
+        arguments: dict[str, Any] = {}
+        for name, text in options.items():
+            try:
+                arguments[name] = _OPTIONS[name](text)
+            except ValueError:
+                raise InvalidValueError(name, value=text, expected="a number") from None
+        return cls(dsn, **arguments)
+
+    def __repr__(self) -> str:
+        return f"<{self._name}{', closed' if self._closed else ''}>"
+
+    async def close(self) -> None:
+        """Wait for what was begun and close the connections. Closing twice, or at once, is no error."""
+        self._closed = True
+        session = self._session
+        if session is None or session.process != os.getpid():
+            return
+        if session.loop is asyncio.get_running_loop():
+            await session.close()
+        else:
+            session.give_up()
+        self._session = None
+
+    async def __aenter__(self) -> Self:
+        """Connect, so that what is wrong with the server or the tables is known at once."""
+        await self._current().open()
+        return self
+
+    def __del__(self) -> None:
+        session = self._session
+        if session is None or session.process != os.getpid() or not session.is_open:
+            return
+        session.give_up()
+        kind = type(self).__name__
+        warnings.warn(
+            f"{self!r} was never closed. Use `async with {kind}(...) as store:`, or `await store.close()`.",
+            ResourceWarning,
+            source=self,
+            stacklevel=2,
+        )
+
+    def _current(self) -> Session:
+        """Return the session of the running loop, beginning one at the first use."""
+        if self._closed:
+            raise StoreClosedError("the store was closed; make a new one.", store=self._name)
+        session = self._session
+        loop = asyncio.get_running_loop()
+        if session is not None:
+            if session.process != os.getpid():
+                raise StoreClosedError(
+                    "the store was opened before this process was forked, and its connections belong to the parent; "
+                    "make a new one here.",
+                    store=self._name,
+                )
+            if session.loop is loop:
+                return session
+            if not session.loop.is_closed():
+                raise StoreClosedError(
+                    "the store is in use by another event loop; make one store for each loop.", store=self._name
+                )
+            session.give_up()
+        self._session = session = Session(self._settings)
+        return session
+
+
+def _check_tls(value: object) -> None:
+    if value is None or isinstance(value, (bool, ssl.SSLContext)) or value in _MODES:
+        return
+    raise InvalidValueError("ssl", value=value, expected=f"an ssl.SSLContext, a bool, or one of {', '.join(_MODES)}")
+
+
+def _check_count(name: str, value: object, *, lowest: int) -> None:
+    if type(value) is not int or value < lowest:
+        raise InvalidValueError(name, value=value, expected=f"an integer from {lowest} on")
+
+
+def _check_seconds(name: str, value: object, *, zero: bool) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not (0 <= cast("float", value) < math.inf) or (value == 0 and not zero):
+        raise InvalidValueError(name, value=value, expected="a number of seconds" + ("" if zero else " above 0"))

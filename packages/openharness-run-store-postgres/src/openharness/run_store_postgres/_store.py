@@ -1,0 +1,237 @@
+"""The store itself: what `RunStore` promises, in terms of rows and queries."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, cast
+
+import attrs
+
+from openharness.core import InvalidValueError, RunQuery, RunRecord, RunStatus, RunStore
+from openharness.core.records import check_id, time_ms
+from openharness.core.storage import run_order
+from openharness.core.values import MAX_BYTES
+from openharness.postgres import PostgresStore, misled
+from openharness.run_store_postgres._pruning import AT_ONCE, Doomed, Pruning
+from openharness.run_store_postgres._query import Queries, rarest_first
+from openharness.run_store_postgres._rows import row_size, run_from_row, run_to_row
+from openharness.run_store_postgres._schema import SCHEMA
+from openharness.run_store_postgres._writing import Writing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from openharness.core import Moment
+    from openharness.postgres import Password, Session, Tls
+
+__all__ = ("PostgresRunStore",)
+
+_DECODED_AT_ONCE: Final = 100
+
+
+class PostgresRunStore(PostgresStore, RunStore):
+    """Keeps runs in a PostgreSQL database.
+
+    Any number of tasks, processes and machines may use the same tables. Saves that are asked for at the same time are
+    written in one statement, and each returns when its own run is durable. When the server goes and comes back, what
+    was asked for meanwhile is done then.
+
+    The store connects on first use, and creates its tables where they are missing. It belongs to the event loop it was
+    first used in; when that is closed, it may be used in another. Use ``async with``, or call `close` at the end::
+
+        async with PostgresRunStore("postgresql://agents@db.example/agents") as store:
+            await store.save_run(run)
+
+    Args:
+        dsn: The URL of the database, ``postgresql://user@host:5432/database``, with the parameters of libpq:
+            ``sslmode``, ``sslrootcert``, ``target_session_attrs`` and several hosts. What it leaves out, ``PGHOST`` and
+            the other variables say, and ``~/.pgpass``.
+        schema: The schema that its tables are in; it is created where it is missing.
+        prefix: What the names of its tables begin with.
+        password: The password, instead of one in the URL; or a function that gives one, asked at each connection.
+        ssl: How the connection is secured: an `ssl.SSLContext`, one of libpq's modes (``"verify-full"``), or None for
+            what the URL says, which is TLS where the server offers it, unverified.
+        max_connections: How many connections it opens at most, 2 or more. One writes; the others read, and are closed
+            when they are not needed for five minutes.
+        connect_timeout: How many seconds opening a connection may take.
+        command_timeout: How many seconds a statement may take, and waiting for a free connection, before
+            `StoreBusyError`.
+        reconnect_timeout: How many seconds calls wait for a server that has gone, before `StoreOpenError`. One that
+            was never there is not waited for.
+        statement_cache_size: How many prepared statements each connection keeps. 0 is for poolers that cannot keep
+            them: PgBouncer before 1.21, or with ``max_prepared_statements=0``.
+        max_bytes: How large the JSON text of one state, or of one run's metadata, may be; 16 MiB by default.
+
+    Raises:
+        InvalidValueError: An argument is not valid.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        schema: str = "public",
+        prefix: str = "openharness_",
+        password: Password | None = None,
+        ssl: Tls = None,
+        max_connections: int = 5,
+        connect_timeout: float = 10.0,
+        command_timeout: float = 30.0,
+        reconnect_timeout: float = 30.0,
+        statement_cache_size: int = 100,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        super().__init__(
+            dsn,
+            tables=SCHEMA,
+            schema=schema,
+            prefix=prefix,
+            password=password,
+            ssl=ssl,
+            max_connections=max_connections,
+            connect_timeout=connect_timeout,
+            command_timeout=command_timeout,
+            reconnect_timeout=reconnect_timeout,
+            statement_cache_size=statement_cache_size,
+            max_bytes=max_bytes,
+        )
+        self._queries = Queries(self._names)
+        self._writing = Writing(self._names)
+        self._pruning = Pruning(self._names)
+
+    async def save_run(self, run: RunRecord) -> None:
+        """Save a run, replacing the one with the same id. See `RunStore.save_run`.
+
+        Raises:
+            SerializationError: The state or the metadata cannot be stored, or is too large.
+            StoreError: It could not be written: `StoreOpenError` where the server cannot be reached, `StoreFullError`,
+                `StoreReadOnlyError`, `StoreBusyError` and others.
+        """
+        session = self._current()
+        row = run_to_row(run, max_bytes=self._max_bytes)
+        await session.writer.add(self._writing.save_runs, row, rows=1, size=row_size(row))
+
+    async def get_run(self, run_id: str) -> RunRecord | None:
+        """Return the run with this id, or None. See `RunStore.get_run`.
+
+        Raises:
+            InvalidValueError: The id could not be one.
+            CorruptRecordError: The record is damaged.
+            StoreError: The database could not be read.
+        """
+        session = self._current()
+        rows = await session.fetch(self._queries.select_one, check_id(run_id, name="run_id"))
+        if not rows:
+            return None
+        run = run_from_row(rows[0], store=self._name)
+        if run.id != run_id:
+            raise misled(f"it leads from {run_id!r} to {run.id!r}", store=self._name)
+        return run
+
+    async def list_runs(self, query: RunQuery | None = None) -> list[RunRecord]:
+        """Return the runs that match. See `RunStore.list_runs`.
+
+        Raises:
+            CorruptRecordError: One of the wanted records is damaged; the others are found by asking without it.
+            StoreError: The database could not be read.
+        """
+        session = self._current()
+        query = await self._planned(session, query or RunQuery())
+        sql, values = self._queries.select(query)
+        rows = await session.fetch(sql, *values)
+        runs: list[RunRecord] = []
+        for start in range(0, len(rows), _DECODED_AT_ONCE):
+            if start:
+                # Other tasks get their turn while a long list is decoded.
+                await asyncio.sleep(0)
+            runs += [run_from_row(row, store=self._name) for row in rows[start : start + _DECODED_AT_ONCE]]
+        self._check_answer(runs, query)
+        return runs
+
+    async def delete_run(self, run_id: str) -> None:
+        """Delete a run. See `RunStore.delete_run`.
+
+        Raises:
+            InvalidValueError: The id could not be one.
+            StoreError: It could not be deleted.
+        """
+        session = self._current()
+        await session.writer.add(self._writing.delete_runs, (check_id(run_id, name="run_id"),), rows=1, size=0)
+
+    async def count_runs(self, query: RunQuery | None = None) -> int:
+        """Return how many runs match. See `RunStore.count_runs`. No records are read.
+
+        Raises:
+            StoreError: The database could not be read.
+        """
+        session = self._current()
+        query = await self._planned(session, query or RunQuery())
+        sql, values = self._queries.count(query)
+        rows = await session.fetch(sql, *values)
+        return cast("int", rows[0][0])
+
+    async def prune_runs(
+        self,
+        *,
+        older_than: Moment | None = None,
+        keep_last: int | None = None,
+        status: RunStatus | str | Iterable[RunStatus | str] | None = None,
+        dry_run: bool = False,
+    ) -> int:
+        """Delete old runs and return how many. See `RunStore.prune_runs`.
+
+        The server finds and deletes them, the oldest first and some hundred at a time, so that saves come in between.
+
+        Raises:
+            InvalidValueError: Neither ``older_than`` nor ``keep_last`` is given, or one is not valid.
+            StoreError: Not all of them could be deleted.
+        """
+        session = self._current()
+        if older_than is None and keep_last is None:
+            raise InvalidValueError("prune_runs", value=None, expected="given older_than, keep_last, or both")
+        before = None if older_than is None else time_ms(older_than, name="older_than")
+        # What is kept is counted among all with this status, so that older_than must not be a condition of it.
+        query = RunQuery(
+            status=set(RunStatus) - {RunStatus.RUNNING} if status is None else status,
+            offset=0 if keep_last is None else keep_last,
+        )
+        doomed = Doomed(
+            status=sorted(word.value for word in cast("frozenset[RunStatus]", query.status)),
+            before=before,
+            position=None,
+        )
+        if query.offset:
+            rows = await session.fetch(self._pruning.position, list(doomed.status), query.offset)
+            if not rows:
+                return 0
+            doomed = attrs.evolve(doomed, position=tuple(rows[0]))
+        if dry_run:
+            rows = await session.fetch(self._pruning.count, *self._pruning.arguments(doomed))
+            return cast("int", rows[0][0])
+        deleted = 0
+        while True:
+            found, gone = await session.writer.add(self._pruning.delete_some, doomed, rows=AT_ONCE, size=0)
+            deleted += gone
+            if found < AT_ONCE:
+                return deleted
+
+    async def _planned(self, session: Session, query: RunQuery) -> RunQuery:
+        """Put the rarest of several metadata keys first."""
+        if len(query.metadata) < 2:  # noqa: PLR2004 - with one there is no choice
+            return query
+        sql, values = self._queries.frequencies(query)
+        (counts,) = await session.fetch(sql, *values)
+        return rarest_first(query, tuple(counts))
+
+    def _check_answer(self, runs: list[RunRecord], query: RunQuery) -> None:
+        """Notice an index that no longer agrees with the rows, which each are what was saved."""
+        newest = query.order == "newest"
+        conditions = attrs.evolve(query, limit=None, offset=0)
+        last = None if query.after is None else (query.after[0], query.after[1].encode())
+        for run in runs:
+            position = run_order(run)
+            if not conditions.matches(run):
+                raise misled(f"the run {run.id!r} does not meet the conditions", store=self._name)
+            if last is not None and (position >= last if newest else position <= last):
+                raise misled(f"the run {run.id!r} is out of order", store=self._name)
+            last = position
