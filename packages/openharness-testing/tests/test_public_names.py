@@ -5,14 +5,14 @@ from __future__ import annotations
 import pathlib
 
 import openharness.testing
-from openharness.testing import corpus, strategies
+from openharness.testing import corpus, postgres, strategies
 
-PUBLIC_MODULES = {"__init__", "corpus", "strategies"}
+PUBLIC_MODULES = {"__init__", "corpus", "postgres", "strategies"}
 
 
 def test_every_public_name_is_there() -> None:
     """What ``__all__`` names can be had, and is listed in order."""
-    for module in (openharness.testing, corpus, strategies):
+    for module in (openharness.testing, corpus, postgres, strategies):
         assert list(module.__all__) == sorted(module.__all__, key=lambda name: (not name.isupper(), name))
         for name in module.__all__:
             assert getattr(module, name) is not None

@@ -27,7 +27,7 @@ __all__ = ("Channel", "Row", "Server")
 
 T = TypeVar("T")
 
-Row: TypeAlias = asyncpg.Record
+Row: TypeAlias = "asyncpg.Record"
 """The values of some columns: by index, by name, or all in their order."""
 
 _SHORTEST_PAUSE: Final = 0.01
