@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from openharness.core.values import JSONValue
 
-__all__ = ("damaged", "examined", "report_of")
+__all__ = ("ItemT", "damaged", "examined", "report_of")
 
 _PAGE: Final = 200
 
