@@ -74,6 +74,7 @@ COMBINATIONS = {
         "openharness-sqlite",
         "openharness-run-store-sqlite",
     ],
+    "core+opentelemetry": ["openharness-core", "openharness-opentelemetry"],
     "core+signal-store-sqlite": ["openharness-core", "openharness-sqlite", "openharness-signal-store-sqlite"],
     "all": list(PACKAGES),
     "all+third-party": [*PACKAGES, THIRD_PARTY],
@@ -143,7 +144,7 @@ def fast(posargs: list[str]) -> list[str]:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run the whole suite with coverage, or what pytest arguments choose; ``-- --fast`` leaves out the slow tests."""
-    install_packages(session, "tests")
+    install_packages(session, "tests", "conventions")
     install_model(session)
     if session.posargs:
         session.run("pytest", *fast(session.posargs))

@@ -24,6 +24,7 @@ def test_names_of_core(name: str) -> None:
 @pytest.mark.parametrize(
     "package",
     [
+        "opentelemetry",
         "postgres",
         "provider_claude",
         "provider_http",
