@@ -10,7 +10,6 @@ import os
 import random
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ _FAULTS = Path(__file__).parent / "faults"
 sys.path.insert(0, str(_FAULTS))
 
 from disk_log import Named, Resized, Synced, SyncedFolder, Unnamed, Written  # noqa: E402
+from places import folder_in_memory  # noqa: E402
 from power_loss import Disk, Loss  # noqa: E402
 from watch_sqlite import is_possible  # noqa: E402
 
@@ -36,10 +36,9 @@ ROOT = Path("/disk")
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder, in memory where there is one: what is really synced proves nothing here, and takes long."""
-    memory = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
-    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as name:
-        yield Path(name)
+    """A folder in memory."""
+    with folder_in_memory() as path:
+        yield path
 
 
 def lose_power(

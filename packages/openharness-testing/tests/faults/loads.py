@@ -13,7 +13,7 @@ from openharness.core import Blob, RunQuery, RunRecord, RunStatus, Signal, Signa
 from openharness.core.records import signal_id
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterable
 
     from histories import History, Thing
 
@@ -51,30 +51,37 @@ def _old_run(task: str, number: int) -> RunRecord:
 
 
 async def save_and_delete(
-    store: RunStore, history: History, task: str, *, seed: int, steps: int, prunes: bool = False, largest: int = 6_000
+    store: RunStore,
+    history: History,
+    task: str,
+    *,
+    seed: int,
+    turns: Iterable[int],
+    prunes: bool = False,
+    largest: int = 6_000,
 ) -> None:
-    """Save, save again, delete, and prune runs that only this task knows.
+    """Save, save again, delete, prune, and read runs that only this task knows.
 
     Args:
         store: The store.
         history: Gets what is done.
         task: The name of the task; no other one has it.
         seed: Decides what is done.
-        steps: How much is done.
+        turns: One number, other than those before, for each thing that is done.
         prunes: Whether runs are also pruned; one task only may.
         largest: How large a state is at most, about, in bytes.
     """
     chance = random.Random(seed)
     version = 0
     olds: list[str] = []
-    for step in range(steps):
+    for turn in turns:
         run_id = f"{task}-{chance.randrange(_IDS)}"
         what = chance.random()
         if what < 0.1:
             with history.changing({("run", run_id): None}):
                 await store.delete_run(run_id)
         elif prunes and what < 0.3:
-            old = _old_run(task, step)
+            old = _old_run(task, turn)
             with history.changing({("run", old.id): 0}):
                 await store.save_run(old)
             olds.append(old.id)
@@ -84,8 +91,11 @@ async def save_and_delete(
                 olds.clear()
         else:
             version += 1
+            run = make_run(run_id, version, chance.randrange(20, largest))
             with history.changing({("run", run_id): version}):
-                await store.save_run(make_run(run_id, version, chance.randrange(20, largest)))
+                await store.save_run(run)
+            if what > 0.9:
+                assert await store.get_run(run_id) == run, "what was acknowledged is not read"
         await asyncio.sleep(0)
 
 
@@ -96,7 +106,7 @@ async def found_runs(store: RunStore) -> dict[Thing, Hashable]:
     for run in runs:
         found["run", run.id] = _run_value(run)
     if await store.count_runs() != len(runs):
-        found["count",] = _DAMAGED
+        found["count", "runs"] = _DAMAGED
     # The index of metadata tells the same.
     for task in {str((run.metadata or {}).get("task")) for run in runs}:
         listed = await store.list_runs(RunQuery(metadata={"task": task}, include_state=False))
@@ -151,7 +161,7 @@ def _is_right(run_id: str, signals: list[Signal]) -> bool:
     return True
 
 
-async def record(store: SignalStore, history: History, task: str, *, seed: int, steps: int) -> None:
+async def record(store: SignalStore, history: History, task: str, *, seed: int, turns: Iterable[int]) -> None:
     """Record one run after the other: append, name places, finalize, publish, delete.
 
     Args:
@@ -159,14 +169,11 @@ async def record(store: SignalStore, history: History, task: str, *, seed: int, 
         history: Gets what is done.
         task: The name of the task; no other one has it.
         seed: Decides what is done.
-        steps: How much is done.
+        turns: One number, other than those before, for each run that is recorded.
     """
     chance = random.Random(seed)
-    done = 0
-    number = 0
-    while done < steps:
+    for number in turns:
         run_id = f"{task}-{number}"
-        number += 1
         with history.changing({("signals", run_id): 0, ("outcome", run_id): "incomplete"}):
             recording = await store.create_recording(run_id=run_id, name=task, tags=["faults"], metadata={"task": task})
         count = 0
@@ -174,7 +181,6 @@ async def record(store: SignalStore, history: History, task: str, *, seed: int, 
             with history.changing({("signals", run_id): count + BATCH}):
                 await store.append(recording, append_entries(run_id, count))
             count += BATCH
-            done += 1
             if chance.random() < 0.2:
                 last = count - 1
                 with history.changing({("checkpoint", run_id, f"at-{last}"): last}):
@@ -190,7 +196,6 @@ async def record(store: SignalStore, history: History, task: str, *, seed: int, 
                 await store.finalize(recording, outcome="completed", duration_ms=count)
             with history.changing({("fixture", task): run_id}):
                 await store.publish(recording, task)
-        done += 3
 
 
 async def found_signals(store: SignalStore) -> dict[Thing, Hashable]:

@@ -80,10 +80,12 @@ async def work(kind: str, log: DiskLog, history: History, seed: int, durability:
                 if isinstance(store, RunStore):
                     prunes = number == 0
                     tasks.append(
-                        save_and_delete(store, history, f"saver{number}", seed=seed + number, steps=40, prunes=prunes)
+                        save_and_delete(
+                            store, history, f"saver{number}", seed=seed + number, turns=range(40), prunes=prunes
+                        )
                     )
                 else:
-                    tasks.append(record(store, history, f"recorder{number}", seed=seed + number, steps=25))
+                    tasks.append(record(store, history, f"recorder{number}", seed=seed + number, turns=range(4)))
         await asyncio.gather(*tasks)
 
 
@@ -99,7 +101,7 @@ async def found_in(kind: str, folder: Path) -> dict[Thing, Hashable]:
             else:
                 found |= await found_signals(store)
                 history = History(lambda: 0.0)
-                await record(store, history, "afterwards", seed=1, steps=1)
+                await record(store, history, "afterwards", seed=1, turns=[1])
                 for info in await store.list_recordings():
                     # Logs that were cut are appended to by who resumes them.
                     if info.outcome == "incomplete":

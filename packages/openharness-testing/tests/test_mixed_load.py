@@ -1,0 +1,137 @@
+"""Several processes do everything at once to the same stores: nothing is lost, the order is total, nobody hangs.
+
+The stores are opened by their URLs, so that the same load runs on every store that several processes may use. The long
+form, of ``nox -s faults``, lasts a minute.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+_FAULTS = Path(__file__).parent / "faults"
+sys.path.insert(0, str(_FAULTS))
+
+from histories import History, Verdict  # noqa: E402
+from loads import found_runs, found_signals  # noqa: E402
+from mixed_load import shared_signal  # noqa: E402
+from places import folder_in_memory  # noqa: E402
+
+from openharness.core.plugins import open_run_store, open_signal_store  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mixed_load import Result
+
+LONG = os.environ.get("OPENHARNESS_LONG") == "1"
+SECONDS = 60 if LONG else 2
+PROCESSES = 4
+TASKS = 50 if LONG else 4
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600 if LONG else 60),
+]
+
+
+def load(urls: tuple[str, str], shared: str, folder: Path, *words: str) -> dict[str, Result]:
+    """Let the processes work, all from the same moment on, and return what each of them did."""
+    pipe = subprocess.PIPE
+    paths = {f"p{number}": folder / f"p{number}.result" for number in range(PROCESSES)}
+    started = [
+        subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, _FAULTS / "mixed_load.py", *urls, shared, name, str(TASKS), str(SECONDS), path, *words],
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+        )
+        for name, path in paths.items()
+    ]
+    for process in started:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n", process.communicate()[1]
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    deadline = time.monotonic() + SECONDS + 40
+    for process in started:
+        _, errors = process.communicate(timeout=max(1.0, deadline - time.monotonic()))
+        assert (process.returncode, errors) == (0, "")
+    return {name: pickle.loads(path.read_bytes()) for name, path in paths.items()}  # noqa: S301 - written just now
+
+
+async def judged(urls: tuple[str, str], folder: Path, *words: str) -> tuple[History, Verdict, dict[str, Result]]:
+    """Let the processes work on new stores, and compare what they acknowledged with what is there."""
+    async with open_run_store(urls[0]) as runs, open_signal_store(urls[1]) as signals:
+        shared = await signals.create_recording(run_id="shared")
+        results = await asyncio.to_thread(load, urls, shared, folder, *words)
+        history = History(time.monotonic)
+        history.merge(result.changes for result in results.values())
+        recording = await signals.load_recording(shared)
+        assert recording is not None
+        by = {seq: name for name, result in results.items() for seq, _, _ in result.shared}
+        assert [shared_signal(seq, by[seq]) for seq in range(len(by))] == list(recording.signals)
+        await signals.delete_recording(shared)
+        found = {**await found_runs(runs), **await found_signals(signals)}
+    return history, history.compare(found), results
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder in memory, where more happens in the same time."""
+    with folder_in_memory() as path:
+        yield path
+
+
+async def test_nothing_is_lost_and_the_order_is_total(
+    folder: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """Runs and recordings in one SQLite file, from four processes: all that was acknowledged is there, in one order."""
+    url = f"sqlite:///{folder / 'store.db'}"
+    history, verdict, results = await judged((url, url), folder)
+    assert (verdict.lost, verdict.strange) == ([], [])
+    appended = sorted(one for result in results.values() for one in result.shared)
+    # None twice, none left out; and who began after another had been told comes after it.
+    assert [seq for seq, _, _ in appended] == list(range(len(appended)))
+    latest = 0.0
+    for _, begun, acknowledged in reversed(appended):
+        assert latest == 0.0 or begun < latest
+        latest = acknowledged if latest == 0.0 else min(latest, acknowledged)
+    changes = [change for some in history.changes.values() for change in some]
+    slowest = max(change.acknowledged - change.begun for change in changes)
+    assert slowest < 10
+    record_property("processes", PROCESSES)
+    record_property("acknowledged", history.acknowledged())
+    record_property("lost", len(verdict.lost))
+    record_property("strange", len(verdict.strange))
+    record_property("shared appends", len(appended))
+    for what in ("pages", "reads", "follows", "conflicts"):
+        record_property(what, sum(result.counts.get(what, 0) for result in results.values()))
+    record_property("slowest ms", round(slowest * 1_000))
+
+
+async def test_the_check_notices_a_store_that_forgets(
+    folder: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """The same check fails when one save in five is acknowledged and not done."""
+    url = f"sqlite:///{folder / 'store.db'}"
+    try:
+        _, verdict, _ = await judged((url, url), folder, "forgetful")
+    except AssertionError as error:
+        # A task that reads what it saved may notice first.
+        assert "what was acknowledged is not read" in str(error)  # noqa: PT017 - one of two ways to notice
+        record_property("lost", 1)
+    else:
+        record_property("lost", len(verdict.lost))
+        assert verdict.lost
