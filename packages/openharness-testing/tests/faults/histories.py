@@ -8,6 +8,7 @@ one that was begun after that.
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections import defaultdict
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
@@ -79,7 +80,9 @@ class History:
 
     def acknowledged(self, at: float = NEVER) -> int:
         """Return how many changes had been acknowledged at a moment."""
-        return sum(change.acknowledged <= at for some in self.changes.values() for change in some)
+        return sum(
+            change.acknowledged <= min(at, sys.float_info.max) for some in self.changes.values() for change in some
+        )
 
     def compare(self, found: Mapping[Thing, Hashable], *, at: float = NEVER) -> Verdict:
         """Compare with what a store holds.
@@ -95,7 +98,7 @@ class History:
             later: list[Hashable] = []
             older: list[Hashable] = [None]
             for change in self.changes.get(thing, ()):
-                if change.acknowledged <= at:
+                if change.acknowledged <= at and change.acknowledged < NEVER:
                     older += [last, *later]
                     last, later = change.value, []
                 elif change.begun <= at:
