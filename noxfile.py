@@ -195,6 +195,13 @@ def durability(session: nox.Session) -> None:
     session.run(*command, env={"OPENHARNESS_LONG": "1"})
 
 
+@nox.session(python=PYTHONS[0])
+def faults(session: nox.Session) -> None:
+    """Try the stores against every hazard for a long time, and print a table; ``-- --short``, or numbers of rows."""
+    install_packages(session, "tests")
+    session.run("python", ".ci/faults.py", *session.posargs)
+
+
 # Always a new environment: what was installed for another set must not be there.
 @nox.session(python=PYTHONS, reuse_venv=False)
 @nox.parametrize("name", [nox.param(name, id=name) for name in COMBINATIONS])

@@ -93,7 +93,9 @@ def _with_state(run: RunRecord, state: Any) -> RunRecord:
 @pytest.mark.slow
 @pytest.mark.timeout(1800 if LONG else 60)
 @pytest.mark.parametrize("kind", ["bit flips", "random blocks", "truncations"])
-async def test_a_damaged_file_gives_no_wrong_answer(path: Path, kind: str) -> None:
+async def test_a_damaged_file_gives_no_wrong_answer(
+    path: Path, kind: str, record_property: Callable[[str, object], None]
+) -> None:
     """Whatever is changed in the file, each answer is what was saved, or a StoreError; nothing else is raised."""
     whole = await create(path)
     assert await probe(path) == (0, 0, 0)
@@ -119,6 +121,10 @@ async def test_a_damaged_file_gives_no_wrong_answer(path: Path, kind: str) -> No
         assert wrong == 0
         noticed += errors > 0
         unnoticed += errors == 0 and hidden > 0
+    record_property("files damaged", 5_000 if LONG else 120)
+    record_property("noticed", noticed)
+    record_property("wrong", 0)
+    record_property("hidden by an index", unnoticed)
     assert noticed > 0
     # SQLite keeps no checksums of its indexes, so damage there could hide a run from a search without a word.
     assert unnoticed <= noticed / 10

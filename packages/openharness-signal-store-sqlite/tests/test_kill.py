@@ -7,37 +7,49 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 PROGRAM = Path(__file__).parent / "programs" / "kill.py"
 LONG = os.environ.get("OPENHARNESS_LONG") == "1"
-CYCLES = 500 if LONG else 8
+CYCLES = 2_500 if LONG else 8
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(900 if LONG else 60),
+    pytest.mark.timeout(3_600 if LONG else 60),
     pytest.mark.skipif(not hasattr(os, "fork"), reason="kill -9 and fork are POSIX"),
 ]
 
 
-def kill(path: Path, cycles: int, tasks: int, *words: str) -> dict[str, int]:
-    """Run the program and return its figures."""
+def kill(path: Path, note: Callable[[str, object], None], cycles: int, tasks: int, *words: str) -> dict[str, int]:
+    """Run the program and return its figures, which also go into the report of the tests."""
     done = subprocess.run(  # noqa: S603 - our own program
         [sys.executable, PROGRAM, path, str(cycles), str(tasks), *words], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    return {name: int(number) for name, number in re.findall(r"(\w+)=(\d+)", done.stdout)}
+    figures = {name: int(number) for name, number in re.findall(r"(\w+)=(\d+)", done.stdout)}
+    note("kills", cycles)
+    for name in ("acknowledged", "lost", "damaged"):
+        note(name, figures[name])
+    return figures
 
 
 @pytest.mark.parametrize("tasks", [1, 8])
-def test_no_acknowledged_append_is_lost(tmp_path: Path, tasks: int) -> None:
+def test_no_acknowledged_append_is_lost(
+    tmp_path: Path, tasks: int, record_property: Callable[[str, object], None]
+) -> None:
     """After kill -9 at any moment, every append that returned is there, and every append that is there is whole."""
-    figures = kill(tmp_path / "runs.db", CYCLES, tasks)
+    figures = kill(tmp_path / "runs.db", record_property, CYCLES, tasks)
     assert figures["acknowledged"] >= CYCLES
     assert (figures["lost"], figures["damaged"]) == (0, 0)
 
 
-def test_the_check_notices_a_store_that_acknowledges_too_early(tmp_path: Path) -> None:
+def test_the_check_notices_a_store_that_acknowledges_too_early(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     """The same check fails when an append returns before its commit: without that it would prove nothing."""
-    assert kill(tmp_path / "runs.db", 10, 8, "ack-first")["lost"] > 0
+    assert kill(tmp_path / "runs.db", record_property, 10, 8, "ack-first")["lost"] > 0

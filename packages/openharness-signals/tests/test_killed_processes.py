@@ -8,6 +8,7 @@ import signal as signals_of_the_system
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from signals_processes import BATCH, batch
@@ -15,8 +16,11 @@ from signals_support import LONG, RUN_ID, load
 
 from openharness.signals import FileSignalStore
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 PROGRAM = Path(__file__).parent / "support" / "signals_processes.py"
-KILLS = 500 if LONG else 12
+KILLS = 2_500 if LONG else 12
 
 
 def run_and_kill(what: str, folder: Path, recording_id: str, *, lines: int, delay: float = 0.0) -> list[str]:
@@ -55,27 +59,36 @@ async def lost(what: str, folder: Path, kills: int) -> int:
 @pytest.mark.slow
 @pytest.mark.timeout(60 if not LONG else 3_000)
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no kill -9")
-async def test_no_acknowledged_signal_is_lost(tmp_path: Path) -> None:
+async def test_no_acknowledged_signal_is_lost(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     """After each kill the recording loads with all acknowledged appends, whole, and the next process continues it."""
-    assert await lost("append_for_ever", tmp_path / "recordings", KILLS) == 0
+    times = await lost("append_for_ever", tmp_path / "recordings", KILLS)
+    record_property("kills", KILLS)
+    record_property("lost", times)
+    assert times == 0
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(60 if not LONG else 3_000)
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no kill -9")
-async def test_the_test_would_notice(tmp_path: Path) -> None:
+async def test_the_test_would_notice(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     """The same kills of a program that acknowledges before it writes do show losses."""
-    assert await lost("acknowledge_first", tmp_path / "recordings", KILLS) > 0
+    times = await lost("acknowledge_first", tmp_path / "recordings", min(KILLS, 100))
+    record_property("lost", times)
+    assert times > 0
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(60 if not LONG else 3_000)
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no kill -9")
-async def test_finalizing_and_publishing_are_whole_or_not_at_all(tmp_path: Path) -> None:
+async def test_finalizing_and_publishing_are_whole_or_not_at_all(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     """Killed anywhere between create and publish, every recording loads with what was acknowledged, and the name works."""
     folder = tmp_path / "recordings"
     chance = random.Random(8)
-    for _ in range(max(KILLS // 3, 4)):
+    kills = max(KILLS // 3, 4)
+    record_property("kills", kills)
+    for _ in range(kills):
         told = run_and_kill("finish_for_ever", folder, "-", lines=chance.randint(1, 12), delay=chance.random() * 0.003)
         store = FileSignalStore(folder)
         acknowledged: dict[str, str] = {}
