@@ -204,9 +204,10 @@ def run(tests: Tests, outcome: Outcome, *, is_long: bool) -> None:
     environment = {**os.environ, "OPENHARNESS_LONG": "1"} if is_long else dict(os.environ)
     if is_long and tests.examples is not None:
         environment["OPENHARNESS_CONTRACT_EXAMPLES"] = str(tests.examples)
-    with tempfile.TemporaryDirectory(dir=MEMORY if os.access(MEMORY, os.W_OK) else None) as folder:
+    # Where thousands of examples are tried a disk would only make them slow; when a process is killed, it matters.
+    in_memory = tests.examples is not None and os.access(MEMORY, os.W_OK)
+    with tempfile.TemporaryDirectory(dir=MEMORY if in_memory else None) as folder:
         report = pathlib.Path(folder, "report.xml")
-        # What these tests see is not the disk, which only makes them slow.
         options = [f"--junitxml={report}", "-o", "junit_family=xunit1", f"--basetemp={folder}/tests", "-q"]
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options, "--timeout=7200"]
         if tests.words:
