@@ -542,6 +542,24 @@ async def test_secrets_in_answers_reach_neither_the_log_nor_the_error(monkeypatc
     assert replayed.signals == result.signals
 
 
+async def test_secrets_in_what_a_validator_says_are_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The words of a validator are in the log, and so without the secrets that it knows."""
+    secret = "v4ult-s3cret-value"  # noqa: S105 - it is none
+    monkeypatch.setenv("VAULT_API_KEY", secret)
+
+    @attrs.frozen
+    class Guarded:
+        name: str
+
+        def __attrs_post_init__(self) -> None:
+            raise ValueError(f"no {secret}")
+
+    with pytest.raises(AgentError) as caught:
+        await run('{"name":"A"}', agent=extractor(output=Guarded, output_retries=0))
+    assert caught.value.data["error"]["reason"] == "ValueError: no [redacted:VAULT_API_KEY]"
+    assert secret not in json.dumps([signal.payload for signal in caught.value.result.signals])
+
+
 # --- Drift ------------------------------------------------------------------------------------------------------------
 
 

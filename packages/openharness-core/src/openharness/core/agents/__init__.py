@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from openharness.core.agents._context import Context
 from openharness.core.agents._definition import (
+    HISTORY_TOKENS,
     MAX_TURNS,
     OUTPUT_RETRIES,
     TOOL_RETRIES,
     AgentDefinition,
     Guard,
+    History,
     OnError,
     Prompt,
     Reducer,
@@ -20,12 +22,14 @@ from openharness.core.agents._output import Output
 from openharness.core.agents._tool import Tool, ToolContext, collect_tools, tool
 
 __all__ = (
+    "HISTORY_TOKENS",
     "MAX_TURNS",
     "OUTPUT_RETRIES",
     "TOOL_RETRIES",
     "AgentDefinition",
     "Context",
     "Guard",
+    "History",
     "OnError",
     "Output",
     "Prompt",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = (
     "AgentDefinition",
     "Guard",
+    "History",
     "OnError",
     "Prompt",
     "Reducer",
@@ -46,7 +47,11 @@ None, or returns a new one."""
 OnError: TypeAlias = Literal["fail", "continue"]
 """What a failing agent does to the run."""
 
+History: TypeAlias = Literal["agent", "none"]
+"""What an agent is told of its earlier activations: all that fits, or nothing."""
+
 MAX_TURNS: Final = 10
+HISTORY_TOKENS: Final = 8_000
 TOOL_RETRIES: Final = 3
 OUTPUT_RETRIES: Final = 2
 _MAX_NAME: Final = 100
@@ -117,6 +122,8 @@ class AgentDefinition(Generic[S]):
         max_turns: How many requests one activation may make; the last one's answer must ask for no tool.
         tool_retries: How many turns in a row may have calls that cannot be made before the agent fails.
         output: The type of the answer; None for text.
+        history: ``"agent"``: requests begin with what earlier activations of the agent have said. ``"none"``: they do not.
+        history_tokens: The most tokens that may take.
         output_retries: How often the model is asked again in one activation because its answer does not fit.
         volatile: Parts of its signals that do not count when a replay is compared with its recording.
     """
@@ -143,6 +150,8 @@ class AgentDefinition(Generic[S]):
     tool_retries: int = TOOL_RETRIES
     output: Output | None = None
     output_retries: int = OUTPUT_RETRIES
+    history: History = "none"
+    history_tokens: int = HISTORY_TOKENS
     volatile: tuple[Volatile, ...] = ()
 
     def tool(self, name: str) -> Tool | None:
@@ -183,6 +192,8 @@ def define_agent(
     tool_retries: int,
     output: Any = None,
     output_retries: int = OUTPUT_RETRIES,
+    history: History = "none",
+    history_tokens: int = HISTORY_TOKENS,
     volatile: VolatileLike | Iterable[VolatileLike] = (),
 ) -> AgentDefinition[S]:
     """Check the options of an agent and return its definition.
@@ -209,10 +220,12 @@ def define_agent(
     if seed is not None and (type(seed) is not int or seed.bit_length() >= _SEED_BITS):
         raise InvalidValueError("seed", value=seed, expected="an integer of at most 64 bits")
     _check_numbers(max_tokens=max_tokens, retries=retries, max_turns=max_turns)
-    _check_numbers(tool_retries=tool_retries, output_retries=output_retries)
+    _check_numbers(tool_retries=tool_retries, output_retries=output_retries, history_tokens=history_tokens)
     _check_numbers(temperature=temperature, timeout=timeout, retry_delay=retry_delay)
     if on_error not in ("fail", "continue"):
         raise InvalidValueError("on_error", value=on_error, expected="'fail' or 'continue'")
+    if history not in ("agent", "none"):
+        raise InvalidValueError("history", value=history, expected="'agent' or 'none'")
     return AgentDefinition(
         name=None if name is None else check_agent_name(name),
         prompt=_prompt(prompt, fields, "prompt"),
@@ -236,6 +249,8 @@ def define_agent(
         tool_retries=tool_retries,
         output=output_of(output),
         output_retries=output_retries,
+        history=history,
+        history_tokens=history_tokens,
         volatile=volatile_rules(volatile),
     )
 
@@ -261,7 +276,7 @@ def _prompt(prompt: Prompt[S], fields: Sequence[str] | None, role: str) -> Templ
 
 def _check_numbers(**numbers: Any) -> None:
     for name, number in numbers.items():
-        whole = name in ("max_tokens", "retries", "max_turns", "tool_retries", "output_retries")
+        whole = name not in ("temperature", "timeout", "retry_delay")
         kinds = (int,) if whole else (int, float)
         least = 1 if name in ("max_tokens", "max_turns") else 0
         if number is not None and (

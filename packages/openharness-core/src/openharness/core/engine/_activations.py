@@ -11,6 +11,7 @@ from openharness.core.engine._effects import StartCall, StartTimer
 from openharness.core.engine._requests import call_id, request_digest, request_json
 from openharness.core.errors import UnknownNameError
 from openharness.core.log import _names as names
+from openharness.core.log import recall
 from openharness.core.values import copy_json
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from openharness.core.engine._plan import AgentPlan, RunPlan
     from openharness.core.engine._step_log import StepLog
     from openharness.core.engine._user_code import UserCode
-    from openharness.core.log import OpenActivation
+    from openharness.core.log import OpenActivation, Recollection
     from openharness.core.records import Signal
     from openharness.core.redaction import Redactor
     from openharness.core.values import JSONObject
@@ -116,9 +117,17 @@ class Activations(Generic[S]):
         except Exception as error:  # noqa: BLE001 - the user's function may raise anything
             self.give_up(activation, "prompt", error, activated)
         else:
-            request = request_json(agent.definition, prompt=prompt, system=system)
-            self._send(activation, request, _call_of(activation, 0), activated)
+            recalled = self._recall(agent)
+            history = () if recalled is None else recalled.messages
+            request = request_json(agent.definition, prompt=prompt, system=system, history=history)
+            self._send(activation, request, _call_of(activation, 0), activated, recalled)
         self._log.depth = depth
+
+    def _recall(self, agent: AgentPlan[S]) -> Recollection | None:
+        """Return what an agent is told of its earlier activations; None where it keeps no history."""
+        if agent.definition.history == "none":
+            return None
+        return recall(self._fold.conversations.get(agent.name, ()), agent.definition.history_tokens)
 
     # Requests.
 
@@ -150,12 +159,21 @@ class Activations(Generic[S]):
             )
         )
 
-    def _send(self, activation: OpenActivation, request: JSONObject, call: str, parent: Signal) -> None:
+    def _send(
+        self,
+        activation: OpenActivation,
+        request: JSONObject,
+        call: str,
+        parent: Signal,
+        recalled: Recollection | None = None,
+    ) -> None:
         agent = self.agent_of(activation)
         attempt = int(call.rpartition("/")[2])
         # The log and its digest are redacted; who answers the request is told what it really says.
         logged = self._redactor.json(request)
         payload: JSONObject = {"call": call, "attempt": attempt, "digest": request_digest(logged), "request": logged}
+        if recalled is not None:
+            payload["history"] = recalled.to_payload()
         self._log.write(
             names.PROVIDER_START,
             payload,

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from openharness.core.errors import ProviderError
 from openharness.core.interfaces import Message, ProviderRequest, ToolCall
+from openharness.core.log import NO_ANSWER
 from openharness.core.storage import blob_digest
 from openharness.core.values import JSONObject, JSONValue, canonical_json, copy_json, dump_json, to_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from openharness.core.agents import AgentDefinition
     from openharness.core.interfaces import ProviderOutput
     from openharness.core.log import OpenActivation, OpenToolCall
@@ -56,9 +59,18 @@ def described(error: BaseException) -> str:
         return name
 
 
-def request_json(definition: AgentDefinition[Any], *, prompt: str, system: str | None) -> JSONObject:
-    """Return a request as the log holds it: messages (the system prompt first), then what the agent sets."""
-    messages: list[JSONValue] = [{"role": "user", "content": plain_text(prompt)}]
+def request_json(
+    definition: AgentDefinition[Any], *, prompt: str, system: str | None, history: Sequence[JSONObject] = ()
+) -> JSONObject:
+    """Return a request as the log holds it: messages (the system prompt first), then what the agent sets.
+
+    Args:
+        definition: The agent.
+        prompt: The prompt.
+        system: The system prompt.
+        history: The messages of earlier activations, which come between the two.
+    """
+    messages: list[JSONValue] = [*history, {"role": "user", "content": plain_text(prompt)}]
     if system is not None:
         messages.insert(0, {"role": "system", "content": plain_text(system)})
     request: JSONObject = {"messages": messages}
@@ -109,8 +121,7 @@ def corrected_request(activation: OpenActivation, error: str) -> JSONObject:
         **request,
         "messages": [
             *messages,
-            # Providers refuse an empty message.
-            {"role": "assistant", "content": said if said.strip() else "(no answer)"},
+            {"role": "assistant", "content": said if said.strip() else NO_ANSWER},
             {"role": "user", "content": correction},
         ],
     }

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, cast, overload
 
-from openharness.core.agents import MAX_TURNS, OUTPUT_RETRIES, TOOL_RETRIES, AgentDefinition, define_agent
+from openharness.core.agents import (
+    HISTORY_TOKENS,
+    MAX_TURNS,
+    OUTPUT_RETRIES,
+    TOOL_RETRIES,
+    AgentDefinition,
+    define_agent,
+)
 from openharness.core.engine import KeptPlans
 from openharness.core.errors import DefinitionError
 from openharness.core.harness._backends import DEFAULT_REDACTION, Defaults
@@ -27,7 +34,7 @@ from openharness.core.state import StateSchema
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from openharness.core.agents import Context, Guard, OnError, Prompt, Tool
+    from openharness.core.agents import Context, Guard, History, OnError, Prompt, Tool
     from openharness.core.harness._result import RunResult
     from openharness.core.harness._subscriptions import BufferPolicy, Subscriber, Subscription
     from openharness.core.interfaces import Provider, RunStore, SignalStore
@@ -82,6 +89,8 @@ class Harness(Generic[S]):
         tool_retries: int = ...,
         output: Any = ...,
         output_retries: int = ...,
+        history: History = ...,
+        history_tokens: int = ...,
         volatile: VolatileLike | Iterable[VolatileLike] = ...,
     ) -> AgentDefinition[S]: ...
 
@@ -110,6 +119,8 @@ class Harness(Generic[S]):
         tool_retries: int = ...,
         output: Any = ...,
         output_retries: int = ...,
+        history: History = ...,
+        history_tokens: int = ...,
         volatile: VolatileLike | Iterable[VolatileLike] = ...,
     ) -> Callable[[Callable[[Context[S]], str]], AgentDefinition[S]]: ...
 
@@ -138,6 +149,8 @@ class Harness(Generic[S]):
         tool_retries: int = TOOL_RETRIES,
         output: Any = None,
         output_retries: int = OUTPUT_RETRIES,
+        history: History = "none",
+        history_tokens: int = HISTORY_TOKENS,
         volatile: VolatileLike | Iterable[VolatileLike] = (),
     ) -> AgentDefinition[S] | Callable[[Callable[[Context[S]], str]], AgentDefinition[S]]:
         """Define an agent; or, without ``prompt``, decorate the function that makes its prompt.
@@ -178,6 +191,11 @@ class Harness(Generic[S]):
                 and ``updates`` and ``emits`` get the object. Without it, the answer is text.
             output_retries: How often in one activation, 2 by default, a model whose answer does not fit ``output`` is
                 told so and asked again; after that the agent fails. These requests do not count for ``max_turns``.
+            history: ``"agent"``: each request begins with what earlier activations of this agent in the run have said,
+                with their tools and results. ``"none"`` (default): an activation knows of none before it.
+            history_tokens: The most tokens that may take, 8,000 by default. The oldest activations are left out, each as
+                a whole. Tokens are those that the provider has counted; where it counts none, one is taken for every
+                four bytes.
             volatile: Parts of the agent's signals that do not count when a replay is compared with its recording, such
                 as a date in its prompt; see `Volatile`.
 
@@ -210,6 +228,8 @@ class Harness(Generic[S]):
                 tool_retries=tool_retries,
                 output=output,
                 output_retries=output_retries,
+                history=history,
+                history_tokens=history_tokens,
                 volatile=volatile,
             )
 

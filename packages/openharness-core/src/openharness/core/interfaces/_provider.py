@@ -206,7 +206,8 @@ class ProviderOutput:
         request_id: The vendor's id of the request.
         data: Anything else worth keeping, as a JSON value.
         continuation: What the provider must be given again with this answer, as a JSON value, when the conversation goes
-            on with the results of tools (signed reasoning, for example); it comes back as `Message.continuation`.
+            on with the results of tools, or in the agent's next activation (signed reasoning, for example, or the id of
+            a session that the provider keeps); it comes back as `Message.continuation`.
     """
 
     content: str

@@ -6,6 +6,7 @@ Leaves to others where logs are kept (`openharness.core.interfaces`) and what ma
 from __future__ import annotations
 
 from openharness.core.log._changes import Change, Operation, apply_change, find_changes
+from openharness.core.log._conversation import NO_ANSWER, Exchange, Recollection, recall
 from openharness.core.log._fold import (
     AgentTotals,
     OpenActivation,
@@ -19,14 +20,17 @@ from openharness.core.log._volatile import Volatile, VolatileLike, VolatileRules
 
 __all__ = (
     "INERT",
+    "NO_ANSWER",
     "RESERVED_PREFIXES",
     "STREAMING",
     "AgentTotals",
     "Change",
+    "Exchange",
     "OpenActivation",
     "OpenCall",
     "OpenToolCall",
     "Operation",
+    "Recollection",
     "RunFold",
     "ToolCallStatus",
     "Volatile",
@@ -35,6 +39,7 @@ __all__ = (
     "apply_change",
     "find_changes",
     "is_arrival",
+    "recall",
     "state_changed",
     "volatile_rules",
 )

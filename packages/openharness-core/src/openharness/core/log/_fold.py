@@ -9,6 +9,7 @@ import attrs
 from openharness.core.errors import SerializationError
 from openharness.core.log import _names as names
 from openharness.core.log._changes import Change, apply_change
+from openharness.core.log._conversation import Exchange, exchange_of
 from openharness.core.values import JSONObject, JSONValue
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ class OpenActivation:
         tool_calls: The tools it asks for, by id, in the order of the calls.
         unfit_turns: How many turns before this one, in a row, had calls that could not be made.
         rejections: How many of its answers did not fit the type of the agent's output.
+        history: How many of the request's messages are of earlier activations; None where the agent keeps no history.
     """
 
     id: str
@@ -124,6 +126,7 @@ class OpenActivation:
     tool_calls: dict[str, OpenToolCall] = attrs.field(factory=dict[str, OpenToolCall])
     unfit_turns: int = 0
     rejections: int = 0
+    history: int | None = None
 
     @property
     def is_unfit(self) -> bool:
@@ -185,6 +188,7 @@ class RunFold:
         activations: The open activations by id, in the order in which they began.
         activation_count: How many activations there were.
         totals: What each agent has done, by name.
+        conversations: What the activations of each agent that keeps a history have said, by name, oldest first.
         ending: Whether ``end_when`` has stopped new activations.
         finished: Whether the run was told that nothing more comes from outside.
         awaited: How many of the signals that the run was given when it was resumed or forked have not come yet.
@@ -202,6 +206,7 @@ class RunFold:
     activations: dict[str, OpenActivation] = attrs.field(factory=dict[str, OpenActivation])
     activation_count: int = 0
     totals: dict[str, AgentTotals] = attrs.field(factory=dict[str, AgentTotals])
+    conversations: dict[str, tuple[Exchange, ...]] = attrs.field(factory=dict[str, "tuple[Exchange, ...]"])
     ending: bool = False
     finished: bool = False
     awaited: int = 0
@@ -247,6 +252,7 @@ class RunFold:
             calls={key: call.copy() for key, call in self.calls.items()},
             activations={key: activation.copy() for key, activation in self.activations.items()},
             totals={key: attrs.evolve(totals) for key, totals in self.totals.items()},
+            conversations={**self.conversations},
         )
 
     def tool_call(self, id_: object) -> OpenToolCall | None:
@@ -274,6 +280,12 @@ def _checked_object(value: Any) -> JSONObject:
     if type(value) is not dict:
         raise TypeError(f"it must be an object, got {value!r}")
     return cast("JSONObject", value)
+
+
+def _checked_count(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise TypeError(f"it must be a number from 0 on, got {value!r}")
+    return value
 
 
 def _start(fold: RunFold, signal: Signal) -> None:
@@ -313,6 +325,11 @@ def _provider_start(fold: RunFold, signal: Signal) -> None:
     activation.provider = signal.source.provider
     activation.attempt = payload["attempt"]
     activation.waits_for_retry = False
+    if "history" in payload:
+        activation.history = _checked_count(payload["history"]["messages"])
+        # What was left out once is never taken up again.
+        dropped = _checked_count(payload["history"]["dropped"])
+        fold.conversations[activation.agent] = fold.conversations.get(activation.agent, ())[dropped:]
     fold.calls[payload["call"]] = OpenCall(payload["call"], activation.id, signal.seq)
 
 
@@ -379,6 +396,7 @@ def _forked(fold: RunFold, signal: Signal) -> None:
         activation.waits_for_retry = False
         activation.answer = None
         activation.tool_calls = {}
+        activation.history = None
 
 
 def _tool_start(fold: RunFold, signal: Signal) -> None:
@@ -425,7 +443,10 @@ def _approval(fold: RunFold, signal: Signal) -> None:
 
 
 def _completed(fold: RunFold, signal: Signal) -> None:
-    fold.activations.pop(signal.payload["activation"], None)
+    ended = fold.activations.pop(signal.payload["activation"], None)
+    if ended is not None and ended.history is not None:
+        exchange = exchange_of(cast("JSONObject", ended.request), cast("JSONObject", ended.answer), ended.history)
+        fold.conversations[ended.agent] = (*fold.conversations.get(ended.agent, ()), exchange)
 
 
 def _error(fold: RunFold, signal: Signal) -> None:

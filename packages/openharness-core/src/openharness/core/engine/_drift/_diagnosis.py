@@ -46,6 +46,7 @@ _KIND_OF_FAILURE: Final[dict[str, DriftKind]] = {
 }
 _MESSAGES: Final = "payload.request.messages"
 _REQUEST: Final = "payload.request."
+_OPTIONS: Final = {"output_schema": "the output type"}
 
 
 @attrs.frozen
@@ -377,19 +378,21 @@ def _request(recorded: Signal, actual: Signal, differences: Sequence[Difference]
         return Diagnosis("max_concurrency", "max_concurrency", reason, agent)
     paths = [difference.path for difference in differences]
     requests = [cast("dict[str, Any]", _get(signal, "request")) for signal in (recorded, actual)]
+    if any(path.startswith("payload.history") for path in paths):
+        subject = f"history of agent {agent!r}"
+        return Diagnosis("history", subject, f"{subject} is not what was recorded", agent)
     if any(path.startswith(_MESSAGES) for path in paths):
         kind, what = _said(*map(_messages, requests))
         subject = f"{what} agent {agent!r}"
         return Diagnosis(kind, subject, f"{subject} is not what was recorded", agent)
     if any(path.startswith(f"{_REQUEST}tools") for path in paths):
         return Diagnosis("tools", *compare_tools(agent, *(request.get("tools") for request in requests)), agent)
-    if any(path.startswith(f"{_REQUEST}output_schema") for path in paths):
-        subject = f"the output type of agent {agent!r}"
-        return Diagnosis("output", subject, f"{subject} is not what was recorded", agent)
     options = [path.removeprefix(_REQUEST).split("[")[0].split(".")[0] for path in paths if path.startswith(_REQUEST)]
     if options:
-        subject = f"{', '.join(dict.fromkeys(options))} of agent {agent!r}"
-        return Diagnosis("parameters", subject, f"{subject} is not what was recorded", agent)
+        told = [_OPTIONS.get(option, option) for option in dict.fromkeys(options)]
+        subject = f"{', '.join(told)} of agent {agent!r}"
+        changed: DriftKind = "output" if set(options) == {"output_schema"} else "parameters"
+        return Diagnosis(changed, subject, f"{subject} is not what was recorded", agent)
     subject = f"the request of agent {agent or other!r}"
     return Diagnosis("signal", subject, f"{subject} is not what was recorded", agent)
 
