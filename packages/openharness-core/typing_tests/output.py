@@ -1,4 +1,4 @@
-"""Typed output as type checkers see it."""
+"""Typed output and conversations as type checkers see them."""
 
 from __future__ import annotations
 
@@ -39,3 +39,11 @@ def check_output(harness: Harness[State]) -> None:
 
     assert_type(decorated, AgentDefinition[State])
     harness.agent(prompt="x", activate_on="a", output_retries="two")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+def check_history(harness: Harness[State]) -> None:
+    """There are two kinds of history, and a bound in tokens."""
+    agent = harness.agent(prompt="x", activate_on="a", history="agent", history_tokens=100)
+    assert_type(agent, AgentDefinition[State])
+    harness.agent(prompt="x", activate_on="a", history="none")
+    harness.agent(prompt="x", activate_on="a", history="all")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
