@@ -181,6 +181,31 @@ async def test_all_that_a_provider_tells_of_its_failure_is_recorded_and_replayed
         "retry_after": 1.5,
         "data": {"x": [1]},
     }
+    # The log of the failing agent is as short as it always was; whoever catches the error need not search the log.
+    assert error.result.signals[-2].payload["data"] == {"type": "ProviderError"}
+    facts = {"kind": "rate_limit", "status": 429, "retryable": True, "retry_after": 1.5, "data": {"x": [1]}}
+    assert error.data == {"type": "ProviderError", **facts}
+
+
+async def test_what_a_failure_tells_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The details of a provider's failure are redacted like its message; of other failures only the name is told."""
+    monkeypatch.setenv("ACME_API_KEY", "hunter2-hunter2")
+    failure = ProviderError("refused", kind="authentication", data={"key": "hunter2-hunter2"})
+    error = await failed(EventsProvider([failure]))
+    assert error.data == {
+        "type": "ProviderError",
+        "kind": "authentication",
+        "retryable": False,
+        "data": {"key": "[redacted:ACME_API_KEY]"},
+    }
+
+    def prompt(_: object) -> str:
+        raise failure
+
+    agent = HARNESS.agent(prompt=prompt, activate_on="harness:start")
+    with pytest.raises(AgentError) as caught:
+        await HARNESS.run_reactive(agents={"a": agent}, state={}, provider=ScriptedProvider())
+    assert (caught.value.kind, caught.value.data) == ("prompt", {"type": "ProviderError"})
 
 
 class CoroutineProvider(Provider):

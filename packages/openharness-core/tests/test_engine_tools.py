@@ -314,6 +314,7 @@ async def test_an_agent_has_a_last_turn() -> None:
 
     with pytest.raises(AgentError, match="max_turns=3") as caught:
         await run(again(), count, max_turns=3)
+    assert caught.value.data == {"type": "LimitExceededError", "limit": "max_turns", "value": 3}
     assert ran == [0, 1]
     assert caught.value.kind == "tools"
     result = await run(again(), count, max_turns=3, on_error="continue")

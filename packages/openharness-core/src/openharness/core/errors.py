@@ -543,8 +543,10 @@ class AgentError(RunError):
             ``"end_when"``, ``"tools"`` where the model went beyond ``max_turns`` or ``tool_retries``, or ``"output"``
             where it went beyond ``output_retries``.
         message: The message of what failed.
-        data: The recorded details, as a JSON value. For ``"output"`` they have, as ``error``, the ``path``, ``reason`` and
-            ``message`` of what is wrong with the last answer.
+        data: Details as a JSON value: ``type``, the name of the exception. For ``"provider"`` also ``kind``, ``status``,
+            ``retryable``, ``retry_after`` and ``data`` of the `ProviderError`, as far as it has them, as they are recorded
+            and so without secrets. For ``"tools"`` and ``"output"`` also ``limit`` and ``value`` of what was reached; for
+            ``"output"`` also, as ``error``, the ``path``, ``reason`` and ``message`` of what is wrong with the last answer.
     """
 
     def __init__(

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
 from openharness.core.engine._outcome import RunFailed
 from openharness.core.engine._redacting import log_failure
 from openharness.core.engine._requests import described
-from openharness.core.errors import AgentError, LimitExceededError, ReplayDriftError, UnknownUsageError
+from openharness.core.errors import AgentError, LimitExceededError, ProviderError, ReplayDriftError, UnknownUsageError
 from openharness.core.log import _names as names
 from openharness.core.records import RunStatus
+from openharness.core.values import copy_json
 
 if TYPE_CHECKING:
     from openharness.core.engine._plan import AgentPlan
@@ -72,7 +73,8 @@ class Failures(Generic[S]):
         }
         told = self._write(payload, error, parent, agent=agent.name, activation=activation)
         if agent.definition.on_error == "fail":
-            failure = AgentError(agent=agent.name, activation=activation, kind=kind, message=message, data=data)
+            told_data: JSONObject = {**data, **_facts(kind, error)}
+            failure = AgentError(agent=agent.name, activation=activation, kind=kind, message=message, data=told_data)
             failure.__cause__ = error
             raise RunFailed(RunStatus.FAILED, failure, told)
 
@@ -141,3 +143,13 @@ class Failures(Generic[S]):
             return self._log.write(names.AGENT_ERROR, payload, parent=parent, **source)
         except ReplayDriftError as drift:
             raise drift from error
+
+
+def _facts(kind: str, error: BaseException) -> JSONObject:
+    """Return what a program may want to know of a failure; of a provider's what the log holds, and so no secret."""
+    if kind == "provider" and isinstance(error, ProviderError):
+        facts = {name: getattr(error, name) for name in ("status", "retryable", "retry_after", "data")}
+        return {"kind": error.kind, **{name: copy_json(value) for name, value in facts.items() if value is not None}}
+    if isinstance(error, LimitExceededError):
+        return {"limit": error.limit, "value": error.value}
+    return {}
