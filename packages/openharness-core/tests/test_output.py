@@ -393,7 +393,8 @@ async def test_the_agent_fails_once_it_was_told_often_enough(retries: int) -> No
         "reason": "ValueError: nobody is younger than 0",
         "message": "output cannot be read: ValueError: nobody is younger than 0, got {'age': -1, 'name': 'Anna'}.",
     }
-    assert error.data == {"type": "LimitExceededError", "error": flaw}
+    facts = {"limit": "output_retries", "value": retries, "error": flaw}
+    assert error.data == {"type": "LimitExceededError", **facts}
     assert isinstance(error.__cause__, LimitExceededError)
     assert (error.__cause__.limit, error.__cause__.value, error.__cause__.reason) == (
         "output_retries",
