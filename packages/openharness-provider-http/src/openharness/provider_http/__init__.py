@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from openharness.core.providers import check_request, further_options
 from openharness.provider_http._answer import Answer, Tokens
 from openharness.provider_http._certificates import certificates
 from openharness.provider_http._errors import Service
 from openharness.provider_http._fields import count_at, mapping_at, mappings_at, text_at
 from openharness.provider_http._prices import cost_of
 from openharness.provider_http._provider import HTTPProvider, PartStream
-from openharness.provider_http._request import check_request, further_options
 from openharness.provider_http._url import settings_of
 
 __all__ = (

@@ -10,9 +10,9 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, cast
 
 from openharness.core import Completed, InvalidValueError, Provider, ProviderError, ProviderWarning
+from openharness.core.providers import check_request, without_surrogates
 from openharness.provider_http._clients import Clients, ClientT, closed_error
 from openharness.provider_http._prices import cost_of
-from openharness.provider_http._request import check_request, without_surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
-import re
 from typing import TYPE_CHECKING, Any
 
 from openharness.core import ProviderError
+from openharness.core.providers import check_request, further_options, json_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ("request_body",)
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
 # Seeds are 32 bits wide, and the largest means "choose one".
 _SEEDS = 2**32 - 1
 # What makes up the request itself is not an option of it.
@@ -57,7 +55,7 @@ def request_body(request: ProviderRequest, *, model: str, max_tokens: int, cache
     if request.system is not None:
         messages.insert(0, {"role": "system", "content": request.system})
     body: dict[str, Any] = {
-        **request.options,
+        **further_options(request, reserved=_NOT_OPTIONS),
         "cache_prompt": request.options.get("cache_prompt", cache_prompt),
         "messages": messages,
         "max_tokens": max_tokens if request.max_tokens is None else request.max_tokens,
@@ -81,7 +79,7 @@ def request_body(request: ProviderRequest, *, model: str, max_tokens: int, cache
             "type": "json_schema",
             "json_schema": {"name": "output", "schema": request.output_schema},
         }
-    text, replaced = _SURROGATE.subn("\ufffd", json.dumps(body, ensure_ascii=False))
+    text, replaced = json_text(body)
     return text.encode(), replaced
 
 
@@ -111,25 +109,10 @@ def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check(request: ProviderRequest, model: str) -> None:
     # llama.cpp ignores most of this in silence, and answers something else than what was asked.
-    if not request.messages:
-        raise _refused("messages must hold at least one message, got none.")
+    check_request(request)
     if request.model is not None and request.model != model:
         raise ProviderError(
             f"This provider runs the model {model!r}, and the request asks for {request.model!r}. "
             "Give that agent a provider of its own.",
             kind="model_not_found",
         )
-    if request.max_tokens is not None and request.max_tokens < 1:
-        raise _refused(f"max_tokens must be 1 or more, got {request.max_tokens!r}.")
-    temperature = request.temperature
-    if temperature is not None and not (math.isfinite(temperature) and temperature >= 0):
-        raise _refused(f"temperature must be 0 or more, got {temperature!r}.")
-    if "" in request.stop:
-        raise _refused(f"stop must hold texts that are not empty, got {list(request.stop)!r}.")
-    wrong = sorted(_NOT_OPTIONS & request.options.keys())
-    if wrong:
-        raise _refused(f"options must hold further parameters, got {wrong!r}, which the request has attributes for.")
-
-
-def _refused(message: str) -> ProviderError:
-    return ProviderError(message, kind="invalid_request")

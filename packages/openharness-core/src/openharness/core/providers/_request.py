@@ -7,20 +7,20 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, cast
 
-from openharness.core import ProviderError
+from openharness.core.errors import ProviderError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from openharness.core import ProviderRequest
+    from openharness.core.interfaces import ProviderRequest
 
-__all__ = ("check_request", "further_options", "without_surrogates")
+__all__ = ("check_request", "further_options", "json_text", "without_surrogates")
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def check_request(request: ProviderRequest) -> None:
-    """Refuse what no server could answer.
+    """Refuse what no model could answer.
 
     Raises:
         ProviderError: There is no message, or a parameter cannot be right.
@@ -37,7 +37,7 @@ def check_request(request: ProviderRequest) -> None:
 
 
 def further_options(request: ProviderRequest, *, reserved: frozenset[str]) -> dict[str, Any]:
-    """Return the options of a request, which go to the server as they are.
+    """Return the options of a request, which go to the model's server as they are.
 
     Args:
         request: The request.
@@ -54,11 +54,13 @@ def further_options(request: ProviderRequest, *, reserved: frozenset[str]) -> di
 
 def without_surrogates(body: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
     """Return a JSON object with each lone surrogate replaced by U+FFFD, and their number: they have no UTF-8 form."""
-    text = json.dumps(body, ensure_ascii=False)
-    if _SURROGATE.search(text) is None:
-        return dict(body), 0
-    text, replaced = _SURROGATE.subn("\ufffd", text)
-    return cast("dict[str, Any]", json.loads(text)), replaced
+    text, replaced = json_text(body)
+    return (cast("dict[str, Any]", json.loads(text)) if replaced else dict(body)), replaced
+
+
+def json_text(body: Mapping[str, Any]) -> tuple[str, int]:
+    """Return the JSON text of an object with each lone surrogate replaced by U+FFFD, and their number."""
+    return _SURROGATE.subn("\ufffd", json.dumps(body, ensure_ascii=False))
 
 
 def _refused(message: str) -> ProviderError:
