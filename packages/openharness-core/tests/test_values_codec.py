@@ -114,6 +114,18 @@ def test_encoding_is_converting_and_writing(value: Any, most: int) -> None:
     assert outcome(lambda: encode_json(value, max_bytes=most)) == outcome(in_two_steps)
 
 
+@given(st.integers(0, 12), st.integers(2**63 - 2, 2**63 + 1) | st.integers(-(2**63) - 2, 1 - 2**63), st.booleans())
+def test_a_number_is_read_or_refused_at_any_level(levels: int, number: int, in_list: bool) -> None:
+    """However deep it stands, an integer of 64 bits is read as it is, and one beyond them is refused."""
+    opening, closing = ("[", "]") if in_list else ('{"a":', "}")
+    text = opening * levels + str(number) + closing * levels
+    if -(2**63) <= number < 2**63:
+        assert decode_json(text) == json.loads(text)
+    else:
+        with pytest.raises(SerializationError, match="64 bits"):
+            decode_json(text)
+
+
 @pytest.mark.parametrize("levels", [MAX_DEPTH, MAX_DEPTH + 1])
 def test_encoding_at_once_keeps_to_the_limits(levels: int) -> None:
     """Nesting beyond the limit is refused, and a value that multiplies itself is refused before it is written."""

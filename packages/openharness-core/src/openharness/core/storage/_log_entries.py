@@ -9,8 +9,10 @@ import msgspec
 
 from openharness.core.errors import InvalidValueError, SerializationError
 from openharness.core.records import Signal, SignalSource
-from openharness.core.storage._signals import encode_blob, references
+from openharness.core.records._signal import make_signal
+from openharness.core.storage._signals import POOLING_SIGNAL, encode_blob, references
 from openharness.core.values import decode_json, encode_json, to_json
+from openharness.core.values._codec import encode_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,14 +69,8 @@ class EncodedSignal(msgspec.Struct, gc=False, eq=False):
         Raises:
             SerializationError: The payload is no JSON value.
         """
-        return Signal(
-            self.id,
-            name=self.name,
-            payload=decode_json(self.payload, path="payload"),
-            timestamp=self.timestamp,
-            seq=self.seq,
-            source=self.source,
-        )
+        payload = decode_json(self.payload, path="payload")
+        return make_signal(self.id, self.name, payload, self.timestamp, self.seq, self.source)
 
 
 @attrs.define
@@ -141,9 +137,11 @@ def _encode_signal(signal: Signal, max_bytes: int) -> EncodedSignal:
     if not text.isascii():
         # As in every JSON text: the two halves of a character become that character.
         identifier, name, source = _normal(identifier), _normal(name), _normal_source(source)
-    payload = encode_json(signal.payload, path=f"{name}.payload", max_bytes=max_bytes)
-    referred = references(signal)
-    return EncodedSignal(seq, identifier, name, timestamp, source, payload, tuple(referred) if referred else ())
+    payload = encode_plain(signal.payload, max_bytes)
+    if payload is None:
+        payload = encode_json(signal.payload, path=f"{name}.payload", max_bytes=max_bytes)
+    referred = tuple(references(signal)) if name == POOLING_SIGNAL else ()
+    return EncodedSignal(seq, identifier, name, timestamp, source, payload, referred)
 
 
 def _normal(text: str) -> str:

@@ -63,17 +63,15 @@ class SignalDecoder:
             CorruptRecordError: A blob is missing, or what is kept is no JSON value.
         """
         try:
-            return self._decode(encoded)
+            signal = encoded.decode()
+            return signal if signal.name != POOLING_SIGNAL else self._resolve(signal)
         except KeyError as error:
             reason = f"signal {encoded.seq} refers to the blob {error.args[0]!r}, which is not there"
         except SerializationError as error:
             reason = f"signal {encoded.seq}: {error}"
         raise CorruptRecordError(self._recording_id, reason=reason, store=self._store)
 
-    def _decode(self, encoded: EncodedSignal) -> Signal:
-        signal = encoded.decode()
-        if signal.name != POOLING_SIGNAL:
-            return signal
+    def _resolve(self, signal: Signal) -> Signal:
         signal = resolve_signal(signal, self._blobs)
         self._resolved += sum(map(len, pooled_lists(signal)))
         if self._resolved > MAX_RESOLVED_ITEMS:

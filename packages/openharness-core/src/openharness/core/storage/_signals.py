@@ -23,14 +23,16 @@ import attrs
 import msgspec
 
 from openharness.core.errors import SerializationError
-from openharness.core.records import Blob, Signal, SignalSource
+from openharness.core.records import Blob
+from openharness.core.records._signal import make_signal, make_source
 from openharness.core.values import MAX_BYTES, canonical_json, decode_json, digest, dump_json, to_json
-from openharness.core.values._codec import guard_stack, may_exceed
+from openharness.core.values._codec import Shallow, guard_stack, may_exceed
 from openharness.core.values._limits import check_limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from openharness.core.records import Signal
     from openharness.core.values import JSONObject, JSONValue
 
 __all__ = (
@@ -80,7 +82,7 @@ def encode_signal(signal: Signal, *, max_bytes: int = MAX_BYTES) -> bytes:
 
 
 class _Row(msgspec.Struct):
-    """What `encode_signal` writes, so that one pass reads it and checks its types."""
+    """What `encode_signal` writes, so that one pass reads it and checks its types and its numbers."""
 
     id: str
     name: str
@@ -90,10 +92,17 @@ class _Row(msgspec.Struct):
     provider: str | None
     parent: str | None
     activation: str | None
+    payload: Shallow
+
+
+class _AnyRow(_Row):
+    """The same with a payload of any kind, which must be looked through when it was read."""
+
     payload: Any
 
 
 _decode_row = msgspec.json.Decoder(_Row).decode
+_decode_any_row = msgspec.json.Decoder(_AnyRow).decode
 
 
 def decode_signal(data: bytes | str) -> Signal:
@@ -102,22 +111,31 @@ def decode_signal(data: bytes | str) -> Signal:
     Raises:
         SerializationError: The text is no signal.
     """
+    try:
+        row = _decode_row(data)
+    except (msgspec.MsgspecError, UnicodeError):
+        row = _decode_carefully(data)
+    source = make_source(row.agent, row.provider, row.parent, row.activation)
+    return make_signal(row.id, row.name, row.payload, row.timestamp, row.seq, source)
+
+
+def _decode_carefully(data: bytes | str) -> _Row:
     text = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     guard_stack(text, path="signal")
+    row: _Row
     try:
-        row = _decode_row(text)
+        row = _decode_any_row(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         # Also for what the fast decoder refuses and JSON allows (lone surrogates).
         row = _convert_row(decode_json(data, path="signal"))
     if may_exceed(text):
         check_limits(row.payload, path=f"{row.name}.payload")
-    source = SignalSource(row.agent, row.provider, row.parent, row.activation)
-    return Signal(row.id, name=row.name, payload=row.payload, timestamp=row.timestamp, seq=row.seq, source=source)
+    return row
 
 
 def _convert_row(value: JSONValue) -> _Row:
     try:
-        return msgspec.convert(value, _Row)
+        return msgspec.convert(value, _AnyRow)
     except msgspec.ValidationError as error:
         raise SerializationError("signal", value=value, reason=f"it is no signal ({error})", verb="read") from None
 

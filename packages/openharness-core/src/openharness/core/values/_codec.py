@@ -5,21 +5,43 @@ from __future__ import annotations
 import json
 import re
 import sys
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, cast
 
 import msgspec
 
 from openharness.core.errors import SerializationError
 from openharness.core.values._convert import convert, is_plain
-from openharness.core.values._limits import MAX_BYTES, MAX_DEPTH, check_limits
+from openharness.core.values._limits import INT_MAX, INT_MIN, MAX_BYTES, MAX_DEPTH, check_limits
 
 if TYPE_CHECKING:
     from openharness.core.values._types import JSONValue
 
-__all__ = ("decode_json", "dump_json", "encode_json", "guard_stack", "may_exceed")
+__all__ = ("Shallow", "decode_json", "dump_json", "encode_json", "encode_plain", "guard_stack", "may_exceed")
+
+_LEVELS: Final = 5
+"""Each doubles what the decoder must prepare; few values are nested deeper."""
+
+
+def _shallow(levels: int) -> Any:
+    # Made while the program runs, which is more than type checkers follow.
+    annotated, array, table = cast("Any", Annotated), cast("Any", list), cast("Any", dict)
+    scalar = annotated[int, msgspec.Meta(ge=INT_MIN, le=INT_MAX)] | float | str | bool | None
+    if not levels:
+        return scalar
+    inside = _shallow(levels - 1)
+    return scalar | table[str, inside] | array[inside]
+
+
+if TYPE_CHECKING:
+    Shallow: TypeAlias = Any
+else:
+    Shallow = _shallow(_LEVELS)
+"""A type for the decoder: JSON of a few levels whose integers fit. So the decoder finds while it reads what else would
+have to be looked for in what it has read. What is not of this type is read, and looked through, by `decode_json`."""
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
+_decode_shallow = msgspec.json.Decoder(Shallow).decode
 
 _SHORT = 4096
 _LONG_NUMBER = b"0" * 19
@@ -43,15 +65,22 @@ def encode_json(value: object, *, path: str = "value", max_bytes: int = MAX_BYTE
     Raises:
         SerializationError: When `to_json` refuses it, or the text is longer than ``max_bytes``.
     """
+    encoded = encode_plain(value, max_bytes)
+    if encoded is not None:
+        return encoded
+    return dump_json(convert(value, path=path, max_bytes=max_bytes), path=path, max_bytes=max_bytes)
+
+
+def encode_plain(value: object, max_bytes: int) -> bytes | None:
+    """Return what `encode_json` returns, for a value that is plain JSON; None for one that needs a closer look."""
     if is_plain(value, max_bytes):
         try:
             encoded = _encode(value)
         except UnicodeEncodeError:
-            pass
-        else:
-            if len(encoded) <= max_bytes:
-                return encoded
-    return dump_json(convert(value, path=path, max_bytes=max_bytes), path=path, max_bytes=max_bytes)
+            return None
+        if len(encoded) <= max_bytes:
+            return encoded
+    return None
 
 
 def dump_json(value: JSONValue, *, path: str = "value", max_bytes: int = MAX_BYTES) -> bytes:
@@ -78,6 +107,14 @@ def decode_json(text: bytes | str, *, path: str = "value") -> JSONValue:
     Raises:
         SerializationError: When the text is not JSON, has numbers that do not fit, or is nested deeper than 200 levels.
     """
+    try:
+        return cast("JSONValue", _decode_shallow(text))
+    except (msgspec.MsgspecError, UnicodeError):
+        # Deeper, or with a number that does not fit, or no JSON.
+        return _decode_carefully(text, path)
+
+
+def _decode_carefully(text: bytes | str, path: str) -> JSONValue:
     try:
         data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
         if _CAN_CRASH and sys.getrecursionlimit() > _GUARDED_BELOW:

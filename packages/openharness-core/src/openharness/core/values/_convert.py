@@ -94,10 +94,11 @@ def is_plain(value: Any, max_bytes: int) -> bool:
     kind = _type(value)
     if kind is not dict and kind is not list:
         return kind is str or kind in _CONSTANTS
+    most = max_bytes // 2
     try:
-        _count_down(value, min(max_bytes // 2, _MANY), MAX_DEPTH)
+        _count_down(value, min(most, _MANY), MAX_DEPTH)
     except _ManyPartsError:
-        return _fits(value, max_bytes // 2) and _counts_down(value, max_bytes // 2)
+        return _fits(value, most) and _counts_down(value, most)
     except _NotPlainError:
         return False
     return True
@@ -111,28 +112,44 @@ def _counts_down(value: Any, most: int) -> bool:
     return True
 
 
-def _count_down(container: Any, left: int, levels: int) -> int:  # noqa: C901 - a call costs more than a branch
+def _count_down(container: Any, left: int, levels: int) -> int:  # noqa: C901, PLR0912 - a call costs more than a branch
     """Look through a dict or a list that may have so many parts; return how many may still come."""
     left -= len(container)
     if levels == 0 or left < 0:
         raise _ManyPartsError if left < 0 else _NotPlainError
-    items = container
+    # The two loops are alike and written out: one for both would need a look at the keys of its own.
     if _type(container) is dict:
-        for key in container:
+        for key, item in container.items():
             if _type(key) is not str:
                 raise _NotPlainError
-        items = container.values()
-    for item in items:
+            kind = _type(item)
+            if kind is str:
+                continue
+            if kind is int:
+                if not INT_MIN <= item <= INT_MAX:
+                    raise _NotPlainError
+            elif kind is float:
+                # A difference that is not zero: a number that is not finite, told without a call.
+                if item - item:
+                    raise _NotPlainError
+            elif kind is dict or kind is list:
+                left = _count_down(item, left, levels - 1)
+            elif kind not in _CONSTANTS:
+                raise _NotPlainError
+        return left
+    for item in container:
         kind = _type(item)
         if kind is str:
             continue
-        if kind is dict or kind is list:
-            left = _count_down(item, left, levels - 1)
-        elif kind is int:
+        if kind is int:
             if not INT_MIN <= item <= INT_MAX:
                 raise _NotPlainError
-        # A difference that is not zero: a number that is not finite, told without a call.
-        elif kind not in _CONSTANTS and (kind is not float or item - item != 0.0):
+        elif kind is float:
+            if item - item:
+                raise _NotPlainError
+        elif kind is dict or kind is list:
+            left = _count_down(item, left, levels - 1)
+        elif kind not in _CONSTANTS:
             raise _NotPlainError
     return left
 
