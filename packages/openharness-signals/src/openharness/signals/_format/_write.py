@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
+from zlib import crc32
 
 from openharness.core.log import STREAMING
-from openharness.core.storage import EncodedBlob, EncodedSignal
+from openharness.core.storage import EncodedBlob
 from openharness.core.values import decode_json, dump_json
-from openharness.signals._format._frame import FORMAT, seal
+from openharness.signals._format._frame import END, FORMAT, GOES_ON, seal
 from openharness.signals._format._versions import released
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from openharness.core.records import SignalSource
-    from openharness.core.storage import EncodedEntry, RecordingSummary
+    from openharness.core.storage import EncodedEntry, EncodedSignal, RecordingSummary
     from openharness.core.values import JSONObject, JSONValue
     from openharness.signals._header import Header
 
@@ -104,30 +104,40 @@ class LineWriter:
 
     def write(self, entries: Iterable[EncodedEntry]) -> bytes:
         """Return the lines of entries that follow one another in the log, each line for itself."""
-        return b"".join(map(seal, self._lines(entries)))
+        parts: list[bytes] = []
+        for line in self._lines(entries):
+            # As `seal` does, without a copy of each line.
+            parts += (line, END % crc32(line))
+        return b"".join(parts)
 
     def write_append(self, entries: Iterable[EncodedEntry]) -> bytes:
         """Return the lines of one append, which count together or, when they are cut off, not at all."""
-        lines = self._lines(entries)
-        return b"".join([*(seal(line, goes_on=True) for line in lines[:-1]), *map(seal, lines[-1:])])
+        *lines, last = self._lines(entries) or (b"",)
+        parts: list[bytes] = []
+        for line in lines:
+            going_on = line + GOES_ON
+            parts += (going_on, END % crc32(going_on))
+        return b"".join((*parts, seal(last))) if last else b""
 
     def _lines(self, entries: Iterable[EncodedEntry]) -> list[bytes]:
         """The lines of entries, not sealed yet."""
         lines: list[bytes] = []
         deltas = _Deltas()
         for entry in entries:
-            text = self._delta_text(entry) if isinstance(entry, EncodedSignal) and entry.name in STREAMING else None
-            if text is not None and deltas.take(cast("EncodedSignal", entry), *text):
+            if isinstance(entry, EncodedBlob):
+                line = b'{"blob":%b,"data":%b' % (_quote(entry.digest), entry.data)
+            elif entry.name in STREAMING and (text := self._delta_text(entry)) is not None:
+                if not deltas.take(entry, *text):
+                    lines.append(self._delta_line(deltas))
+                    deltas = _Deltas()
+                    deltas.take(entry, *text)
                 continue
+            else:
+                line = self._signal_line(entry)
             if deltas.signals:
                 lines.append(self._delta_line(deltas))
                 deltas = _Deltas()
-            if text is not None:
-                deltas.take(cast("EncodedSignal", entry), *text)
-            elif isinstance(entry, EncodedBlob):
-                lines.append(b'{"blob":%b,"data":%b' % (_quote(entry.digest), entry.data))
-            else:
-                lines.append(self._signal_line(entry))
+            lines.append(line)
         if deltas.signals:
             lines.append(self._delta_line(deltas))
         return lines
@@ -150,23 +160,23 @@ class LineWriter:
         gaps = [later - earlier for earlier, later in pairwise(times)]
         source = first.source
         before, name, after = _envelope(source.activation, source.agent, first.name, source.provider)
-        head = f'{{{before}"call":{_text(deltas.call)},"gaps":[{",".join(map(str, gaps))}],{name}{self._parent(source)}'
+        parent = "" if source.parent is None else self._parent(source.parent)
+        head = f'{{{before}"call":{_text(deltas.call)},"gaps":[{",".join(map(str, gaps))}],{name}{parent}'
         tail = f',"time":{first.timestamp - self._created_at}'
         return f'{head}{after}"seq":{first.seq},"texts":{_text(list(deltas.texts))}{tail}'.encode()
 
     def _signal_line(self, signal: EncodedSignal) -> bytes:
-        source, seq = signal.source, str(signal.seq)
+        source, seq, own = signal.source, signal.seq, ""
+        if signal.id != f"{self._own_ids}{seq}":
+            own = f'"id":{_text(signal.id)},'
         before, name, after = _envelope(source.activation, source.agent, signal.name, source.provider)
-        own = "" if signal.id == self._own_ids + seq else f'"id":{_text(signal.id)},'
-        head = f'{{{before}{own}{name}{self._parent(source)}"payload":'
+        parent = "" if source.parent is None else self._parent(source.parent)
+        head = f'{{{before}{own}{name}{parent}"payload":'
         tail = f',{after}"seq":{seq},"time":{signal.timestamp - self._created_at}'
         return b"".join((head.encode(), signal.payload, tail.encode()))
 
-    def _parent(self, source: SignalSource) -> str:
+    def _parent(self, parent: str) -> str:
         """The member of the signal that caused this one: its seq where it is of this run, else its id."""
-        parent = source.parent
-        if parent is None:
-            return ""
         digits = parent.removeprefix(self._own_ids)
         # No leading zeros, and no digits but those of ASCII: only what a seq is written as.
         if digits.isdigit() and digits.isascii() and (digits[0] != "0" or digits == "0") and digits is not parent:
