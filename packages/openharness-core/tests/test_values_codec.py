@@ -23,6 +23,8 @@ from openharness.core.values import (
     decode_json,
     dump_json,
     encode_json,
+    has_checksum,
+    sha256_checksum,
     to_json,
 )
 from openharness.core.values._convert import convert
@@ -244,6 +246,28 @@ def test_the_checksum_is_the_documented_one() -> None:
     by_hand = blake2b("s2:é".encode() + b"i2:-7" + b"n0:" + b"b1:\xff", digest_size=16).hexdigest()
     assert checksum("é", -7, None, b"\xff") == by_hand
     assert len(by_hand) == 32
+
+
+@given(st.lists(st.none() | st.integers() | st.text(st.characters(), max_size=20) | st.binary()), st.booleans())
+def test_a_checksum_of_either_kind_is_told_right(fields: list[Any], is_long: bool) -> None:
+    """Both kinds are over the same bytes, also where these are taken piece by piece, and hold for no other fields."""
+    from hashlib import sha256
+
+    if is_long:
+        fields.append("é" * 9_000)
+    texts = [(b"n" if field is None else b"i" if type(field) is int else b"b", field) for field in fields]
+    pieces = [
+        (b"s", field.encode("utf-8", "surrogatepass"))
+        if isinstance(field, str)
+        else (kind, b"" if field is None else b"%d" % field if isinstance(field, int) else field)
+        for kind, field in texts
+    ]
+    by_hand = sha256(b"".join(b"%b%d:%b" % (kind, len(data), data) for kind, data in pieces)).hexdigest()
+    assert sha256_checksum(*fields) == "s" + by_hand[:32]
+    for kind in (checksum, sha256_checksum):
+        assert has_checksum(kind(*fields), *fields)
+        assert not has_checksum(kind(*fields), *fields, None)
+    assert not has_checksum(checksum(*fields)[1:], *fields)
 
 
 @given(st.lists(st.none() | st.text(st.characters()) | st.integers() | st.binary(), max_size=4))

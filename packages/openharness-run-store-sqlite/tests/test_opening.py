@@ -18,12 +18,14 @@ import attrs
 import pytest
 
 from openharness.core import (
+    CorruptRecordError,
     InvalidValueError,
     RunRecord,
     StoreCorruptError,
     StoreOpenError,
     StoreVersionError,
 )
+from openharness.core.storage import checksum
 from openharness.run_store_sqlite import SqliteRunStore, _store
 from openharness.run_store_sqlite._schema import SCHEMA
 from openharness.sqlite import APPLICATION_ID, _opening
@@ -133,7 +135,7 @@ async def test_the_file_says_what_it_is(path: Path, sql: Callable[..., list[Any]
     """A new file has our application_id, the version of the schema, strict tables and a write-ahead log."""
     await save(path)
     assert sql("PRAGMA application_id") == [(APPLICATION_ID,)]
-    assert sql("PRAGMA user_version") == [(1,)]
+    assert sql("PRAGMA user_version") == [(SCHEMA.version,)]
     assert sql("PRAGMA journal_mode") == [("wal",)]
     tables = sql("SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND name NOT LIKE 'sqlite_%'")
     assert sorted(tables) == [("run_metadata", 1), ("runs", 1)]
@@ -211,7 +213,7 @@ sys.exit(str(opened) if opened else 0)
 async def test_an_older_file_is_brought_forward(
     path: Path, sql: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file of version 1 becomes one of version 3, with its runs, when code of version 3 opens it."""
+    """A file becomes one of two versions later, with its runs, when code of that version opens it."""
     await save(path)
     later = (
         ("ALTER TABLE runs ADD COLUMN note TEXT",),
@@ -222,8 +224,32 @@ async def test_an_older_file_is_brought_forward(
         assert await store.get_run("a") == RUN
         # What this code does not know is kept when it saves the run again.
         await store.save_run(RUN)
-    assert sql("PRAGMA user_version") == [(3,)]
+    assert sql("PRAGMA user_version") == [(SCHEMA.version + 2,)]
     assert sql("SELECT note FROM runs") == [("moved",)]
+
+
+async def test_rows_of_version_1_keep_their_checksums(path: Path, sql: Callable[..., list[Any]]) -> None:
+    """A row with checksums of BLAKE2b is read and checked in version 2, and has those of SHA-256 when it is saved again."""
+    await save(path)
+    names = "id, created_at, completed_at, status, error, recording_id, parent_run_id, metadata"
+    ((state,),) = sql("SELECT state FROM runs")
+    (header,) = sql(f"SELECT {names} FROM runs")  # noqa: S608 - names of our own
+    of_state = checksum(RUN.id, state)
+    of_header = checksum(*header, of_state)
+    sql(f"UPDATE runs SET state_checksum = '{of_state}', checksum = '{of_header}'")  # noqa: S608
+    sql("PRAGMA user_version = 1")
+    async with SqliteRunStore(path) as store:
+        assert await store.get_run(RUN.id) == RUN
+    assert sql("SELECT checksum, state_checksum FROM runs") == [(of_header, of_state)]
+    assert sql("PRAGMA user_version") == [(SCHEMA.version,)]
+    sql("UPDATE runs SET state = state || ' '")
+    async with SqliteRunStore(path) as store:
+        with pytest.raises(CorruptRecordError, match="checksum of its state"):
+            await store.get_run(RUN.id)
+        await store.save_run(RUN)
+        assert await store.get_run(RUN.id) == RUN
+    ((of_header, of_state),) = sql("SELECT checksum, state_checksum FROM runs")
+    assert (of_header[0], len(of_header), of_state[0], len(of_state)) == ("s", 33, "s", 33)
 
 
 @pytest.mark.parametrize("broken", ["CREATE TABLE runs (x)", "not SQL"])
@@ -237,7 +263,7 @@ async def test_a_migration_that_fails_changes_nothing(
         patch.setattr(_store, "SCHEMA", attrs.evolve(SCHEMA, migrations=migrations))
         with pytest.raises(Exception, match="SQLite says"):
             await SqliteRunStore(path).count_runs()
-    assert sql("PRAGMA user_version") == [(1,)]
+    assert sql("PRAGMA user_version") == [(SCHEMA.version,)]
     assert "note" not in {row[1] for row in sql("PRAGMA table_info(runs)")}
     async with SqliteRunStore(path) as store:
         assert await store.get_run("a") == RUN
@@ -255,7 +281,7 @@ async def test_a_newer_file_is_refused_and_left_as_it_is(path: Path, sql: Callab
     for _ in range(2):
         with pytest.raises(StoreVersionError) as caught:
             await SqliteRunStore(path).save_run(RUN)
-        assert (caught.value.found, caught.value.supported) == (7, 1)
+        assert (caught.value.found, caught.value.supported) == (7, SCHEMA.version)
     assert path.read_bytes() == before
     other.close()
     assert sql("PRAGMA user_version") == [(7,)]

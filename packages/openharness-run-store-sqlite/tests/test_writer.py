@@ -64,14 +64,19 @@ async def test_a_batch_is_bounded_by_rows_and_bytes(
         assert inserts(statements) == [2, 2, 1]
 
 
-async def test_the_last_of_several_saves_of_one_run_stays(path: Path, statements: list[tuple[str, int]]) -> None:
-    """Saves of one id in one batch take effect in the order in which they were called."""
+@pytest.mark.parametrize("padding", ["", "x" * 20_000])
+async def test_the_last_of_several_saves_of_one_run_stays(
+    path: Path, statements: list[tuple[str, int]], padding: str
+) -> None:
+    """Saves of one id in one batch, of small runs or of large ones, take effect in the order of their calls."""
     async with SqliteRunStore(path) as store:
-        await asyncio.gather(*(store.save_run(run("run-1", number, metadata={"n": number})) for number in range(50)))
-        assert inserts(statements) == [50]
+        await asyncio.gather(
+            *(store.save_run(run("run-1", [number, padding], metadata={"n": number})) for number in range(50))
+        )
+        assert inserts(statements) == ([] if padding else [50])
         found = await store.get_run("run-1")
         assert found is not None
-        assert found.state == 49
+        assert found.state == [49, padding]
         assert [found] == await store.list_runs()
 
 
@@ -102,13 +107,16 @@ async def test_what_was_called_while_the_file_was_opened_keeps_its_order(path: P
     await store.close()
 
 
-async def test_a_row_that_cannot_be_written_fails_alone(path: Path, sql: Callable[..., list[Any]]) -> None:
+@pytest.mark.parametrize("state", [None, "x" * 20_000])
+async def test_a_row_that_cannot_be_written_fails_alone(
+    path: Path, sql: Callable[..., list[Any]], state: str | None
+) -> None:
     """In a batch with a row that the database refuses, its caller gets the error and all others succeed."""
     async with SqliteRunStore(path) as store:
         await store.count_runs()
         sql("CREATE TRIGGER picky BEFORE INSERT ON runs WHEN new.id = 'bad' BEGIN SELECT raise(ABORT, 'not this'); END")
         names = ["a", "b", "bad", "c", "d"]
-        results = await asyncio.gather(*(store.save_run(run(name)) for name in names), return_exceptions=True)
+        results = await asyncio.gather(*(store.save_run(run(name, state)) for name in names), return_exceptions=True)
         assert [type(result) for result in results] == [type(None)] * 2 + [StoreError] + [type(None)] * 2
         assert "not this" in str(results[2])
         assert sorted(found.id for found in await store.list_runs()) == ["a", "b", "c", "d"]

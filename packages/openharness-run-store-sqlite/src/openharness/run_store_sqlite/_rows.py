@@ -1,7 +1,8 @@
 """Runs as rows and back: the columns, and the two checksums beside them.
 
 ``state_checksum`` is the checksum of the id and the state, ``checksum`` that of every other column and of
-``state_checksum``. So a listing that does not read the states still notices any damage to what it does read.
+``state_checksum``. So a listing that does not read the states still notices any damage to what it does read. Rows that
+version 1 of the schema wrote have checksums of BLAKE2b, and keep them; all others have those of SHA-256.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, cast
 
 from openharness.core import CorruptRecordError
-from openharness.core.storage import EncodedRun, checksum, decode_run, encode_run
+from openharness.core.storage import EncodedRun, decode_run, encode_run, has_checksum, sha256_checksum
 from openharness.core.values import dump_json
 
 if TYPE_CHECKING:
     from openharness.core import JSONValue, RunRecord
     from openharness.sqlite import Row, Value
 
-__all__ = ("COLUMNS", "HEADER", "row_size", "run_from_row", "run_to_row")
+__all__ = ("COLUMNS", "HEADER", "row_size", "run_from_row", "run_to_row", "state_size")
 
 HEADER: Final = (
     "id",
@@ -50,7 +51,7 @@ def run_to_row(run: RunRecord, *, max_bytes: int) -> Row:
         SerializationError: The state or the metadata cannot be stored, or is too large.
     """
     encoded = encode_run(run, max_bytes=max_bytes)
-    of_state = checksum(encoded.id, encoded.state)
+    of_state = sha256_checksum(encoded.id, encoded.state)
     return (
         encoded.id,
         encoded.created_at,
@@ -61,15 +62,20 @@ def run_to_row(run: RunRecord, *, max_bytes: int) -> Row:
         encoded.parent_run_id,
         encoded.metadata,
         of_state,
-        _header_checksum(encoded, of_state),
+        sha256_checksum(*_header(encoded, of_state)),
         _index_text(encoded),
         encoded.state,
     )
 
 
+def state_size(row: Row) -> int:
+    """Return how many characters the state of a row to be written has."""
+    return len(cast("str", row[-1]))
+
+
 def row_size(row: Row) -> int:
     """Return about how many bytes a row takes in the file."""
-    return 256 + len(cast("str", row[-1])) + 3 * len(cast("str", row[7] or ""))
+    return 256 + state_size(row) + 3 * len(cast("str", row[7] or ""))
 
 
 def run_from_row(row: Row, *, store: str) -> RunRecord:
@@ -101,15 +107,15 @@ def run_from_row(row: Row, *, store: str) -> RunRecord:
         state=state if isinstance(state, str) else "",
     )
     of_state = cast("str", texts[8])
-    if _header_checksum(encoded, of_state) != texts[9]:
+    if not has_checksum(cast("str", texts[9]), *_header(encoded, of_state)):
         raise CorruptRecordError(run_id, reason="its checksum does not match", store=store)
-    if include_state and (not isinstance(state, str) or checksum(encoded.id, state) != of_state):
+    if include_state and (not isinstance(state, str) or not has_checksum(of_state, encoded.id, state)):
         raise CorruptRecordError(run_id, reason="the checksum of its state does not match", store=store)
     return decode_run(encoded, include_state=include_state)
 
 
-def _header_checksum(run: EncodedRun, of_state: str) -> str:
-    return checksum(
+def _header(run: EncodedRun, of_state: str) -> tuple[str | int | None, ...]:
+    return (
         run.id,
         run.created_at,
         run.completed_at,

@@ -46,7 +46,7 @@ from openharness.core.storage._signals import (
     resolve_signal,
 )
 from openharness.core.storage._waiting import ChangeWaiters
-from openharness.core.values import checksum
+from openharness.core.values import checksum, has_checksum, sha256_checksum
 
 __all__ = (
     "ChangeWaiters",
@@ -70,6 +70,7 @@ __all__ = (
     "encode_entries",
     "encode_run",
     "encode_signal",
+    "has_checksum",
     "metadata_index",
     "name_filter",
     "needs_checkpoint",
@@ -85,4 +86,5 @@ __all__ = (
     "run_order",
     "select_recordings",
     "select_runs",
+    "sha256_checksum",
 )
