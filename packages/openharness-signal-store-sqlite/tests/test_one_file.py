@@ -74,7 +74,7 @@ async def test_either_store_creates_the_file_and_the_other_joins(
     await check(path, recording_id, make(3))
     assert sql("PRAGMA application_id") == [(APPLICATION_ID,)]
     # What a run store looked at before there was another one: files with both are still files of a run store.
-    assert sql("PRAGMA user_version") == [(1,)]
+    assert sql("PRAGMA user_version") == [(2,)]
     assert sql("SELECT component, version FROM openharness_schema") == [("signals", 2)]
 
 
@@ -99,7 +99,7 @@ async def test_a_newer_version_of_the_one_does_not_concern_the_other(
     assert path.read_bytes() == before
     async with SqliteSignalStore(path) as store:
         await store.append(recording_id, make(1, start=3))
-    sql("PRAGMA user_version = 1")
+    sql("PRAGMA user_version = 2")
     await check(path, recording_id, make(4))
 
 
