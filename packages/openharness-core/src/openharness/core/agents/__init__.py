@@ -18,6 +18,7 @@ from openharness.core.agents._definition import (
     check_synchronous,
     define_agent,
 )
+from openharness.core.agents._examples import ExamplesLike
 from openharness.core.agents._output import Output
 from openharness.core.agents._tool import Tool, ToolContext, collect_tools, tool
 
@@ -28,6 +29,7 @@ __all__ = (
     "TOOL_RETRIES",
     "AgentDefinition",
     "Context",
+    "ExamplesLike",
     "Guard",
     "History",
     "OnError",

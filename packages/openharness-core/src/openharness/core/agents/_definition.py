@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 import attrs
 
 from openharness.core.agents._context import Context
+from openharness.core.agents._examples import ExamplesLike, example_messages
 from openharness.core.agents._output import Output, output_of
 from openharness.core.agents._tool import Tool, collect_tools
 from openharness.core.errors import DefinitionError, InvalidValueError, UnknownNameError
@@ -16,9 +17,7 @@ from openharness.core.interfaces import Provider
 from openharness.core.log import RESERVED_PREFIXES, Volatile, VolatileLike, volatile_rules
 from openharness.core.patterns import Pattern, PatternLike, check_name, compile_pattern
 from openharness.core.templates import Template, compile_template
-
-if TYPE_CHECKING:
-    from openharness.core.values import JSONObject
+from openharness.core.values import JSONObject
 
 __all__ = (
     "AgentDefinition",
@@ -121,6 +120,7 @@ class AgentDefinition(Generic[S]):
         tools: The tools its model may ask for.
         max_turns: How many requests one activation may make; the last one's answer must ask for no tool.
         tool_retries: How many turns in a row may have calls that cannot be made before the agent fails.
+        examples: Worked examples, as messages of a request in the log; they stand before the prompt.
         output: The type of the answer; None for text.
         history: ``"agent"``: requests begin with what earlier activations of the agent have said. ``"none"``: they do not.
         history_tokens: The most tokens that may take.
@@ -148,6 +148,7 @@ class AgentDefinition(Generic[S]):
     tools: tuple[Tool, ...] = ()
     max_turns: int = MAX_TURNS
     tool_retries: int = TOOL_RETRIES
+    examples: tuple[JSONObject, ...] = ()
     output: Output | None = None
     output_retries: int = OUTPUT_RETRIES
     history: History = "none"
@@ -190,6 +191,7 @@ def define_agent(
     tools: Iterable[Tool | Callable[..., Any]],
     max_turns: int,
     tool_retries: int,
+    examples: ExamplesLike = (),
     output: Any = None,
     output_retries: int = OUTPUT_RETRIES,
     history: History = "none",
@@ -247,6 +249,7 @@ def define_agent(
         tools=collect_tools(tools),
         max_turns=max_turns,
         tool_retries=tool_retries,
+        examples=example_messages(examples),
         output=output_of(output),
         output_retries=output_retries,
         history=history,

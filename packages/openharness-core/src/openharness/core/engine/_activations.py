@@ -173,7 +173,7 @@ class Activations(Generic[S]):
         logged = self._redactor.json(request)
         payload: JSONObject = {"call": call, "attempt": attempt, "digest": request_digest(logged), "request": logged}
         if recalled is not None:
-            payload["history"] = recalled.to_payload()
+            payload["history"] = recalled.to_payload(examples=len(agent.definition.examples))
         self._log.write(
             names.PROVIDER_START,
             payload,

@@ -62,15 +62,16 @@ def described(error: BaseException) -> str:
 def request_json(
     definition: AgentDefinition[Any], *, prompt: str, system: str | None, history: Sequence[JSONObject] = ()
 ) -> JSONObject:
-    """Return a request as the log holds it: messages (the system prompt first), then what the agent sets.
+    """Return a request as the log holds it: messages (the system prompt and examples first), then what the agent sets.
 
     Args:
         definition: The agent.
         prompt: The prompt.
         system: The system prompt.
-        history: The messages of earlier activations, which come between the two.
+        history: The messages of earlier activations, which come before the prompt.
     """
-    messages: list[JSONValue] = [*history, {"role": "user", "content": plain_text(prompt)}]
+    messages = [copy_json(message) for message in definition.examples]
+    messages += [*history, {"role": "user", "content": plain_text(prompt)}]
     if system is not None:
         messages.insert(0, {"role": "system", "content": plain_text(system)})
     request: JSONObject = {"messages": messages}

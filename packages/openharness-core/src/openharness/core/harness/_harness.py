@@ -34,7 +34,7 @@ from openharness.core.state import StateSchema
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from openharness.core.agents import Context, Guard, History, OnError, Prompt, Tool
+    from openharness.core.agents import Context, ExamplesLike, Guard, History, OnError, Prompt, Tool
     from openharness.core.harness._result import RunResult
     from openharness.core.harness._subscriptions import BufferPolicy, Subscriber, Subscription
     from openharness.core.interfaces import Provider, RunStore, SignalStore
@@ -87,6 +87,7 @@ class Harness(Generic[S]):
         tools: Iterable[Tool | Callable[..., Any]] = ...,
         max_turns: int = ...,
         tool_retries: int = ...,
+        examples: ExamplesLike = ...,
         output: Any = ...,
         output_retries: int = ...,
         history: History = ...,
@@ -117,6 +118,7 @@ class Harness(Generic[S]):
         tools: Iterable[Tool | Callable[..., Any]] = ...,
         max_turns: int = ...,
         tool_retries: int = ...,
+        examples: ExamplesLike = ...,
         output: Any = ...,
         output_retries: int = ...,
         history: History = ...,
@@ -147,6 +149,7 @@ class Harness(Generic[S]):
         tools: Iterable[Tool | Callable[..., Any]] = (),
         max_turns: int = MAX_TURNS,
         tool_retries: int = TOOL_RETRIES,
+        examples: ExamplesLike = (),
         output: Any = None,
         output_retries: int = OUTPUT_RETRIES,
         history: History = "none",
@@ -186,6 +189,8 @@ class Harness(Generic[S]):
                 tool fails the agent.
             tool_retries: Turns in a row, 3 by default, in which the model may ask for tools that do not exist, or with
                 arguments that do not fit. It is told so each time; after that the agent fails.
+            examples: Worked examples, which stand between system prompt and prompt in every request: `Message` objects,
+                or pairs of what a user says and what the model should answer. Small models need them to call tools.
             output: The type of the answer: an attrs class, dataclass, TypedDict or Pydantic model, or another type that a
                 tool's parameter may have. The provider is asked for its structured output, what it answers is checked,
                 and ``updates`` and ``emits`` get the object. Without it, the answer is text.
@@ -226,6 +231,7 @@ class Harness(Generic[S]):
                 tools=tools,
                 max_turns=max_turns,
                 tool_retries=tool_retries,
+                examples=examples,
                 output=output,
                 output_retries=output_retries,
                 history=history,

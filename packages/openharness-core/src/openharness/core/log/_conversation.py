@@ -49,9 +49,14 @@ class Recollection:
     tokens: int
     dropped: int
 
-    def to_payload(self) -> JSONObject:
-        """Return what a request's signal tells of it."""
-        return {"messages": len(self.messages), "tokens": self.tokens, "dropped": self.dropped}
+    def to_payload(self, *, examples: int) -> JSONObject:
+        """Return what a request's signal tells of it.
+
+        Args:
+            examples: How many messages of worked examples come before it in the request.
+        """
+        payload: JSONObject = {"messages": len(self.messages), "tokens": self.tokens, "dropped": self.dropped}
+        return {**payload, "examples": examples} if examples else payload
 
 
 def recall(conversation: Sequence[Exchange], most: int) -> Recollection:

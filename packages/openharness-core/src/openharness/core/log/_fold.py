@@ -109,7 +109,8 @@ class OpenActivation:
         tool_calls: The tools it asks for, by id, in the order of the calls.
         unfit_turns: How many turns before this one, in a row, had calls that could not be made.
         rejections: How many of its answers did not fit the type of the agent's output.
-        history: How many of the request's messages are of earlier activations; None where the agent keeps no history.
+        history: How many of the request's messages, but the system prompt, are older than the activation: worked
+            examples and what earlier activations have said. None where the agent keeps no history.
     """
 
     id: str
@@ -326,7 +327,8 @@ def _provider_start(fold: RunFold, signal: Signal) -> None:
     activation.attempt = payload["attempt"]
     activation.waits_for_retry = False
     if "history" in payload:
-        activation.history = _checked_count(payload["history"]["messages"])
+        examples = _checked_count(payload["history"].get("examples", 0))
+        activation.history = examples + _checked_count(payload["history"]["messages"])
         # What was left out once is never taken up again.
         dropped = _checked_count(payload["history"]["dropped"])
         fold.conversations[activation.agent] = fold.conversations.get(activation.agent, ())[dropped:]
