@@ -26,6 +26,7 @@ from openharness.core import (
     Usage,
     create_harness,
 )
+from openharness.core.values import decode_json
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -87,6 +88,8 @@ async def failed(provider: Provider, **options: Any) -> AgentError:
         ([done(5)], "where text belongs"),  # type: ignore[arg-type]
         ([ToolCall("1", "t", object())], "cannot be recorded"),
         ([ToolCall("1", "t", {"x": float("nan")})], "cannot be recorded"),
+        ([ToolCall("1", "t", decode_json("[" * 199 + "]" * 199))], "nested deeper than 192 levels"),
+        ([done("a", continuation=decode_json("[" * 200 + "]" * 200))], "nested deeper than 192 levels"),
         ([ToolCall(1, "t", {})], "where text belongs"),  # type: ignore[arg-type]
         ([ToolCall("1", None, {})], "where text belongs"),  # type: ignore[arg-type]
         ([ProviderWarning("w", object())], "cannot be recorded"),

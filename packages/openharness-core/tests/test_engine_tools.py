@@ -595,7 +595,7 @@ def test_an_output_with_nothing_to_say_has_no_continuation() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["cancels its task", "exits", "exits in a thread", "huge result", "huge text", "huge error"]
+    "kind", ["cancels its task", "exits", "exits in a thread", "huge result", "huge text", "deep result", "huge error"]
 )
 async def test_no_tool_ends_or_hangs_a_run(kind: str) -> None:
     """A tool that cancels its own task, ends the process, or returns what no log can hold is a tool that has failed."""
@@ -618,6 +618,12 @@ async def test_no_tool_ends_or_hangs_a_run(kind: str) -> None:
     def huge_text() -> Any:
         return "x" * 16 * 2**20
 
+    def deep_result() -> Any:
+        result: Any = 1
+        for _ in range(200):
+            result = [result]
+        return result
+
     def huge_error() -> Any:
         raise ValueError("x" * 17 * 2**20)
 
@@ -627,6 +633,7 @@ async def test_no_tool_ends_or_hangs_a_run(kind: str) -> None:
         "exits in a thread": (exits_in_thread, "SystemExit"),
         "huge result": (huge_result, "about 15 MiB"),
         "huge text": (huge_text, "about 15 MiB"),
+        "deep result": (deep_result, "nested deeper than 192 levels"),
         "huge error": (huge_error, "too long to be recorded"),
     }[kind]
     store = KeepingStore()

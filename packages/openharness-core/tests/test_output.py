@@ -224,6 +224,14 @@ def test_what_does_not_fit_is_refused_with_its_place(text: str, path: str, reaso
     assert (caught.value.path, caught.value.reason) == (path, reason)
 
 
+def test_what_no_signal_can_hold_is_refused() -> None:
+    """An object may be as deep as a signal leaves room for, and no deeper."""
+    output = kept(dict[str, Any])
+    assert output.read('{"a":' * 192 + "1" + "}" * 192)
+    with pytest.raises(SerializationError, match="nested deeper than 192 levels"):
+        output.read('{"a":' * 193 + "1" + "}" * 193)
+
+
 @given(st.text() | st.text(alphabet='`{}[]:,"\n 1aé\ud800'))
 def test_reading_either_gives_json_or_refuses(text: str) -> None:
     """No text makes the reader fail in another way; what is read reads the same again."""

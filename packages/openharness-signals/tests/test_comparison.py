@@ -98,6 +98,39 @@ async def test_requests_hang_on_all_tools_before(first: str) -> None:
     ]
 
 
+@attrs.frozen
+class Person:
+    """What an agent's answers are."""
+
+    name: str
+    age: int
+
+
+async def typed(*answers: str) -> RunResult[Any]:
+    """A run of an agent with typed output."""
+    harness = create_harness()
+    agent = harness.agent(
+        prompt="Who?", activate_on="harness:start", updates="person", emits="person:found", output=Person
+    )
+    provider = ScriptedProvider(list(answers))
+    return await harness.run_reactive(agents={"finder": agent}, state={"person": None}, provider=provider)
+
+
+async def test_typed_answers_differ_by_their_fields() -> None:
+    """Objects are compared field by field, and an answer that was rejected stands in one of the runs alone."""
+    left, right = await typed('{"name":"A","age":1}'), await typed("?", '{"age":2,"name":"A"}')
+    diff = diff_recordings(left, right)
+    assert [(one.path, one.recorded, one.actual) for one in diff.state] == [("state.person.age", 1, 2)]
+    changes = {change.name: change for change in diff.changes}
+    assert changes["text:rejected"].kind == "added"
+    assert "payload.output.age" in [one.path for one in changes["person:found"].differences]
+    same = diff_recordings(left, await typed('{"age": 1, "name": "A"}'))
+    assert (same.state, {change.name for change in same.changes}) == (
+        (),
+        {"text:delta", "provider:end", "text:complete"},
+    )
+
+
 def test_an_answer_without_a_text(base: Recording) -> None:
     """An answer in which a stranger wrote no text is compared like any other signal: as far as it was streamed."""
     end = the(base, "provider:end")

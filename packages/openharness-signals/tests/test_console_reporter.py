@@ -257,6 +257,16 @@ async def test_tools_that_end() -> None:
     ]
 
 
+async def test_answers_that_do_not_fit() -> None:
+    """What is wrong with an answer stands where it was rejected."""
+    harness, stream = create_harness(), io.StringIO()
+    agent = harness.agent(prompt="Count.", activate_on="harness:start", updates="x", output=int)
+    with ConsoleReporter(stream, width=140) as reporter, harness.subscribe("**", reporter):
+        await harness.run_reactive(agents={"a": agent}, state={"x": 0}, provider=ScriptedProvider(["one", "1"]))
+    printed = [line[26:].rstrip() for line in stream.getvalue().splitlines()]
+    assert "text:rejected  output cannot be read: it must be JSON and nothing else, got 'one'." in printed
+
+
 async def test_a_stream_that_cannot_hold_a_character() -> None:
     """A stream in ASCII gets what it cannot hold written out."""
     raw = io.BytesIO()

@@ -22,7 +22,7 @@ from openharness.core.interfaces import (
 )
 from openharness.core.log import _names as names
 from openharness.core.providers import open_events
-from openharness.core.values import to_json
+from openharness.core.values import check_room, to_json
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -199,6 +199,8 @@ def _text(value: object) -> str:
 
 def _json(value: object) -> JSONValue:
     try:
-        return to_json(value)
+        plain = to_json(value)
+        check_room(plain, path="value")
     except ValueError as error:
         raise ProviderError(f"the provider sent what cannot be recorded: {error}", kind="protocol") from error
+    return plain

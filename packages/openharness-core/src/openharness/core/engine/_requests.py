@@ -9,7 +9,7 @@ from openharness.core.errors import ProviderError
 from openharness.core.interfaces import Message, ProviderRequest, ToolCall
 from openharness.core.log import NO_ANSWER
 from openharness.core.storage import blob_digest
-from openharness.core.values import JSONObject, JSONValue, canonical_json, copy_json, dump_json, to_json
+from openharness.core.values import JSONObject, JSONValue, canonical_json, check_room, copy_json, dump_json, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -217,10 +217,13 @@ def _number(name: str, value: object) -> JSONValue:
 def _recordable(name: str, value: object) -> JSONValue:
     if value is None or (type(value) is str and value.isascii()):
         return value
+    path = f"output.{name}"
     try:
-        return to_json(value, path=f"output.{name}")
+        plain = to_json(value, path=path)
+        check_room(plain, path=path)
     except ValueError as error:
         raise ProviderError(f"the provider's answer cannot be recorded: {error}", kind="protocol") from error
+    return plain
 
 
 def error_payload(error: BaseException) -> JSONObject:

@@ -13,7 +13,7 @@ from openharness.core.engine._requests import described
 from openharness.core.errors import SerializationError
 from openharness.core.log import _names as names
 from openharness.core.threads import Worker
-from openharness.core.values import MAX_BYTES, dump_json, to_json
+from openharness.core.values import MAX_BYTES, check_room, dump_json, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,6 +120,7 @@ class ToolRuns:
 
 def _recordable(result: Any, path: str) -> JSONValue:
     plain = to_json(result, path=path)
+    check_room(plain, path=path)
     if not _fits(plain):
         reason = f"its JSON may take at most about {_LARGEST // _MEBIBYTE} MiB, also as a text in a request"
         raise SerializationError(path, value=cast("object", type(result)), reason=reason)

@@ -11,7 +11,7 @@ from openharness.core.values._codec import decode_json, dump_json, encode_json
 from openharness.core.values._convert import field_names, joined_pairs, to_json
 from openharness.core.values._copy import copy_json
 from openharness.core.values._differences import Difference, find_differences
-from openharness.core.values._limits import MAX_BYTES, MAX_DEPTH
+from openharness.core.values._limits import MAX_BYTES, MAX_DEPTH, check_room
 from openharness.core.values._texts import DiffLine, diff_lines, is_long_text, shown_value, text_diff, visible
 from openharness.core.values._types import JSONObject, JSONValue
 
@@ -23,6 +23,7 @@ __all__ = (
     "JSONObject",
     "JSONValue",
     "canonical_json",
+    "check_room",
     "checksum",
     "copy_json",
     "decode_json",

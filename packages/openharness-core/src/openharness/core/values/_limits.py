@@ -9,10 +9,13 @@ from openharness.core.errors import SerializationError
 if TYPE_CHECKING:
     from openharness.core.values._types import JSONValue
 
-__all__ = ("INT_MAX", "INT_MIN", "MAX_BYTES", "MAX_DEPTH", "check_limits")
+__all__ = ("INT_MAX", "INT_MIN", "MAX_BYTES", "MAX_DEPTH", "check_limits", "check_room")
 
 MAX_DEPTH: Final = 200
 """How many lists and dicts may be nested in one value."""
+
+_ROOM: Final = 8
+"""How many of them are left to what stands around a value in a log: payloads, requests, messages."""
 
 MAX_BYTES: Final = 16 * 1024 * 1024
 """How large one encoded value may be, unless a store is told otherwise: 16 MiB."""
@@ -42,3 +45,20 @@ def check_limits(value: JSONValue, *, path: str) -> None:
             return
         level = [item for box in containers for item in (box.values() if isinstance(box, dict) else box)]
     raise SerializationError(path, value=value, reason=f"it is nested deeper than {MAX_DEPTH} levels", verb="read")
+
+
+def check_room(value: JSONValue, *, path: str) -> None:
+    """Refuse a value that is nested too deep to stand within a signal, which is nested itself.
+
+    Raises:
+        SerializationError: It is.
+    """
+    within = value
+    for _ in range(_ROOM):
+        around: list[JSONValue] = [within]
+        within = around
+    try:
+        check_limits(within, path=path)
+    except SerializationError:
+        reason = f"it is nested deeper than {MAX_DEPTH - _ROOM} levels, and a signal around it takes some as well"
+        raise SerializationError(path, value=cast("object", type(value)), reason=reason) from None
