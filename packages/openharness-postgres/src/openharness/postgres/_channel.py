@@ -133,12 +133,13 @@ class Channel:
                 await self.open()
                 return await work(self)
             except Exception as error:
-                if (
-                    isinstance(error, TimeoutError)
-                    or is_lost(error)
-                    or isinstance(error, asyncpg.ReadOnlySQLTransactionError)
-                ):
+                timed_out = isinstance(error, TimeoutError)
+                if timed_out or is_lost(error) or isinstance(error, asyncpg.ReadOnlySQLTransactionError):
                     self.drop()
+                if timed_out and self._lost:
+                    # So that what has failed does not happen after all when its caller has gone on.
+                    with contextlib.suppress(Exception):
+                        await self.open()
                 again = is_conflict(error) or (is_lost(error) and self._server.was_reached)
                 if not again or loop.time() >= deadline:
                     raise

@@ -151,8 +151,8 @@ def _meaning(error: BaseException) -> _Meaning:
         return _INSECURE
     if isinstance(error, TimeoutError):
         return _SLOW
-    # A connection that is closed under a statement, or before it.
-    if isinstance(error, (OSError, asyncio.IncompleteReadError)) or _is_closed(error):
+    # A connection that is closed under a statement, or before it, or of whose end the driver has seen but a part.
+    if isinstance(error, (OSError, asyncio.IncompleteReadError, asyncpg.InternalClientError)) or _is_closed(error):
         return _LOST
     return _UNKNOWN
 

@@ -137,7 +137,9 @@ def _one_of(status: frozenset[RunStatus], values: _Values) -> str:
     words = sorted(word.value for word in status)
     # Said as a constant, so that the planner sees that the partial index by status holds all that is wanted.
     rare = " AND runs.status <> 'completed'" if RunStatus.COMPLETED not in status else ""
-    return f"runs.status = ANY ({values(words, 'text[]')}){rare}"
+    # One word alone is equal, so that its index is in the order of the list.
+    wanted = f"= {values(words[0], 'text')}" if len(words) == 1 else f"= ANY ({values(words, 'text[]')})"
+    return f"runs.status {wanted}{rare}"
 
 
 def _begins_with(column: str, prefix: str, values: _Values) -> list[str]:
