@@ -22,6 +22,8 @@ class TestPostgresRunStore(RunStoreContract):
 
     abilities = frozenset({Ability.DURABLE, Ability.MULTI_INSTANCE, Ability.MULTI_PROCESS, Ability.CHECKSUMS})
     max_bytes = 256 * 1024
+    # Each random sequence has tables of its own to be made.
+    examples = 5
 
     @pytest.fixture
     def store(self, reopen: Callable[[], PostgresRunStore]) -> PostgresRunStore:

@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from openharness.core import CorruptRecordError
-from openharness.core.storage import EncodedRun, checksum, decode_run, encode_run
+from openharness.core.storage import EncodedRun, decode_run, encode_run, has_checksum, sha256_checksum
 from openharness.core.values import decode_json, dump_json
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def run_to_row(run: RunRecord, *, max_bytes: int) -> Values:
         SerializationError: The state or the metadata cannot be stored, or is too large.
     """
     encoded = encode_run(run, max_bytes=max_bytes)
-    of_state = checksum(encoded.id, encoded.state)
+    of_state = sha256_checksum(encoded.id, encoded.state)
     return (
         encoded.id,
         encoded.created_at,
@@ -66,7 +66,7 @@ def run_to_row(run: RunRecord, *, max_bytes: int) -> Values:
         encoded.parent_run_id,
         encoded.metadata,
         of_state,
-        _header_checksum(encoded, of_state),
+        sha256_checksum(*_header(encoded, of_state)),
         _index_text(encoded),
         encoded.state,
     )
@@ -102,9 +102,9 @@ def run_from_row(row: Row, *, store: str) -> RunRecord:
         metadata=metadata,
         state=row[len(HEADER)] if include_state else "",
     )
-    if _header_checksum(encoded, of_state) != of_header:
+    if not has_checksum(of_header, *_header(encoded, of_state)):
         raise CorruptRecordError(run_id, reason="its checksum does not match", store=store)
-    if include_state and checksum(run_id, encoded.state) != of_state:
+    if include_state and not has_checksum(of_state, run_id, encoded.state):
         raise CorruptRecordError(run_id, reason="the checksum of its state does not match", store=store)
     return decode_run(encoded, include_state=include_state)
 
@@ -122,8 +122,8 @@ def bounded(text: str) -> str:
     return f"{data[:_LONGEST].decode(errors='ignore')}#{blake2b(data, digest_size=16).hexdigest()}"
 
 
-def _header_checksum(run: EncodedRun, of_state: str) -> str:
-    return checksum(
+def _header(run: EncodedRun, of_state: str) -> tuple[str | int | None, ...]:
+    return (
         run.id,
         run.created_at,
         run.completed_at,
