@@ -106,7 +106,7 @@ async def bench_store(dsn: str, tasks: int, seconds: float) -> dict[str, float]:
 
 async def bench_commit_each(dsn: str, tasks: int, seconds: float) -> dict[str, float]:
     """One statement and one commit a save."""
-    statement = Writing(Names(schema="bench"))._save
+    statement = Writing(Names(schema="bench")).save
     async with asyncpg.create_pool(dsn, min_size=tasks, max_size=tasks) as pool:
 
         async def save(run: RunRecord) -> None:
@@ -118,11 +118,13 @@ async def bench_commit_each(dsn: str, tasks: int, seconds: float) -> dict[str, f
 
 async def bench_limit(dsn: str, tasks: int, seconds: float) -> dict[str, float]:
     """Ready-made rows, 64 a statement."""
-    return await _bench_unnest(dsn, seconds, Writing(Names(schema="bench"))._save, bare=False)
+    del tasks
+    return await _bench_unnest(dsn, seconds, Writing(Names(schema="bench")).save, bare=False)
 
 
 async def bench_bare_limit(dsn: str, tasks: int, seconds: float) -> dict[str, float]:
     """The same into a table of nothing but the columns."""
+    del tasks
     return await _bench_unnest(dsn, seconds, BARE_SAVE, bare=True)
 
 
@@ -132,7 +134,7 @@ async def _bench_unnest(dsn: str, seconds: float, statement: str, *, bare: bool)
         row = (*row[:8], row[-1])
     connection = await asyncpg.connect(dsn)
 
-    async def save(run: RunRecord) -> None:
+    async def save(_: RunRecord) -> None:
         columns: list[Any] = [[value] * AT_ONCE for value in row]
         columns[0] = [f"run_{next(_numbers):022d}" for _ in range(AT_ONCE)]
         await connection.execute(statement, *columns)

@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import assert_type
 
 from openharness.core import RunQuery, RunRecord, RunStore
 from openharness.run_store_postgres import PostgresRunStore
 
+URL = "postgresql://agents@db.example/agents"
+
+
+async def token() -> str:
+    """A password that is asked for."""
+    return "token"
+
 
 def check_construction() -> None:
-    """A store is made from a path or a URL, and is a `RunStore`."""
-    assert_type(PostgresRunStore("runs.db"), PostgresRunStore)
-    assert_type(PostgresRunStore(filename="runs.db"), PostgresRunStore)
-    assert_type(
-        PostgresRunStore(Path("runs.db"), durability="process", busy_timeout=5, max_bytes=1024), PostgresRunStore
-    )
-    assert_type(PostgresRunStore.from_url("sqlite:///runs.db"), PostgresRunStore)
-    store: RunStore = PostgresRunStore("runs.db")
+    """A store is made from a URL, and is a `RunStore`."""
+    assert_type(PostgresRunStore(URL), PostgresRunStore)
+    assert_type(PostgresRunStore(dsn=URL), PostgresRunStore)
+    assert_type(PostgresRunStore(URL, schema="history", prefix="", max_connections=3, max_bytes=1024), PostgresRunStore)
+    assert_type(PostgresRunStore(URL, ssl="verify-full", password="password"), PostgresRunStore)  # noqa: S106
+    assert_type(PostgresRunStore(URL, ssl=ssl.create_default_context(), password=token), PostgresRunStore)
+    assert_type(PostgresRunStore(URL, connect_timeout=5, command_timeout=2.5, reconnect_timeout=0), PostgresRunStore)
+    assert_type(PostgresRunStore.from_url(f"{URL}?schema=history"), PostgresRunStore)
+    store: RunStore = PostgresRunStore(URL)
     del store
 
 
 def check_wrong_arguments() -> None:
     """Checkers refuse what the store would refuse."""
     PostgresRunStore()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    PostgresRunStore("runs.db", durability="fast")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    PostgresRunStore("runs.db", "process")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    PostgresRunStore(b"runs.db")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    PostgresRunStore(URL, ssl="verify")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    PostgresRunStore(URL, "history")  # type: ignore[misc]  # pyright: ignore[reportCallIssue]
+    PostgresRunStore(b"postgresql://")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 async def check_methods(store: PostgresRunStore, run: RunRecord) -> None:
@@ -43,4 +51,3 @@ async def check_methods(store: PostgresRunStore, run: RunRecord) -> None:
     assert_type(await store.count_runs(), int)
     assert_type(await store.prune_runs(keep_last=5), int)
     assert_type(await store.close(), None)
-    assert_type(store.filename, Path)

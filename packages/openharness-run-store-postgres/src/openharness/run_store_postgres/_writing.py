@@ -34,7 +34,7 @@ class Writing:
         values = columns.replace("metadata_index", "metadata_index::jsonb")
         kept = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name != "id")
         # Not DELETE and INSERT: that would lose the columns a newer version may have added.
-        self._save = (
+        self.save = (
             f"INSERT INTO {runs} ({columns}) SELECT {values} FROM unnest({arrays}) AS new ({columns}) "  # noqa: S608 - names of our own
             f"ON CONFLICT (id) DO UPDATE SET {kept}"
         )
@@ -46,7 +46,7 @@ class Writing:
         # two processes that save the same runs wait for each other, and not each for the other.
         last = {row[0]: row for row in rows}
         ordered = [last[run_id] for run_id in sorted(last, key=str)] if len(last) > 1 else last.values()
-        await channel.fetch(self._save, *zip(*ordered, strict=True))
+        await channel.fetch(self.save, *zip(*ordered, strict=True))
         return [None] * len(rows)
 
     async def delete_runs(self, channel: Channel, several: Sequence[Sequence[str]]) -> Sequence[None]:
