@@ -34,7 +34,7 @@ def check_wrong_arguments() -> None:
     """Checkers refuse what the store would refuse."""
     PostgresRunStore()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     PostgresRunStore(URL, ssl="verify")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    PostgresRunStore(URL, "history")  # type: ignore[misc]  # pyright: ignore[reportCallIssue]
+    PostgresRunStore(URL, "history")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     PostgresRunStore(b"postgresql://")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
