@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from openharness.run_store_sqlite._examining import examine
 from openharness.sqlite import Schema
 
 __all__ = ("SCHEMA",)
@@ -68,5 +69,5 @@ END
 # are read as they are.
 _VERSION_2: Final = ()
 
-SCHEMA: Final = Schema(component="runs", kind="run store", migrations=(_VERSION_1, _VERSION_2))
+SCHEMA: Final = Schema(component="runs", kind="run store", migrations=(_VERSION_1, _VERSION_2), examine=examine)
 """Runs, and what finds them by their metadata."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from openharness.core import SerializationError
 from openharness.core.storage import metadata_index
+from openharness.signal_store_sqlite._examining import examine
 from openharness.sqlite import Schema
 
 if TYPE_CHECKING:
@@ -136,5 +137,5 @@ CREATE TABLE signal_names (
     _index_metadata,
 )
 
-SCHEMA: Final = Schema(component="signals", kind="signal store", migrations=(_VERSION_1, _VERSION_2))
+SCHEMA: Final = Schema(component="signals", kind="signal store", migrations=(_VERSION_1, _VERSION_2), examine=examine)
 """Recordings, their signals, blobs and checkpoints, and what fixture names mean."""

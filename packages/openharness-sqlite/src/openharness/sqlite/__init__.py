@@ -3,6 +3,7 @@
 How the modules depend on each other, from the top:
 
 * ``_store``: the arguments of a store, and its life
+* ``_doctor``: the examination of a file; ``_backup``: a copy of one that is in use
 * ``_session``: the two connections of a store in one event loop; ``_exit`` ends them when nobody did
 * ``_writer``: group commit; ``_channel``: one connection
 * ``_opening``: how the file is opened; ``_schema``: which version it has, and how it is brought forward
@@ -12,7 +13,9 @@ How the modules depend on each other, from the top:
 
 from __future__ import annotations
 
+from openharness.sqlite._backup import BackupExistsError, backup_sqlite
 from openharness.sqlite._channel import Channel
+from openharness.sqlite._doctor import doctor
 from openharness.sqlite._failures import misled
 from openharness.sqlite._opening import Durability, Settings, open_reader, open_writer
 from openharness.sqlite._schema import APPLICATION_ID, Schema
@@ -25,6 +28,7 @@ from openharness.sqlite._writer import MAX_ROWS, GroupWriter, Kind
 __all__ = (
     "APPLICATION_ID",
     "MAX_ROWS",
+    "BackupExistsError",
     "Channel",
     "Durability",
     "GroupWriter",
@@ -36,6 +40,8 @@ __all__ = (
     "SqliteStore",
     "Statement",
     "Value",
+    "backup_sqlite",
+    "doctor",
     "misled",
     "open_reader",
     "open_writer",

@@ -23,13 +23,13 @@ from openharness.sqlite._schema import Schema, found_version, migrate
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ("BUSY_STEP", "Durability", "Settings", "open_reader", "open_writer")
+__all__ = ("BUSY_STEP", "OLDEST_SQLITE", "Durability", "Settings", "open_reader", "open_writer")
 
 T = TypeVar("T")
 
 Durability: TypeAlias = Literal["full", "process"]
 
-_OLDEST_SQLITE: Final = (3, 37, 0)
+OLDEST_SQLITE: Final = (3, 37, 0)
 """The first with STRICT tables."""
 
 BUSY_STEP: Final = 0.25
@@ -130,8 +130,8 @@ def open_reader(settings: Settings) -> sqlite3.Connection:
 
 
 def _check_sqlite(settings: Settings) -> None:
-    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
-        oldest = ".".join(map(str, _OLDEST_SQLITE))
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        oldest = ".".join(map(str, OLDEST_SQLITE))
         raise StoreOpenError(
             f"SQLite {oldest} or newer is needed, this Python has {sqlite3.sqlite_version}. Use a newer Python build.",
             store=settings.store,

@@ -12,15 +12,15 @@ the file as it was.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import attrs
 
-from openharness.core import StoreCorruptError, StoreVersionError
+from openharness.core import Finding, StoreCorruptError, StoreVersionError
 from openharness.sqlite._transaction import transaction
 
-__all__ = ("APPLICATION_ID", "Schema", "found_version", "migrate")
+__all__ = ("APPLICATION_ID", "Schema", "components_of", "found_version", "migrate")
 
 APPLICATION_ID: Final = 0x4F485253
 """``OHRS``. The first files held runs alone, and the number stayed."""
@@ -49,11 +49,14 @@ class Schema:
         kind: What the store is, for errors: ``run store``.
         migrations: What leads from version n to n + 1, at index n; a new file begins at version 0. A step is a
             statement, or a function for what SQL cannot say: it gets the connection, inside of the transaction.
+        examine: Reads every row on a connection that gives text as bytes, and yields None for each that is whole, and a
+            finding for each that is not; None where nobody has written that.
     """
 
     component: str
     kind: str
     migrations: tuple[Sequence[str | Callable[[sqlite3.Connection], None]], ...]
+    examine: Callable[[sqlite3.Connection], Iterator[Finding | None]] | None = None
 
     @property
     def version(self) -> int:
@@ -103,6 +106,15 @@ def found_version(connection: sqlite3.Connection, schema: Schema, *, store: str)
         "It was left as it is; give the store a file of its own.",
         store=store,
     )
+
+
+def components_of(connection: sqlite3.Connection) -> tuple[int, dict[str, int]]:
+    """Return the application_id of a file, and the version of each kind of tables it says it has."""
+    found = _identity(connection)
+    components = dict(found.components)
+    if found.application_id == APPLICATION_ID and found.user_version > 0:
+        components[_RUNS] = found.user_version
+    return found.application_id, components
 
 
 def _identity(connection: sqlite3.Connection) -> _Identity:

@@ -9,7 +9,7 @@ import asyncio
 import os
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from openharness.sqlite._channel import Channel, reported
 from openharness.sqlite._exit import stop_at_exit
@@ -78,6 +78,20 @@ class Session:
             StoreError: It failed.
         """
         return await self._begin(partial(self._call, function))
+
+    async def synchronous(self) -> str | None:
+        """Return what ``PRAGMA synchronous`` is on the connection that writes; None where it is not open.
+
+        Raises:
+            StoreError: It failed.
+        """
+        return await self._begin(self._synchronous)
+
+    async def _synchronous(self) -> str | None:
+        if not self._writing.is_open:
+            return None
+        ((value,),) = await self._writing.run("PRAGMA synchronous")
+        return ("OFF", "NORMAL", "FULL", "EXTRA")[cast("int", value)]
 
     async def close(self) -> None:
         """Wait for what was begun and close both connections; every caller waits for the same closing."""

@@ -9,9 +9,13 @@ import threading
 import warnings
 from typing import TYPE_CHECKING, Any, Final, Self
 
+import attrs
+
 from openharness.core import InvalidValueError, StoreClosedError
 from openharness.core.values import MAX_BYTES
+from openharness.sqlite._backup import backup_sqlite
 from openharness.sqlite._channel import reported
+from openharness.sqlite._doctor import doctor
 from openharness.sqlite._exit import stop_now
 from openharness.sqlite._location import checked_path, split_url
 from openharness.sqlite._opening import Settings
@@ -20,6 +24,7 @@ from openharness.sqlite._session import Session
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from openharness.core import DoctorReport
     from openharness.sqlite._opening import Durability
     from openharness.sqlite._schema import Schema
 
@@ -116,6 +121,38 @@ class SqliteStore:
         else:
             await reported(*session.stop())
         self._session = None
+
+    async def backup(self, path: str | os.PathLike[str]) -> Path:
+        """Write a copy of the file as it is at this moment, while any number of tasks and processes go on writing.
+
+        All that is in the file is copied, also the tables of other stores. See `backup_sqlite`.
+
+        Args:
+            path: Where the copy shall be: a file that does not exist, in a folder that does.
+
+        Returns:
+            The absolute path of the copy.
+
+        Raises:
+            BackupExistsError: There is something there already.
+            StoreError: The copy cannot be written, or the file cannot be read.
+        """
+        await self._current().open()
+        return await backup_sqlite(self._path, path)
+
+    async def doctor(self) -> DoctorReport:
+        """Examine the file, and report what is wrong instead of raising it; nothing is changed, and nothing created.
+
+        See `openharness.sqlite.doctor`. Every row of this store is read, and its checksum compared. The facts say which
+        ``synchronous`` is in force on the connection that writes, where one is open.
+        """
+        self._check_open()
+        report = await doctor(self._path, schemas=(self._schema,), store=self._name)
+        facts = {**report.facts, "durability": self._durability}
+        session = self._session
+        if session is not None and session.is_open and session.loop is asyncio.get_running_loop():
+            facts["synchronous"] = await session.synchronous()
+        return attrs.evolve(report, facts=facts)
 
     async def __aenter__(self) -> Self:
         """Open the file, so that what is wrong with it is known at once."""
