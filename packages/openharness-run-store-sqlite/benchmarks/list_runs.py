@@ -97,6 +97,11 @@ async def questions(path: Path, count: int, times: int) -> dict[str, float]:
             "first page of 50": lambda: store.list_runs(RunQuery(limit=50)),
             "last page of 50, cursor": lambda: store.list_runs(RunQuery(limit=50, cursor=last)),
             "last page of 50, offset": lambda: store.list_runs(RunQuery(limit=50, offset=count - 60)),
+            "newest 50, no states": lambda: store.list_runs(RunQuery(limit=50, include_state=False)),
+            "count of one tenant": lambda: store.count_runs(RunQuery(metadata={"tenant": "t7"})),
+            "count of all completed": lambda: store.count_runs(RunQuery(status="completed")),
+            "count of all failed (none)": lambda: store.count_runs(RunQuery(status="failed")),
+            "prune, dry run, keep all": lambda: store.prune_runs(keep_last=count, dry_run=True),
             "get_run": lambda: store.get_run(f"run_{chance.randrange(count):022d}"),
         }
         return {name: statistics.median(await timed(ask, times, time.process_time)) for name, ask in asked.items()}

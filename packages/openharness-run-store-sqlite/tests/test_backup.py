@@ -10,6 +10,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -199,3 +200,26 @@ sys.exit(str(opened) if opened else 0)
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stderr=subprocess.PIPE)
     _, errors = await process.communicate()
     assert (process.returncode, errors) == (0, b"")
+
+
+async def test_a_backup_is_of_one_moment(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written between two pages of the copy is not in it, and does not make it begin again."""
+    await filled(path, 400)
+    monkeypatch.setattr(_backup, "_PAGES", 1)
+    asked = 0
+
+    class Writing(threading.Event):
+        def is_set(self) -> bool:
+            nonlocal asked
+            asked += 1
+            if asked <= 30:
+                with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+                    connection.execute("UPDATE runs SET error = ? WHERE id = 'r00399'", (f"change {asked}",))
+            return False
+
+    _backup._back_up(path, tmp_path / "copy.db", Writing())
+    assert asked > 30
+    with contextlib.closing(sqlite3.connect(tmp_path / "copy.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM runs WHERE error IS NULL").fetchone() == (400,)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT error FROM runs WHERE id = 'r00399'").fetchone() == ("change 30",)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -198,3 +199,57 @@ async def test_a_long_listing_lets_others_work(path: Path) -> None:
         counting.cancel()
         assert turns > 5
         assert len([run async for run in store.iter_runs(RunQuery(limit=950))]) == 950
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        RunQuery(),
+        RunQuery(status="completed"),
+        RunQuery(status="failed"),
+        RunQuery(status=set(RunStatus) - {RunStatus.RUNNING}),
+        RunQuery(status={"completed", "failed"}, created_after=3, created_before=90, id_prefix="r"),
+        RunQuery(status="completed", cursor=RunRecord("r", created_at=50, state=None).cursor),
+    ],
+    ids=lambda query: repr(query)[:60],
+)
+async def test_counting_reads_indexes_alone(path: Path, query: RunQuery) -> None:
+    """No count reads a row of a run, whichever statuses are wanted, and the number is that of the listing."""
+    statuses = list(RunStatus)
+    async with SqliteRunStore(path) as store:
+        runs = [
+            RunRecord(
+                f"r{n:03}", created_at=n, state=n, status=statuses[n % 9] if n % 9 < len(statuses) else "completed"
+            )
+            for n in range(120)
+        ]
+        await asyncio.gather(*(store.save_run(run) for run in runs))
+        assert await store.count_runs(query) == len(await store.list_runs(query)) > 0
+    statement = _query.count(query)
+    connection = sqlite3.connect(path)
+    steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement.sql}", statement.parameters)]
+    connection.close()
+    touching = [step for step in steps if "runs" in step]
+    assert touching
+    assert all("COVERING INDEX" in step for step in touching), steps
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_a_dry_run_tells_what_would_be_deleted(path: Path, seed: int) -> None:
+    """For any history and any conditions, the number of a dry run is that of the runs that are deleted afterwards."""
+    chance = random.Random(seed)
+    async with SqliteRunStore(path) as store:
+        for n in range(30):
+            await store.save_run(
+                RunRecord(f"r{n}", created_at=chance.randrange(12), state=n, status=chance.choice(list(RunStatus)))
+            )
+        options: dict[str, Any] = {"older_than": chance.randrange(14), "keep_last": chance.randrange(32)}
+        for name in chance.choice([(), ("older_than",), ("keep_last",)]):
+            del options[name]
+        if chance.random() < 0.6:
+            options["status"] = chance.sample(list(RunStatus), chance.randrange(4))
+        before = await store.count_runs()
+        told = await store.prune_runs(**options, dry_run=True)
+        assert await store.count_runs() == before
+        assert await store.prune_runs(**options) == told
+        assert await store.count_runs() == before - told

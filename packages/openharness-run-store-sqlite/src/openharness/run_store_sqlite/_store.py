@@ -153,15 +153,19 @@ class SqliteRunStore(SqliteStore, RunStore):
             raise InvalidValueError("prune_runs", value=None, expected="given older_than, keep_last, or both")
         wanted = set(RunStatus) - {RunStatus.RUNNING} if status is None else status
         before = None if older_than is None else time_ms(older_than, name="older_than")
+        if dry_run:
+            # Those that are older, and those behind the kept ones, are each the oldest of all; so the fewer are doomed.
+            behind = await self.count_runs(RunQuery(status=wanted)) - RunQuery(offset=keep_last or 0).offset
+            older = behind if before is None else await self.count_runs(RunQuery(status=wanted, created_before=before))
+            return max(0, min(behind, older))
         # What is kept is counted among all with this status, so that older_than must not be a condition of the query.
         query = RunQuery(status=wanted, offset=0 if keep_last is None else keep_last)
         rows = await session.read(_query.positions(query))
         found = [(cast("int", created_at), cast("bytes", run_id).decode()) for created_at, run_id in rows]
         doomed = [run_id for created_at, run_id in found if before is None or created_at < before]
-        if not dry_run:
-            for start in range(0, len(doomed), MAX_ROWS):
-                some = doomed[start : start + MAX_ROWS]
-                await session.writer.add(delete_runs, some, rows=len(some), size=0)
+        for start in range(0, len(doomed), MAX_ROWS):
+            some = doomed[start : start + MAX_ROWS]
+            await session.writer.add(delete_runs, some, rows=len(some), size=0)
         return len(doomed)
 
     def _check_answer(self, runs: list[RunRecord], query: RunQuery) -> None:
