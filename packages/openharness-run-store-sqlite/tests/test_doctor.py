@@ -48,7 +48,7 @@ async def test_the_facts_of_a_healthy_file(path: Path) -> None:
             "journal mode": "wal",
             "synchronous": "NORMAL",
             "durability": "process",
-            "schema version of runs": 1,
+            "schema version of runs": 2,
             "runs": 1,
         }
         assert {key: report.facts[key] for key in wanted} == wanted
