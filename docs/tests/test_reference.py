@@ -30,6 +30,7 @@ def test_names_of_core(name: str) -> None:
         "provider_http",
         "provider_llamacpp",
         "provider_openai",
+        "provider_pydantic_ai",
         "run_store_postgres",
         "run_store_sqlite",
         "signal_store_sqlite",

@@ -24,16 +24,17 @@ from openharness.signals import MemorySignalStore
 
 if TYPE_CHECKING:
     import pathlib
+    from collections.abc import Sequence
 
     from openharness.core import Provider, ProviderEvent
 
 
-def sizes_of(folder: pathlib.Path) -> list[Any]:
+def sizes_of(folder: pathlib.Path, sizes: Sequence[int | None] = (None, 1, 7, 1021)) -> list[Any]:
     """Return stored streams and the sizes of the pieces in which they are served: whole, odd, and byte by byte."""
     return [
         pytest.param(path.name, size, id=f"{path.name}-{size or 'whole'}")
         for path in sorted(folder.glob("*.sse"))
-        for size in (None, 1, 7, 1021)
+        for size in sizes
         if size != 1 or path.stat().st_size < 6000
     ]
 
@@ -453,7 +454,7 @@ class HTTPContract:
             {type(self.make("http://localhost:9")).__name__}()
             print([name for name in ("{self.sdk}", "httpx2", "genai_prices", "pydantic") if name in sys.modules])
         """
-        assert _run(program) == (0, "[]\n", "")
+        assert run_program(program) == (0, "[]\n", "")
 
     @pytest.mark.slow
     async def test_a_provider_that_was_never_closed(self) -> None:
@@ -472,7 +473,7 @@ class HTTPContract:
                         break
                 asyncio.run(main())
             """
-            done = await asyncio.to_thread(_run, program)
+            done = await asyncio.to_thread(run_program, program)
         assert done == (0, "Hello\n", "")
 
     async def test_no_key(self, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
@@ -501,7 +502,8 @@ class HTTPContract:
         raise NotImplementedError
 
 
-def _run(program: str) -> tuple[int, str, str]:
+def run_program(program: str) -> tuple[int, str, str]:
+    """Run a program of its own, and return its exit code, what it printed and what it complained of."""
     done = subprocess.run(  # noqa: S603
         [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=False, timeout=50
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from openharness.core import ProviderEvent
 
-__all__ = ("Answer", "Tokens")
+__all__ = ("Answer", "Collected", "Tokens")
 
 
 @attrs.frozen(kw_only=True)
@@ -47,8 +47,8 @@ class _Call:
         return ToolCall(self.id or f"call_{self.number}", self.name, arguments)
 
 
-class Answer(abc.ABC):
-    """What has arrived of one answer. A subclass knows the vendor's parts.
+class Collected:
+    """What has arrived of one answer.
 
     Args:
         model: The model that was asked.
@@ -73,15 +73,6 @@ class Answer(abc.ABC):
         self._thinking: list[str] = []
         self._calls: dict[Hashable, _Call] = {}
         self._begun_calls = 0
-
-    @abc.abstractmethod
-    def read(self, part: Mapping[str, Any]) -> Iterator[ProviderEvent]:
-        """Take in the next part and yield the events it brings."""
-
-    @property
-    @abc.abstractmethod
-    def is_complete(self) -> bool:
-        """Whether what must have come by the end has come."""
 
     @property
     def length(self) -> int:
@@ -186,6 +177,23 @@ class Answer(abc.ABC):
             data=self.data or None,
             continuation=self.continuation if self.stop_reason == "tool_calls" else None,
         )
+
+
+class Answer(Collected, abc.ABC):
+    """What has arrived of one answer in parts that are JSON objects. A subclass knows the vendor's.
+
+    Args:
+        model: The model that was asked.
+    """
+
+    @abc.abstractmethod
+    def read(self, part: Mapping[str, Any]) -> Iterator[ProviderEvent]:
+        """Take in the next part and yield the events it brings."""
+
+    @property
+    @abc.abstractmethod
+    def is_complete(self) -> bool:
+        """Whether what must have come by the end has come."""
 
 
 def _arguments(call: _Call) -> Any:

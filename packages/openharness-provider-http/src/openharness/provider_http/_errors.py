@@ -17,7 +17,7 @@ from openharness.provider_http._fields import text_at
 if TYPE_CHECKING:
     import httpx2
 
-    from openharness.provider_http._answer import Answer
+    from openharness.provider_http._answer import Collected
 
 __all__ = ("Service",)
 
@@ -72,22 +72,22 @@ class Service:
     Attributes:
         name: The service: ``"Claude"``.
         base_url: Where it is.
-        key_variable: The environment variable that holds the key.
+        key_variable: The environment variable that holds the key; None where that is not known.
     """
 
     name: str
     base_url: str
-    key_variable: str
+    key_variable: str | None
 
     def no_key(self) -> ProviderError:
         """There is no key, so nothing was sent."""
+        where = f"Set the environment variable {self.key_variable}, or pass" if self.key_variable else "Pass"
         return ProviderError(
-            f"{self.name} needs a key, and there is none. Set the environment variable {self.key_variable}, "
-            "or pass api_key=.",
+            f"{self.name} needs a key, and there is none. {where} api_key=.",
             kind="authentication",
         )
 
-    def cut(self, answer: Answer) -> ProviderError:
+    def cut(self, answer: Collected) -> ProviderError:
         """The answer stopped before its end."""
         return ProviderError(
             f"{self.name} should have said why its answer ended, and stopped after {answer.length} characters of text. "
@@ -127,22 +127,33 @@ class Service:
             )
         body = getattr(error, "body", None)
         if body is not None:
-            return self._failure(error, _details(body), status=None)
+            return self.refusal(error, body=body)
         return ProviderError(f"{self.name} could not be asked: {_cause(error)}")
 
     def _refusal(self, error: Exception, response: httpx2.Response) -> ProviderError:
         # An error within a stream comes with the status that the stream began with.
-        status = response.status_code if response.status_code in _ERRORS else None
-        return self._failure(error, _details(getattr(error, "body", None)), status=status, headers=response.headers)
+        return self.refusal(
+            error, body=getattr(error, "body", None), status=response.status_code, headers=response.headers
+        )
 
-    def _failure(
+    def refusal(
         self,
         error: Exception,
-        details: Mapping[str, Any],
         *,
-        status: int | None,
+        body: object,
+        status: int | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> ProviderError:
+        """Make a typed error of a service's answer that it does not do what it was asked.
+
+        Args:
+            error: What was raised; its words stand in for those of the body.
+            body: The body of the answer: a JSON value in any form that services use, or None.
+            status: Its HTTP status; what is no status of an error is passed over.
+            headers: Its headers, with names in lower case or found in any case.
+        """
+        details = _details(body)
+        status = status if status in _ERRORS else None
         headers = headers or {}
         code = details.get("code")
         if status is None and isinstance(code, int) and code in _ERRORS:
@@ -154,7 +165,8 @@ class Service:
             kind in _PASSING or (status in _SERVER_ERRORS and kind not in ("context_length", "invalid_request")),
         )
         said = f"{message[:_SHOWN].rstrip('. ')}."
-        hint = f" Is the key in {self.key_variable}, or in api_key=, the right one?" if kind == "authentication" else ""
+        where = f" in {self.key_variable}, or in api_key=," if self.key_variable else ""
+        hint = f" Is the key{where} the right one?" if kind == "authentication" else ""
         return ProviderError(
             f"{self.name} refuses the request{f' with status {status}' if status else ''}: {said}{hint}",
             kind=kind,
