@@ -192,7 +192,10 @@ def _content(content: Any) -> str | Sequence[UserContent]:
 
 def _unwrapped(piece: Any) -> Any:
     """The text of a piece in the form that vendors have for it."""
-    return piece["text"] if isinstance(piece, dict) and cast("Any", piece).get("type") == "text" else piece
+    if isinstance(piece, dict):
+        fields = cast("dict[str, Any]", piece)
+        return fields.get("text", fields) if fields.get("type") == "text" else fields
+    return piece
 
 
 def _answer(message: Mapping[str, Any]) -> ModelResponse:
@@ -230,6 +233,6 @@ def continuation_of(response: ModelResponse) -> Any:
 
     if all(map(is_plain, response.parts)):
         return None
-    (stored,) = ModelMessagesTypeAdapter.dump_python([response], mode="json")
+    (stored,) = ModelMessagesTypeAdapter.dump_python([response], mode="json", warnings=False)
     kept = ("kind", "parts", "model_name", "provider_name", "provider_url", "provider_response_id", "provider_details")
     return {"pydantic_ai": {name: stored[name] for name in kept if stored.get(name) is not None}}
