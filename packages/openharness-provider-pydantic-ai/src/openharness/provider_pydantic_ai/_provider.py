@@ -14,10 +14,10 @@ from openharness.core import (
     ProviderError,
     ProviderWarning,
 )
+from openharness.core.providers import check_request
 from openharness.provider_http import (
     Clients,
     Service,
-    check_request,
     closed_error,
     cost_of,
     settings_of,

@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from openharness.core import ProviderError, to_json
-from openharness.provider_http import further_options, without_surrogates
+from openharness.core.providers import further_options, without_surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
