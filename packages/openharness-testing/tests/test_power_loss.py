@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from disk_log import Operation
 
 LONG = os.environ.get("OPENHARNESS_LONG") == "1"
-POINTS = 10_000 if LONG else 40
-CONTROL_POINTS = 100 if LONG else 25
+POINTS = 10_000 if LONG else 30
+CONTROL_POINTS = 100 if LONG else 20
 ROOT = Path("/disk")
 
 
