@@ -70,8 +70,8 @@ def request_json(
         system: The system prompt.
         history: The messages of earlier activations, which come before the prompt.
     """
-    messages = [copy_json(message) for message in definition.examples]
-    messages += [*history, {"role": "user", "content": plain_text(prompt)}]
+    examples = map(copy_json, definition.examples)
+    messages: list[JSONValue] = [*examples, *history, {"role": "user", "content": plain_text(prompt)}]
     if system is not None:
         messages.insert(0, {"role": "system", "content": plain_text(system)})
     request: JSONObject = {"messages": messages}
