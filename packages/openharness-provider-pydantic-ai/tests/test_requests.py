@@ -270,6 +270,13 @@ async def test_an_answer_by_a_tool(schema: Any, answer: Any, wrapped: bool) -> N
     assert tool.parameters_json_schema["required"] == (["response"] if wrapped else ["name"])
 
 
+async def test_text_in_place_of_the_tool_that_takes_the_answer() -> None:
+    """A model that does not call the tool has said what it said: others tell whether that fits."""
+    provider = says("Well, ", "no.", profile={"supports_json_schema_output": False})
+    output = await ask(provider, output_schema=PERSON)
+    assert (output.content, output.stop_reason) == ("Well, no.", "end")
+
+
 async def test_an_answer_by_the_vendors_own_way() -> None:
     """A vendor that holds models to schemas is given the schema; the prompt tells it to others."""
     given = (await sent(request(output_schema=PERSON)))["response_format"]

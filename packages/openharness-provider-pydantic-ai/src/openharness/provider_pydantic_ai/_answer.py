@@ -71,9 +71,12 @@ class ModelAnswer(Collected):
         self.id = response.provider_response_id
         said, thought = self.length, self.thought
         calls = 0
+        given = any(isinstance(part, ToolCallPart) and part.tool_name == OUTPUT_TOOL for part in response.parts)
         for number, part in enumerate(response.parts):
             if isinstance(part, TextPart) and not said:
-                yield from self._said(part.content)
+                # Where a tool takes the answer, what is said beside it is no part of it; in its place it is the answer.
+                if not (self._is_typed and given):
+                    yield from self.say(part.content)
             elif isinstance(part, ThinkingPart) and not thought:
                 yield from self.think(part.content)
             elif isinstance(part, ToolCallPart):
@@ -90,7 +93,7 @@ class ModelAnswer(Collected):
         yield from self.finish()
 
     def _said(self, text: str) -> Iterator[ProviderEvent]:
-        # Where a tool takes the answer, what is said beside it is no part of it.
+        # Where a tool is to take the answer, the end tells whether it did.
         if self._is_typed:
             return iter(())
         return self.say(text)
