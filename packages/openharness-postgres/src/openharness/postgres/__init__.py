@@ -4,13 +4,16 @@ How the modules depend on each other, from the top:
 
 * ``_store``: the arguments of a store, and its life
 * ``_session``: the connections of a store in one event loop
-* ``_writer``: group commit; ``_pool``: the connections that read; ``_channel``: one connection, which comes back
+* ``_writer``: group commit; ``_pool``: the connections that read; ``_listener``: the one that is told of changes;
+  ``_channel``: one connection, which comes back
 * ``_connecting``: how a connection is opened; ``_schema``: which version the tables have, and how they are brought forward
-* ``_names``: schema, prefix and tables; ``_address``: URLs; ``_failures``: the server's errors as ours
+* ``_names``: schema, prefix and tables; ``_address``: URLs; ``_failures``: the server's errors as ours;
+  ``_bounded``: texts of any length in an index
 """
 
 from __future__ import annotations
 
+from openharness.postgres._bounded import bounded
 from openharness.postgres._channel import Channel, Row
 from openharness.postgres._connecting import Password, Settings, Tls
 from openharness.postgres._failures import misled
@@ -34,5 +37,6 @@ __all__ = (
     "Session",
     "Settings",
     "Tls",
+    "bounded",
     "misled",
 )

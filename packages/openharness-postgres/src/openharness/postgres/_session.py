@@ -1,4 +1,4 @@
-"""A store's life in one event loop of one process: the connection that writes, and those that read.
+"""A store's life in one event loop of one process: the connection that writes, those that read, and who listens.
 
 Reading has connections of its own, so that it never waits behind a batch.
 """
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from openharness.postgres._channel import Channel, Row, Server
 from openharness.postgres._failures import store_error
+from openharness.postgres._listener import Listener
 from openharness.postgres._pool import Pool
 from openharness.postgres._writer import GroupWriter
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
     from openharness.postgres._connecting import Settings
+    from openharness.postgres._listener import Told
 
 __all__ = ("Session",)
 
@@ -37,9 +39,10 @@ class Session:
         self.loop = asyncio.get_running_loop()
         self.process = os.getpid()
         self._settings = settings
-        server = Server(settings)
+        self._server = server = Server(settings)
         self._writing = Channel(server, writes=True)
         self._reading = Pool(server, size=settings.max_connections - 1)
+        self._listeners: dict[str, Listener] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing: asyncio.Task[None] | None = None
         self.writer = GroupWriter(self._writing, store=settings.store)
@@ -47,7 +50,11 @@ class Session:
     @property
     def is_open(self) -> bool:
         """Whether there is anything to close."""
-        return self._writing.is_open or self._reading.is_open
+        return (
+            self._writing.is_open
+            or self._reading.is_open
+            or any(listener.is_open for listener in self._listeners.values())
+        )
 
     async def open(self) -> None:
         """Connect, and create the tables where needed.
@@ -77,6 +84,24 @@ class Session:
         """
         return await self._begin(partial(self._reading.patiently, work))
 
+    async def listen(self, channel: str, told: Told) -> bool:
+        """Listen to a channel, on a connection of its own, which comes back when it was lost.
+
+        Args:
+            channel: Its name.
+            told: Called with what is said there; with None when something may have been said that nobody heard. Only
+                the first one for each channel.
+
+        Returns:
+            Whether what is said from now on is heard. If not, it is tried again.
+        """
+        if self._closing is not None:
+            return False
+        listener = self._listeners.get(channel)
+        if listener is None:
+            listener = self._listeners[channel] = Listener(self._server, channel, told)
+        return await listener.ready()
+
     async def close(self) -> None:
         """Wait for what was begun and close the connections; every caller waits for the same closing."""
         while self._closing is None or self._closing.cancelled():
@@ -91,6 +116,8 @@ class Session:
         if self.loop.is_closed():
             self._writing.forget()
             self._reading.forget()
+            for listener in self._listeners.values():
+                listener.forget()
         else:
             with contextlib.suppress(RuntimeError):  # closed meanwhile
                 self.loop.call_soon_threadsafe(self._stop)
@@ -98,6 +125,8 @@ class Session:
     def _stop(self) -> None:
         self._writing.stop()
         self._reading.stop()
+        for listener in self._listeners.values():
+            listener.stop()
 
     def _begin(self, work: Callable[[], Coroutine[None, None, T]]) -> asyncio.Future[T]:
         """Do work in a task of its own, and return a future for the caller, who may be cancelled."""
@@ -125,6 +154,7 @@ class Session:
 
     async def _close(self) -> None:
         try:
+            await asyncio.gather(*(listener.close() for listener in self._listeners.values()))
             await self.writer.drain()
             while self._tasks:
                 await asyncio.wait(tuple(self._tasks))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import attrs
 
 from openharness.core import RunStatus, canonical_json
-from openharness.run_store_postgres._rows import HEADER, bounded
+from openharness.postgres import bounded
+from openharness.run_store_postgres._rows import HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,18 +7,18 @@ what it does read.
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from openharness.core import CorruptRecordError
 from openharness.core.storage import EncodedRun, decode_run, encode_run, has_checksum, sha256_checksum
 from openharness.core.values import decode_json, dump_json
+from openharness.postgres import bounded
 
 if TYPE_CHECKING:
     from openharness.core import JSONValue, RunRecord
     from openharness.postgres import Row
 
-__all__ = ("COLUMNS", "HEADER", "Values", "bounded", "row_size", "run_from_row", "run_to_row")
+__all__ = ("COLUMNS", "HEADER", "Values", "row_size", "run_from_row", "run_to_row")
 
 Values: TypeAlias = "tuple[str | int | None, ...]"
 """The values of `COLUMNS`."""
@@ -39,9 +39,6 @@ HEADER: Final = (
 
 COLUMNS: Final = (*HEADER, "metadata_index", "state")
 """The columns that are written. ``metadata_index`` is for the triggers, see the schema."""
-
-_LONGEST: Final = 256
-"""In bytes, how much of a key or value is indexed as it is. What an index of PostgreSQL holds is 2,704 bytes at most."""
 
 
 def run_to_row(run: RunRecord, *, max_bytes: int) -> Values:
@@ -109,19 +106,6 @@ def run_from_row(row: Row, *, store: str) -> RunRecord:
     return decode_run(encoded, include_state=include_state)
 
 
-def bounded(text: str) -> str:
-    """Return a key or value as it is indexed: itself or, of a long one, its beginning and a digest of all of it.
-
-    What is not whole is longer than anything that is, so the two cannot be taken for each other.
-    """
-    if len(text) * 4 <= _LONGEST:
-        return text
-    data = text.encode("utf-8", "surrogatepass")
-    if len(data) <= _LONGEST:
-        return text
-    return f"{data[:_LONGEST].decode(errors='ignore')}#{blake2b(data, digest_size=16).hexdigest()}"
-
-
 def _header(run: EncodedRun, of_state: str) -> tuple[str | int | None, ...]:
     return (
         run.id,
@@ -146,7 +130,8 @@ def _index_text(run: EncodedRun) -> str | None:
 
 def _key(text: str) -> str:
     """The text of a key, which is quoted already."""
-    return text if len(text) * 4 <= _LONGEST else _quoted(bounded(cast("str", decode_json(text))))
+    key = cast("str", decode_json(text))
+    return text if bounded(key) == key else _quoted(bounded(key))
 
 
 def _quoted(text: str) -> str:
