@@ -76,6 +76,12 @@ COMBINATIONS = {
     ],
     "core+opentelemetry": ["openharness-core", "openharness-opentelemetry"],
     "core+signal-store-sqlite": ["openharness-core", "openharness-sqlite", "openharness-signal-store-sqlite"],
+    "core+postgres": [
+        "openharness-core",
+        "openharness-postgres",
+        "openharness-run-store-postgres",
+        "openharness-signal-store-postgres",
+    ],
     "all": list(PACKAGES),
     "all+third-party": [*PACKAGES, THIRD_PARTY],
 }

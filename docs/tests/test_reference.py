@@ -33,6 +33,7 @@ def test_names_of_core(name: str) -> None:
         "provider_pydantic_ai",
         "run_store_postgres",
         "run_store_sqlite",
+        "signal_store_postgres",
         "signal_store_sqlite",
         "signals",
         "sqlite",

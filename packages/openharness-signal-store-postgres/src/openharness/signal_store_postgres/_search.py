@@ -1,0 +1,165 @@
+"""Signals that followed each other, found through indexes: no payload is read.
+
+The names that match the patterns are found first, among all names there are in the database. They lead to the recordings
+that have them, from the rarest pattern where one is rare. In each of these the index of a recording's names and positions
+tells where the first signal of a name stands after another one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from openharness.core import RecordingMatch
+from openharness.signal_store_postgres._catalogue import Catalogue, HavingName, found_recordings
+from openharness.signal_store_postgres._names import indexed_prefix, prefixes
+from openharness.signal_store_postgres._rows import indexed_name, name_from
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from openharness.core import RecordingQuery
+    from openharness.core.patterns import Pattern, PatternSequence
+    from openharness.postgres import Channel, Names
+
+__all__ = ("Search", "Searches")
+
+_CANDIDATES: Final = 100
+"""How many recordings are looked into at a time; others may read in between."""
+_RARE: Final = 1_000
+"""Up to how many recordings it is better to begin with the name than with the newest recording."""
+_MAX_NAMES: Final = 500
+"""A pattern that more names match says little about a recording, and is tried in the recording alone."""
+
+
+class Searches:
+    """The statements of searches, for one store.
+
+    Args:
+        names: Where its tables are.
+    """
+
+    def __init__(self, names: Names) -> None:
+        signals, known = names("signals"), names("signal_names")
+        self.catalogue = Catalogue(names)
+        # The index leads from one name to the next, however many recordings have it.
+        self.names = (
+            f"WITH RECURSIVE walk (name) AS ((SELECT name FROM {known} WHERE name >= $1::text ORDER BY name LIMIT 1) "  # noqa: S608
+            f"UNION ALL SELECT (SELECT next.name FROM {known} AS next WHERE next.name > walk.name ORDER BY next.name LIMIT 1) "
+            "FROM walk WHERE starts_with(walk.name, $1::text)) "
+            f"SELECT walk.name, (SELECT had.long_name FROM {known} AS had WHERE had.name = walk.name LIMIT 1) "
+            "FROM walk WHERE starts_with(walk.name, $1::text)"
+        )
+        self.count = (
+            f"SELECT count(*) FROM (SELECT 1 FROM {known} WHERE name = ANY ($1::text[]) LIMIT {_RARE}) AS several"  # noqa: S608
+        )
+        self.names_of = f"SELECT recording, name, long_name FROM {known} WHERE recording = ANY ($1::bigint[])"  # noqa: S608
+        self.first_after = (
+            "SELECT asked.recording, min(found.seq) FROM unnest($1::bigint[], $2::text[], $3::bigint[]) "  # noqa: S608
+            f"AS asked (recording, name, last) CROSS JOIN LATERAL (SELECT seq FROM {signals} AS signals "
+            "WHERE signals.recording = asked.recording AND signals.name = asked.name AND signals.seq > asked.last "
+            "ORDER BY seq LIMIT 1) AS found GROUP BY asked.recording"
+        )
+
+
+class Search:
+    """One search.
+
+    Args:
+        searches: The statements.
+        sequence: What is looked for.
+        query: Further conditions, and the page.
+        store: What the store calls itself in errors.
+
+    Attributes:
+        found: What has been found, once there is nothing more to do.
+    """
+
+    def __init__(self, searches: Searches, sequence: PatternSequence, query: RecordingQuery, *, store: str) -> None:
+        self._searches = searches
+        self._patterns = sequence.patterns
+        self._page = query
+        self._query = attrs.evolve(query, limit=_CANDIDATES, offset=0)
+        self._skip = query.offset
+        self._store = store
+        self._having: list[HavingName] | None = None
+        self._matched: dict[str, tuple[bool, ...]] = {}
+        self.found: list[RecordingMatch] = []
+
+    async def step(self, channel: Channel) -> bool:
+        """Look into some more recordings, and tell whether there may be others.
+
+        Raises:
+            CorruptRecordError: What is known of one of them is damaged.
+        """
+        if self._page.limit == 0:
+            return False
+        if self._having is None:
+            self._having = await self._prepared(channel)
+        if any(not having.names for having in self._having):
+            return False
+        sql, values = self._searches.catalogue.select(self._query, self._having)
+        rows = await channel.fetch(sql, *values)
+        infos = found_recordings(rows, self._query, store=self._store)
+        places = await self._places(channel, [row["number"] for row in rows])
+        # From here on nothing is waited for: a step is done again from its beginning, or not at all.
+        for row, info in zip(rows, infos, strict=True):
+            seqs = places.get(row["number"])
+            if seqs is None:
+                continue
+            if self._skip:
+                self._skip -= 1
+                continue
+            self.found.append(RecordingMatch(info, seqs))
+            if len(self.found) == self._page.limit:
+                return False
+        if len(rows) < _CANDIDATES:
+            return False
+        self._query = self._query.next_page(infos[-1])
+        return True
+
+    async def _prepared(self, channel: Channel) -> list[HavingName]:
+        """What a recording must have to be looked into, the rarest first if there is a rare one."""
+        having: list[HavingName] = []
+        for pattern in dict.fromkeys(self._patterns):
+            names = await self._names(channel, pattern)
+            if len(names) <= _MAX_NAMES:
+                ((count,),) = await channel.fetch(self._searches.count, names)
+                having.append(HavingName(tuple(names), count))
+        having.sort(key=lambda one: one.frequency)
+        if having and having[0].frequency < _RARE:
+            having[0] = attrs.evolve(having[0], leads=True)
+        return having
+
+    async def _names(self, channel: Channel, pattern: Pattern) -> list[str]:
+        """Return the names that a pattern matches, of all that signals have here, as they are in the index."""
+        if pattern.is_literal:
+            return [indexed_name(pattern.text)[0]]
+        (prefix,) = prefixes((pattern,))
+        rows = await channel.fetch(self._searches.names, indexed_prefix(prefix))
+        return [row[0] for row in rows if pattern.matches(name_from(*row))]
+
+    async def _places(self, channel: Channel, numbers: Sequence[int]) -> dict[int, tuple[int, ...]]:
+        """Return where the signals stand that followed each other, for those recordings that have such."""
+        found: dict[int, tuple[int, ...]] = dict.fromkeys(numbers, ())
+        if not self._patterns or not numbers:
+            return found
+        names: dict[int, list[str]] = {}
+        for number, name, long_name in await channel.fetch(self._searches.names_of, numbers):
+            names.setdefault(number, []).append(name)
+            if name not in self._matched:
+                text = name_from(name, long_name)
+                self._matched[name] = tuple(pattern.matches(text) for pattern in self._patterns)
+        for index in range(len(self._patterns)):
+            asked = [
+                (number, name, seqs[-1] if seqs else -1)
+                for number, seqs in found.items()
+                for name in names.get(number, ())
+                if self._matched[name][index]
+            ]
+            if not asked:
+                return {}
+            rows = await channel.fetch(self._searches.first_after, *zip(*asked, strict=True))
+            found = {number: (*found[number], seq) for number, seq in rows}
+        return found
