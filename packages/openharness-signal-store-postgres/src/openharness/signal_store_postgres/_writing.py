@@ -250,8 +250,8 @@ class Writing:
             sql = self._statements[present] = self._statement(present)
         arrays = [column for name in present for column in zip(*parts[name], strict=True)]
         for row in await channel.fetch(sql, *arrays):
-            position: int = row["position"]
-            recording_id, log = touched[position]
+            there: int = row["position"]
+            recording_id, log = touched[there]
             written.add(recording_id)
             self._remember(recording_id, log.remembered(row["number"], most=_REMEMBERED_WORDS))
         for recording_id, _ in touched:
