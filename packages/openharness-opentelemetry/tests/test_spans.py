@@ -131,6 +131,20 @@ async def test_times(spans: Spans) -> None:
     assert written.end - written.start > 500 * MS
 
 
+async def test_words_and_numbers(spans: Spans) -> None:
+    """An answer that was cut has the conventions' word for it, and a number that OTLP cannot hold is left out."""
+    recording = await run_told()
+    signals = list(recording.signals)
+    for number, one in enumerate(signals):
+        if one.name == "provider:end":
+            output = {"content": "", "stop_reason": "max_tokens", "usage": {"input_tokens": 2**70, "output_tokens": 3}}
+            signals[number] = attrs.evolve(one, payload={**one.payload, "output": output})
+    export_spans(attrs.evolve(recording, signals=signals), spans.provider)
+    chat = spans.one("chat teller#1/0/0")
+    assert chat["gen_ai.response.finish_reasons"] == ("length",)
+    assert (chat.get("gen_ai.usage.input_tokens"), chat["gen_ai.usage.output_tokens"]) == (None, 3)
+
+
 async def test_link_to_the_cause(spans: Spans) -> None:
     """An activation that another one caused is linked to it, and the link says by which signal."""
     recording = await run_told(OpenTelemetryReporter(spans.provider))
@@ -483,6 +497,7 @@ async def test_a_run_begun_again(spans: Spans) -> None:
         reporter(signal)
     runs = spans.named("invoke_workflow")
     assert [span["openharness.run.status"] for span in runs] == ["incomplete", "completed"]
+    assert reporter._runs == {}
 
 
 @pytest.mark.parametrize(
