@@ -4,15 +4,18 @@ Stores that use these refuse, order and round-trip exactly as every other store 
 
 For a run store: `encode_run` and `decode_run`, `select_runs` where nothing else filters.
 
-For a signal store: `new_header` checks what a recording is created with, `restored_header` what one is restored with; `encode_entries` gives the columns of what is
-appended, before the first ``await``; `plan_append` tells what of it is new, `needs_finalizing` and `needs_checkpoint`
-whether there is anything to write; `metadata_index` gives what an index
-of metadata holds; `ChangeWaiters` helps those who follow; `SignalDecoder`, `name_filter` and `check_range` serve readers; `select_recordings`
-filters in memory. `encode_signal` and `decode_signal` are for stores that keep one text a signal.
+For a signal store: `new_header` checks what a recording is created with, `restored_header` what one is restored with;
+`encode_entries` gives the columns of what is appended, before the first ``await``; `plan_append` tells what of it is new,
+`needs_finalizing` and `needs_checkpoint` whether there is anything to write; `metadata_index` gives what an index of
+metadata holds; `ChangeWaiters` helps those who follow; `SignalDecoder`, `name_filter` and `check_range` serve readers;
+`select_recordings` filters in memory. `encode_signal` and `decode_signal` are for stores that keep one text a signal.
+
+For both: `GroupWriter` writes what many tasks want written with one commit.
 """
 
 from __future__ import annotations
 
+from openharness.core.storage._group_writer import GroupWriter, JobKind
 from openharness.core.storage._log_entries import EncodedBlob, EncodedEntry, EncodedSignal, encode_entries
 from openharness.core.storage._log_header import (
     RecordingHeader,
@@ -55,6 +58,8 @@ __all__ = (
     "EncodedRun",
     "EncodedSignal",
     "ExistingSignals",
+    "GroupWriter",
+    "JobKind",
     "LogPosition",
     "MessagePool",
     "RecordingHeader",
