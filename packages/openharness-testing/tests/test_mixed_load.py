@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from mixed_load import Result
 
+    from openharness.testing.postgres import PostgresPlace
+
 LONG = os.environ.get("OPENHARNESS_LONG") == "1"
 SECONDS = 60 if LONG else 2
 PROCESSES = 4
@@ -47,10 +49,12 @@ class ProcessError(Exception):
     """A process did not end as it should; the argument is what it said."""
 
 
-def load(urls: tuple[str, str], shared: str, folder: Path, *words: str) -> dict[str, Result]:
+def load(
+    urls: tuple[str, str], shared: str, folder: Path, *words: str, processes: int = PROCESSES
+) -> dict[str, Result]:
     """Let the processes work, all from the same moment on, and return what each of them did."""
     pipe = subprocess.PIPE
-    paths = {f"p{number}": folder / f"p{number}.result" for number in range(PROCESSES)}
+    paths = {f"p{number}": folder / f"p{number}.result" for number in range(processes)}
     started = [
         subprocess.Popen(  # noqa: S603 - our own program
             [sys.executable, _FAULTS / "mixed_load.py", *urls, shared, name, str(TASKS), str(SECONDS), path, *words],
@@ -84,11 +88,13 @@ def load(urls: tuple[str, str], shared: str, folder: Path, *words: str) -> dict[
     return {name: pickle.loads(path.read_bytes()) for name, path in paths.items()}  # noqa: S301 - written just now
 
 
-async def judged(urls: tuple[str, str], folder: Path, *words: str) -> tuple[History, Verdict, dict[str, Result]]:
+async def judged(
+    urls: tuple[str, str], folder: Path, *words: str, processes: int = PROCESSES
+) -> tuple[History, Verdict, dict[str, Result]]:
     """Let the processes work on new stores, and compare what they acknowledged with what is there."""
     async with open_run_store(urls[0]) as runs, open_signal_store(urls[1]) as signals:
         shared = await signals.create_recording(run_id="shared")
-        results = await asyncio.to_thread(load, urls, shared, folder, *words)
+        results = await asyncio.to_thread(load, urls, shared, folder, *words, processes=processes)
         history = History(time.monotonic)
         history.merge(result.changes for result in results.values())
         recording = await signals.load_recording(shared)
@@ -107,12 +113,11 @@ def folder() -> Iterator[Path]:
         yield path
 
 
-async def test_nothing_is_lost_and_the_order_is_total(
-    folder: Path, record_property: Callable[[str, object], None]
+async def check_load(
+    urls: tuple[str, str], folder: Path, note: Callable[[str, object], None], *, processes: int = PROCESSES
 ) -> None:
-    """Runs and recordings in one SQLite file, from four processes: all that was acknowledged is there, in one order."""
-    url = f"sqlite:///{folder / 'store.db'}"
-    history, verdict, results = await judged((url, url), folder)
+    """Let the processes work, and check that all that was acknowledged is there, in one order."""
+    history, verdict, results = await judged(urls, folder, processes=processes)
     assert (verdict.lost, verdict.strange) == ([], [])
     appended = sorted(one for result in results.values() for one in result.shared)
     # None twice, none left out; and who began after another had been told comes after it.
@@ -124,14 +129,33 @@ async def test_nothing_is_lost_and_the_order_is_total(
     changes = [change for some in history.changes.values() for change in some]
     slowest = max(change.acknowledged - change.begun for change in changes)
     assert slowest < 10
-    record_property("processes", PROCESSES)
-    record_property("acknowledged", history.acknowledged())
-    record_property("lost", len(verdict.lost))
-    record_property("strange", len(verdict.strange))
-    record_property("shared appends", len(appended))
+    note("processes", processes)
+    note("acknowledged", history.acknowledged())
+    note("lost", len(verdict.lost))
+    note("strange", len(verdict.strange))
+    note("shared appends", len(appended))
     for what in ("pages", "reads", "follows", "conflicts"):
-        record_property(what, sum(result.counts.get(what, 0) for result in results.values()))
-    record_property("slowest ms", round(slowest * 1_000))
+        note(what, sum(result.counts.get(what, 0) for result in results.values()))
+    note("slowest ms", round(slowest * 1_000))
+
+
+async def test_nothing_is_lost_and_the_order_is_total(
+    folder: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """Runs and recordings in one SQLite file, from four processes: all that was acknowledged is there, in one order."""
+    url = f"sqlite:///{folder / 'store.db'}"
+    await check_load((url, url), folder, record_property)
+
+
+async def test_eight_processes_on_one_postgres(
+    openharness_postgres: PostgresPlace, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """Runs and recordings in one schema of a PostgreSQL server, from eight processes: likewise."""
+    pytest.importorskip("openharness.run_store_postgres")
+    pytest.importorskip("openharness.signal_store_postgres")
+    place = openharness_postgres
+    url = f"{place.dsn}{'&' if '?' in place.dsn else '?'}schema={place.schema}"
+    await check_load((url, url), tmp_path, record_property, processes=8)
 
 
 async def test_the_check_notices_a_store_that_forgets(
