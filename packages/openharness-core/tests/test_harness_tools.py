@@ -15,6 +15,7 @@ from openharness.core import (
     DefinitionError,
     InterruptedRunError,
     InvalidValueError,
+    RunError,
     RunResult,
     RunStatus,
     Signal,
@@ -242,6 +243,39 @@ async def test_wherever_a_run_was_cut_no_tool_that_ended_runs_again(rebuild: str
         replayed = await HARNESS.run_reactive(**plain(shop, store), recording=again.recording_id)
         assert replayed.signals == again.signals
     assert seen == {"unknown", "restarted"}
+
+
+@pytest.mark.parametrize("rebuild", ["replay", "fold"])
+@pytest.mark.parametrize("failure", ["limit", "reducer"])
+async def test_tools_of_the_step_in_which_a_run_failed_run_when_it_resumes(rebuild: str, failure: str) -> None:
+    """What was announced in a step that a limit or an error cut short never ran: it runs then, and only once."""
+    shop, store = Shop(), KeepingStore()
+
+    def fail(state: Order, signal: Signal) -> None:
+        raise RuntimeError("no")
+
+    def options(*, fails: bool) -> dict[str, Any]:
+        given = plain(shop, store)
+        given["agents"]["watcher"] = HARNESS.agent(prompt="Watch.", activate_on="tool:start")
+        if failure == "limit":
+            return {**given, "max_activations": 2 if fails else 9}
+        return {**given, "reducers": {"tool:start": fail} if fails else {}}
+
+    def script(request: Any, context: Any) -> Any:
+        return BOTH if context.call == "seller#1/0/0" else "Sold."
+
+    provider = AskingProvider(script=script)
+    with pytest.raises(RunError) as caught:
+        await HARNESS.run_reactive(**options(fails=True), state=Order(), provider=provider)
+    result = caught.value.result
+    assert len(of_name(result.signals, "tool:start")) == 2
+    assert shop.done == []
+    again = await HARNESS.resume(str(result.recording_id), **options(fails=False), provider=provider, rebuild=rebuild)
+    assert sorted(shop.done) == ["look up price", "pay 3"]
+    assert not of_name(again.signals, "tool:unknown")
+    replayed = await HARNESS.run_reactive(**options(fails=False), recording=again.recording_id)
+    assert replayed.signals == again.signals
+    assert len(shop.done) == 2
 
 
 async def test_what_is_unknown_is_told_to_the_model() -> None:

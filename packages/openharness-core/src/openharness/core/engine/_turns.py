@@ -89,9 +89,10 @@ class Turns(Generic[S]):
     def resume(self, resumed: Signal) -> None:
         """Take up what nobody waits for any more: no tool is run twice unless it says that it may be."""
         # A log that was cut in the middle of a step has been completed before: what was announced only then never ran.
+        # Nor did what was announced in the very step in which the run failed.
         payload = cast("dict[str, Any]", resumed.payload)
-        recorded: object = payload.get("recorded")
-        first_new = recorded if isinstance(recorded, int) else resumed.seq
+        carried_out: object = payload.get("carried_out", payload.get("recorded"))
+        first_new = carried_out if isinstance(carried_out, int) else resumed.seq
         ready = {id_ for id_, _ in self._ready}
         for activation in list(self._fold.activations.values()):
             agent = self._agents[activation.agent]

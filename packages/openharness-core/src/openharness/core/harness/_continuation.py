@@ -35,6 +35,8 @@ class Resumption:
         fields: The fields of its state.
         stop: How many of its signals stay.
         step: How many stay when only whole steps may.
+        carried_out: How many are of steps that may have had effects: what was to be done by the step in which a run has
+            failed was never begun.
         torn: Whether these may break off in the middle of a step, as a process leaves them that is killed.
         writable: Whether the run can be written further in this very recording: it is not finalized, and all stay.
         interactive: Whether the run took signals from outside until it was told to finish.
@@ -45,6 +47,7 @@ class Resumption:
     fields: list[str]
     stop: int
     step: int
+    carried_out: int
     torn: bool
     writable: bool
     interactive: bool
@@ -70,7 +73,7 @@ async def find_fork(store: SignalStore, recording_id: str, at: int | None) -> Re
         CorruptRecordError: The recording is not as the engine writes it.
     """
 
-    def after(signals: list[Signal], _: RecordingInfo) -> tuple[int, int]:
+    def after(signals: list[Signal], _: RecordingInfo) -> tuple[int, int, int]:
         # The end of a run is not a point from which it could go on.
         length = len(signals) - (signals[-1].name == names.HARNESS_END)
         position = length - 1 if at is None else at
@@ -78,13 +81,13 @@ async def find_fork(store: SignalStore, recording_id: str, at: int | None) -> Re
             raise InvalidValueError("at", value=at, expected=f"the seq of a signal, from 0 to {len(signals) - 1}")
         following = (signal.seq for signal in signals[position + 1 :] if is_arrival(signal))
         stop = min(next(following, length), length)
-        return stop, stop
+        return stop, stop, stop
 
     return await _find(store, recording_id, after)
 
 
 async def _find(
-    store: SignalStore, recording_id: str, point: Callable[[list[Signal], RecordingInfo], tuple[int, int]]
+    store: SignalStore, recording_id: str, point: Callable[[list[Signal], RecordingInfo], tuple[int, int, int]]
 ) -> Resumption:
     try:
         signals = [signal async for signal in store.iter_signals(recording_id)]
@@ -102,13 +105,14 @@ async def _find(
     if info is None:
         # The run was recorded under another id than its signals have, as an imported one is.
         info = next(info for info in await store.list_recordings() if info.id == recording_id)
-    stop, step = point(signals, info)
+    stop, step, carried_out = point(signals, info)
     return Resumption(
         info=info,
         run_id=run_id,
         fields=list(cast("dict[str, Any]", signals[0].payload)["state"]),
         stop=stop,
         step=step,
+        carried_out=carried_out,
         torn=_is_torn(signals, stop, step),
         writable=info.outcome == "incomplete" and stop == len(signals),
         interactive=was_interactive(signals[0]),
@@ -122,25 +126,25 @@ def _is_torn(signals: list[Signal], stop: int, step: int) -> bool:
     return step == stop and signals[stop].name == names.HARNESS_LIMIT
 
 
-def _before_the_end(signals: list[Signal], info: RecordingInfo) -> tuple[int, int]:
-    end = signals[-1]
+def _before_the_end(signals: list[Signal], info: RecordingInfo) -> tuple[int, int, int]:
+    end, count = signals[-1], len(signals)
     if end.name != names.HARNESS_END:
-        return len(signals), len(signals)
+        return count, count, count
     payload: object = end.payload
     if isinstance(payload, dict) and cast("dict[str, Any]", payload).get("status") == RunStatus.COMPLETED:
         if info.outcome == "incomplete":
             # Its process died between the last signal and the end of the recording.
-            return len(signals), len(signals)
+            return count, count, count
         raise InvalidValueError("recording_id", value=info.id, expected="the recording of a run that did not complete")
     cause = _cause(signals, end, info)
     if cause.name == names.AGENT_ERROR and cause.payload["kind"] == "provider":
         # The failing answer goes with what it caused, so that the request is sent again.
         cause = _cause(signals, cause, info)
+    step = max(signal.seq for signal in signals[: cause.seq + 1] if is_arrival(signal))
     if cause.name == names.HARNESS_LIMIT:
         # What had arrived by then is kept: an answer is not paid for twice because the limit was too low.
-        return cause.seq, cause.seq
-    step = max(signal.seq for signal in signals[: cause.seq + 1] if is_arrival(signal))
-    return cause.seq, step
+        return cause.seq, cause.seq, step
+    return cause.seq, step, step
 
 
 def _cause(signals: list[Signal], signal: Signal, info: RecordingInfo) -> Signal:

@@ -264,6 +264,8 @@ class Runner(Generic[S]):
                     )
             else:
                 payload: JSONObject = {"resumed_from": recording_id, "recorded": recorded}
+                if point.carried_out < recorded:
+                    payload["carried_out"] = point.carried_out
                 self._go_on(names.HARNESS_RESUMED, payload, journal)
             same = point.writable and not fold
             run_store = await self._backends.run_store()

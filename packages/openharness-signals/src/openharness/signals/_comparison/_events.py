@@ -19,7 +19,7 @@ __all__ = ("VOLATILE", "Event", "Identity", "read_events")
 
 VOLATILE: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "harness:start": (("seed",),),
-    "harness:resumed": (("resumed_from",), ("recorded",)),
+    "harness:resumed": (("resumed_from",), ("recorded",), ("carried_out",)),
     "harness:forked": (("run_id",), ("recording_id",)),
     # Derived from the request, which is compared itself.
     # The ids that vendors give to calls of tools stand in the conversation as well.
