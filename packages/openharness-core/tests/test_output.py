@@ -660,3 +660,25 @@ def test_numbers_have_the_limits_that_the_schema_tells() -> None:
         "value": {"type": "array", "items": {"type": "integer", "minimum": 1}}
     }
     assert issubclass(SerializationError, OpenHarnessError)
+
+
+def test_constraints_of_a_type_are_checked() -> None:
+    """An answer that breaks a ``msgspec.Meta``, also one of a field, is refused with its place; a secret is not looked at."""
+
+    @attrs.frozen
+    class Narrow:
+        """What the model is asked for."""
+
+        count: Annotated[int, msgspec.Meta(ge=1)]
+        codes: list[Annotated[str, msgspec.Meta(pattern="^[A-Z]+$")]] = attrs.Factory(list)
+
+    output = kept(Narrow)
+    assert output.read('{"count": 1, "codes": ["A", "[redacted:TOKEN]"]}') == {
+        "count": 1,
+        "codes": ["A", "[redacted:TOKEN]"],
+    }
+    with pytest.raises(SerializationError, match=r"output.count cannot be read: it must be at least 1, got 0"):
+        output.read('{"count": 0}')
+    with pytest.raises(SerializationError, match=r"output.codes\[1\] cannot be read: it must match"):
+        output.read('{"count": 1, "codes": ["A", "b"]}')
+    assert from_json({"count": 0}, Narrow) == Narrow(0)

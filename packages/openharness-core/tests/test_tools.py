@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import enum
 import functools
 import pathlib
@@ -365,17 +366,52 @@ def test_constraints_of_parameters_are_told_and_checked() -> None:
     }
     assert made.bind({"count": 1, "more": None}, context) == {"count": 1, "more": None}
     for arguments, path in [
-        ({"count": 0}, "count"),
-        ({"count": 13}, "count"),
-        ({"count": 1, "code": "abc"}, "code"),
-        ({"count": 1, "more": [1, 2, 3]}, "more"),
+        ({"count": 0}, "count cannot be read: it must be at least 1"),
+        ({"count": 13}, "count cannot be read: it must be at most 12"),
+        ({"count": 1, "code": "abc"}, r"code cannot be read: it must match '\^\[A-Z\]\{2\}\$'"),
+        ({"count": 1, "more": [1, 2, 3]}, "more cannot be read: .*its length must be at most 2"),
     ]:
-        with pytest.raises(SerializationError, match=f"arguments.{path} cannot be read: expected"):
+        with pytest.raises(SerializationError, match=f"arguments.{path}"):
             made.bind(arguments, context)
     # The secret itself is looked at when it is filled in.
     assert made.bind({"count": 1, "code": "[redacted:X_TOKEN]"}, context)["code"] == "[redacted:X_TOKEN]"
     with pytest.raises(DefinitionError, match="no JSON Schema"):
         tool(lambda_with(Annotated[str, msgspec.Meta(ge=1)]))
+
+
+@pytest.mark.parametrize(
+    "kind, fit, unfit, told",
+    [
+        (list[Annotated[int, msgspec.Meta(ge=1)]], [1], [1, 0], r"value\[1\] .*at least 1"),
+        (dict[str, Annotated[float, msgspec.Meta(lt=1)]], {"a": 0.5}, {"a": 1}, "value.a .*less than 1"),
+        (Annotated[int, msgspec.Meta(gt=0, multiple_of=3)], 9, 10, "a multiple of 3"),
+        (Annotated[str, msgspec.Meta(min_length=2)], "ab", "a", "its length must be at least 2"),
+        (Annotated[datetime.datetime, msgspec.Meta(tz=True)], "2020-01-01T00:00:00+00:00", "2020-01-01", "offset"),
+        (Annotated[int, msgspec.Meta(ge=1)] | None, None, 0, "at least 1"),
+        (Annotated[Annotated[int, msgspec.Meta(ge=1)], msgspec.Meta(le=2)], 2, 0, "at least 1"),
+    ],
+)
+def test_constraints_are_checked_wherever_they_stand(kind: Any, fit: Any, unfit: Any, told: str) -> None:
+    """A ``msgspec.Meta`` within a list, a dict, a union or another one narrows it as it does a parameter."""
+    made = tool(lambda_with(kind))
+    made.bind({"value": fit}, CONTEXT)
+    with pytest.raises(SerializationError, match=told):
+        made.bind({"value": unfit}, CONTEXT)
+
+
+@pytest.mark.parametrize(
+    "kind, schema, value",
+    [
+        (object, {}, {"a": [1, None]}),
+        (list[object], {"type": "array", "items": {}}, [1, "x"]),
+        (dict[str, object], {"type": "object", "additionalProperties": {}}, {"a": 1}),
+    ],
+)
+def test_object_is_anything(kind: Any, schema: Any, value: Any) -> None:
+    """A parameter of ``object`` takes every JSON value, as one of ``Any`` does, and its schema says so."""
+    made = tool(lambda_with(kind))
+    assert made.parameters["properties"] == {"value": schema}
+    assert made.bind({"value": value}, CONTEXT) == {"value": value}
 
 
 def lambda_with(kind: Any) -> Any:

@@ -9,7 +9,7 @@ import attrs
 
 from openharness.core.agents._type_schema import type_schemas
 from openharness.core.errors import DefinitionError, SerializationError
-from openharness.core.state import from_json
+from openharness.core.state import from_narrowed_json
 from openharness.core.values import JSONObject, check_room, decode_json, dump_json, to_json
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Output:
         if self._wrapped and isinstance(value, dict) and value.keys() == {_WRAPPER}:
             value = value[_WRAPPER]
         # As the type writes it: with defaults, and 1 as 1.0 where it says float.
-        read = to_json(from_json(value, self.type, path="output"), path="output")
+        read = to_json(from_narrowed_json(value, self.type, path="output"), path="output")
         check_room(read, path="output")
         return read
 

@@ -6,7 +6,6 @@ import functools
 import inspect
 import math
 import re
-import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, overload
@@ -16,8 +15,8 @@ import msgspec
 
 from openharness.core.agents._tool_schema import parameters_schema
 from openharness.core.errors import DefinitionError, InvalidValueError, SerializationError
-from openharness.core.state import from_json
-from openharness.core.values import JSONObject, JSONValue, dump_json
+from openharness.core.state import from_narrowed_json
+from openharness.core.values import JSONObject, JSONValue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,7 +28,6 @@ __all__ = ("Tool", "ToolContext", "collect_tools", "tool")
 S = TypeVar("S")
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_PLACEHOLDER: Final = "[redacted:"
 _NAMED: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -85,7 +83,6 @@ class Tool:
     _types: Mapping[str, Any] = attrs.field(alias="types", repr=False)
     _required: frozenset[str] = attrs.field(alias="required", repr=False)
     _context: str | None = attrs.field(alias="context", repr=False)
-    _constraints: Mapping[str, Any] = attrs.field(alias="constraints", repr=False, factory=dict[str, Any])
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function."""
@@ -126,11 +123,8 @@ class Tool:
         for name in self._types:
             if name in self._required and name not in given:
                 raise SerializationError(f"arguments.{name}", value=given, reason="it is missing", verb="read")
-        for name, constraint in self._constraints.items():
-            if name in given:
-                _check_constraint(f"arguments.{name}", given[name], constraint)
         bound = {
-            name: from_json(given[name], type_, path=f"arguments.{name}")
+            name: from_narrowed_json(given[name], type_, path=f"arguments.{name}")
             for name, type_ in self._types.items()
             if name in given
         }
@@ -181,7 +175,7 @@ def tool(
 
     The types of the parameters say what the model may send: the JSON types, attrs classes, dataclasses, TypedDicts,
     Pydantic models, enumerations, ``Literal``, ``X | None``, and lists and dicts of these; a ``msgspec.Meta`` in
-    ``Annotated[int, msgspec.Meta(ge=1)]`` narrows what a parameter takes. What is sent is checked and turned into these
+    ``Annotated[int, msgspec.Meta(ge=1)]`` narrows what a parameter, an item or a field takes. What is sent is checked and turned into these
     types. The docstring describes the tool; its section of arguments (in the style of Google, NumPy or
     Sphinx) describes the parameters, as a text in ``Annotated[str, "The city."]`` does. A parameter annotated as
     `ToolContext` is not the model's: it tells which call this is.
@@ -257,8 +251,6 @@ def _make_tool(
     _check_timeout(timeout)
     docstring = _docstring(function)
     types_, defaults, descriptions, context = _read_signature(given, function)
-    plain = {name: _plain(type_) for name, type_ in types_.items()}
-    constraints = {name: type_ for name, type_ in types_.items() if type_ is not plain[name]}
     for parameter in docstring.params:
         if parameter.description:
             descriptions.setdefault(parameter.arg_name, " ".join(parameter.description.split()))
@@ -270,45 +262,14 @@ def _make_tool(
         timeout=timeout,
         idempotent=idempotent,
         needs_approval=needs_approval,
-        types=plain,
+        types=types_,
         required=frozenset(types_) - defaults.keys(),
         context=context,
-        constraints=constraints,
     )
-
-
-def _plain(kind: Any) -> Any:
-    """Return a type without what narrows it, or narrows a member of a union; the same object where nothing does."""
-    if typing.get_origin(kind) is typing.Annotated:
-        return typing.get_args(kind)[0]
-    if typing.get_origin(kind) not in (typing.Union, types.UnionType):
-        return kind
-    members = typing.get_args(kind)
-    plain = [_plain(member) for member in members]
-    if all(one is other for one, other in zip(plain, members, strict=True)):
-        return kind
-    return functools.reduce(_or, plain)
-
-
-def _or(one: Any, other: Any) -> Any:
-    return one | other
 
 
 def _annotated(kind: Any, constraint: msgspec.Meta) -> Any:
     return typing.Annotated[kind, constraint]
-
-
-def _check_constraint(path: str, value: JSONValue, constraint: Any) -> None:
-    """Refuse an argument that its ``msgspec.Meta`` does not take; other misfits are told of by the converter."""
-    if _PLACEHOLDER in dump_json(value).decode(errors="replace"):
-        # What the tool gets is the secret, which is looked at when it is there.
-        return
-    try:
-        msgspec.convert(value, constraint)
-    except msgspec.ValidationError as error:
-        told = str(error)
-        reason = f"{told[:1].lower()}{told[1:]}"
-        raise SerializationError(path, value=value, reason=reason, verb="read") from error
 
 
 def _check_timeout(timeout: object) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ("type_schemas",)
 
 _REF = "#/$defs/{name}"
+_ANYTHING = ("$comment", "anything")
 
 
 def type_schemas(types_: Mapping[str, Any], *, where: Callable[[str], str]) -> tuple[dict[str, JSONObject], JSONObject]:
@@ -46,13 +47,22 @@ def type_schemas(types_: Mapping[str, Any], *, where: Callable[[str], str]) -> t
         raise DefinitionError(
             f"{where(name)} has a type that no JSON Schema describes: {types_.get(name)!r} ({error})."
         ) from error
-    definitions = cast("JSONObject", to_json({**components, **hoisted}))
-    flat_schemas = iter(cast("Sequence[JSONObject]", to_json(found)))
+    definitions = cast("JSONObject", _without_mark(to_json({**components, **hoisted})))
+    flat_schemas = iter(cast("Sequence[JSONObject]", _without_mark(to_json(found))))
     schemas: dict[str, JSONObject] = {}
     for name, parts in members.items():
         own = [next(flat_schemas) for _ in parts]
         schemas[name] = own[0] if len(own) == 1 else {"anyOf": cast("list[JSONValue]", own)}
     return schemas, definitions
+
+
+def _without_mark(schema: JSONValue) -> JSONValue:
+    """Return a schema in which what stands for `object` is the schema of anything."""
+    if isinstance(schema, list):
+        return [_without_mark(item) for item in schema]
+    if isinstance(schema, dict):
+        return {key: _without_mark(item) for key, item in schema.items() if (key, item) != _ANYTHING}
+    return schema
 
 
 def _members(type_: Any) -> list[Any]:
@@ -76,7 +86,7 @@ def _hook(kind: type[Any], hoisted: JSONObject) -> dict[str, Any]:
     if issubclass(kind, pathlib.PurePath):
         return {"type": "string"}
     if kind is object:
-        return {}
+        return dict([_ANYTHING])  # msgspec takes no empty one
     raise NotImplementedError
 
 

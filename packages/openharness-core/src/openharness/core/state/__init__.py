@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from openharness.core.state._schema import StateSchema
-from openharness.core.state._typed import from_json
+from openharness.core.state._typed import from_json, from_narrowed_json
 
-__all__ = ("StateSchema", "from_json")
+__all__ = ("StateSchema", "from_json", "from_narrowed_json")

@@ -10,7 +10,9 @@ import datetime
 import decimal
 import enum
 import functools
+import operator
 import pathlib
+import re
 import types
 import typing
 import uuid
@@ -25,6 +27,7 @@ from cattrs.errors import (
     IterableValidationError,
     StructureHandlerNotFoundError,
 )
+from msgspec import Meta
 
 from openharness.core.errors import SerializationError
 from openharness.core.values import copy_json, dump_json, to_json
@@ -94,8 +97,12 @@ def _name(kind: Any) -> str:
 
 
 @functools.cache
-def the_converter() -> Converter:
-    """Return the converter, made at the first call."""
+def the_converter(*, narrowed: bool = False) -> Converter:
+    """Return a converter, made at the first call.
+
+    Args:
+        narrowed: Whether it also checks what a ``msgspec.Meta`` says of a type.
+    """
     converter = Converter(forbid_extra_keys=True, detailed_validation=True)
     factories: list[tuple[Callable[[Any], bool], Callable[[Any], Hook]]] = [
         (_is_class, lambda kind: _class_hook(converter, kind)),
@@ -111,6 +118,8 @@ def the_converter() -> Converter:
         (_is_mapping, lambda kind: _mapping_hook(converter, kind)),
         (lambda kind: kind in (Any, object), lambda _: lambda value, _: copy_json(value)),
     ]
+    if narrowed:
+        factories.append((_is_narrowed, lambda kind: _narrowed_hook(converter, kind)))
     for applies, factory in factories:
         converter.register_structure_hook_factory(applies, factory)
     for kind in (str, bool, int, float, type(None)):
@@ -252,6 +261,55 @@ def _literal_hook(kind: Any) -> Hook:
     return structure
 
 
+# --- What msgspec.Meta says -------------------------------------------------------------------------------------------
+
+_PLACEHOLDER = "[redacted:"
+_BOUNDS: tuple[tuple[str, Callable[[Any, Any], bool], str], ...] = (
+    ("ge", operator.ge, "at least {}"),
+    ("gt", operator.gt, "greater than {}"),
+    ("le", operator.le, "at most {}"),
+    ("lt", operator.lt, "less than {}"),
+    ("multiple_of", lambda value, factor: value % factor == 0, "a multiple of {}"),
+)
+
+
+def _is_narrowed(kind: Any) -> bool:
+    return typing.get_origin(kind) is typing.Annotated and any(isinstance(extra, Meta) for extra in kind.__metadata__)
+
+
+def _narrowed_hook(converter: Converter, kind: Any) -> Hook:
+    read = _inner_hook(converter, typing.get_args(kind)[0])
+    constraints = [extra for extra in kind.__metadata__ if isinstance(extra, Meta)]
+
+    def structure(value: Any, _: Any) -> Any:
+        made = read(value)
+        if _PLACEHOLDER not in str(value):
+            # A secret is looked at when it is there.
+            for constraint in constraints:
+                _check_constraint(made, constraint)
+        return made
+
+    return structure
+
+
+def _check_constraint(value: Any, constraint: Meta) -> None:
+    """Refuse a value in words of our own: those of a library may change, which would be drift."""
+    if isinstance(value, (int, float, decimal.Decimal)) and not isinstance(value, bool):
+        for name, fits, words in _BOUNDS:
+            bound = getattr(constraint, name)
+            if bound is not None and not fits(value, bound):
+                raise _MisfitError(f"it must be {words.format(bound)}")
+    if isinstance(value, collections.abc.Sized):
+        if constraint.min_length is not None and len(value) < constraint.min_length:
+            raise _MisfitError(f"its length must be at least {constraint.min_length}")
+        if constraint.max_length is not None and len(value) > constraint.max_length:
+            raise _MisfitError(f"its length must be at most {constraint.max_length}")
+    if isinstance(value, str) and constraint.pattern is not None and re.search(constraint.pattern, value) is None:
+        raise _MisfitError(f"it must match {constraint.pattern!r}")
+    if isinstance(value, datetime.datetime) and constraint.tz not in (None, value.tzinfo is not None):
+        raise _MisfitError(f"it must be a time {'with' if constraint.tz else 'without'} an offset from UTC")
+
+
 # --- Lists ------------------------------------------------------------------------------------------------------------
 
 _SEQUENCES: dict[Any, Callable[[Any], Any]] = {
@@ -291,7 +349,7 @@ def _is_named_tuple(kind: Any) -> bool:
 
 
 def _named_tuple_hook(converter: Converter, kind: Any) -> Hook:
-    hints = typing.get_type_hints(kind)
+    hints = typing.get_type_hints(kind, include_extras=True)
     parts = [hints.get(name, Any) for name in kind._fields]
     return _row_hook(converter, parts, len(parts) - len(kind._field_defaults), lambda items: kind(*items))
 

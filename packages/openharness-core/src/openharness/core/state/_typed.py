@@ -9,7 +9,7 @@ from openharness.core.errors import SerializationError
 if TYPE_CHECKING:
     from openharness.core.values import JSONValue
 
-__all__ = ("from_json",)
+__all__ = ("from_json", "from_narrowed_json")
 
 T = TypeVar("T")
 
@@ -37,11 +37,24 @@ def from_json(value: JSONValue, type_: Any, *, path: str = "value") -> Any:
     Raises:
         SerializationError: The value does not fit the type; the error names the path of what does not.
     """
+    return _read(value, type_, path, narrowed=False)
+
+
+def from_narrowed_json(value: JSONValue, type_: Any, *, path: str) -> Any:
+    """Return what `from_json` does, of a type whose every ``msgspec.Meta`` is checked, too.
+
+    Raises:
+        SerializationError: The value does not fit the type, or what narrows it.
+    """
+    return _read(value, type_, path, narrowed=True)
+
+
+def _read(value: JSONValue, type_: Any, path: str, *, narrowed: bool) -> Any:
     # Imported at the first use: listing runs, or stores on their own, need no converter.
     from openharness.core.state._converter import explain, the_converter
 
     try:
-        return the_converter().structure(value, type_)
+        return the_converter(narrowed=narrowed).structure(value, type_)
     except Exception as error:
         steps, reason = explain(error)
         where, part = path, value
