@@ -175,9 +175,9 @@ def tool(
 
     The types of the parameters say what the model may send: the JSON types, attrs classes, dataclasses, TypedDicts,
     Pydantic models, enumerations, ``Literal``, ``X | None``, and lists and dicts of these; a ``msgspec.Meta`` in
-    ``Annotated[int, msgspec.Meta(ge=1)]`` narrows what a parameter, an item or a field takes. What is sent is checked and turned into these
-    types. The docstring describes the tool; its section of arguments (in the style of Google, NumPy or
-    Sphinx) describes the parameters, as a text in ``Annotated[str, "The city."]`` does. A parameter annotated as
+    ``Annotated[int, msgspec.Meta(ge=1)]`` narrows what a parameter, an item or a field takes. What is sent is checked
+    and turned into these types. The docstring describes the tool; its section of arguments (in the style of Google,
+    NumPy or Sphinx) describes the parameters, as a text in ``Annotated[str, "The city."]`` does. A parameter annotated as
     `ToolContext` is not the model's: it tells which call this is.
 
     What the function returns must be a JSON value, or what `to_json` makes one of. What it raises is told to the model.
