@@ -428,6 +428,58 @@ async def test_an_append_of_which_the_disk_kept_parts_is_repaired(folder: Path, 
     assert (await load(FileSignalStore(folder), recording_id)).signals == [signal(0), signal(1)]
 
 
+@pytest.mark.parametrize("size", [1, 3])
+async def test_zeros_that_may_hide_acknowledged_signals_are_told_of(
+    folder: Path, store: FileSignalStore, caplog: pytest.LogCaptureFixture, size: int
+) -> None:
+    """Where zeros took the last append but one, whoever reads is warned, the doctor tells, and nothing is thrown away."""
+    recording_id = await fill(store, [signal(0)])
+    path = folder / "unpublished" / f"{recording_id}.jsonl"
+    ends = [path.stat().st_size]
+    for start in (1, 1 + size):
+        await store.append(recording_id, [signal(seq) for seq in range(start, start + size)])
+        ends.append(path.stat().st_size)
+    content = bytearray(path.read_bytes())
+    content[ends[0] : ends[1]] = bytes(ends[1] - ends[0])
+    path.write_bytes(content)
+    again = FileSignalStore(folder)
+    for _ in range(2):
+        caplog.clear()
+        assert (await load(again, recording_id)).signals == [signal(0)]
+        assert "up to its signal 0" in caplog.text
+    caplog.clear()
+    assert [one async for one in again.iter_signals(recording_id)] == [signal(0)]
+    assert "up to its signal 0" in caplog.text
+    (finding,) = (await again.doctor()).findings
+    assert (finding.code, finding.record_id) == ("doubtful-end", recording_id)
+    await again.finalize(recording_id, outcome="completed")
+    assert (folder / "unpublished" / f"{recording_id}.torn").read_bytes() == bytes(content[ends[0] :]) + b"\n"
+    assert (await again.doctor()).findings == ()
+
+
+async def test_what_was_cut_off_stays_when_the_recording_is_finalized(folder: Path, store: FileSignalStore) -> None:
+    """Finalizing writes the file anew; what had been cut off is set aside as it is before an append."""
+    recording_id = await fill(store, [signal(0)])
+    path = folder / "unpublished" / f"{recording_id}.jsonl"
+    path.write_bytes(path.read_bytes() + b'{"name":"a')
+    await FileSignalStore(folder).finalize(recording_id, outcome="completed")
+    assert (folder / "unpublished" / f"{recording_id}.torn").read_bytes() == b'{"name":"a\n'
+
+
+async def test_the_doctor_finds_files_that_no_listing_has(folder: Path, store: FileSignalStore) -> None:
+    """A file whose header is damaged is in no listing, and an error in the report; one that is newer is a warning."""
+    await fill(store, [signal(0)])
+    (folder / "broken.jsonl").write_bytes(b"{}\n")
+    (folder / "newer.jsonl").write_bytes(seal(b'{"format":"openharness-recording","version":99'))
+    report = await store.doctor()
+    assert [(finding.severity, finding.code) for finding in report.findings] == [
+        ("error", "unreadable-file"),
+        ("warning", "newer-version"),
+    ]
+    assert not report.is_healthy
+    assert report.facts["recordings"] == 1
+
+
 async def test_folders_that_another_process_made_just_now_are_durable(
     folder: Path, store: FileSignalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -170,6 +170,10 @@ class Folder:
                     seen.add((path, header.id))
                     yield path, header
 
+    def all_paths(self) -> list[Path]:
+        """Return every file, also those that cannot be read."""
+        return [*_files_of(self.path), *_files_of(self.private)]
+
     def published(self) -> Iterator[tuple[Path, Header]]:
         """Yield every published file that can be read."""
         for path in _files_of(self.path):

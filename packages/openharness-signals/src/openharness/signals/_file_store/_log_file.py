@@ -65,6 +65,7 @@ class Content:
         checkpoints: The positions of its checkpoints, by name.
         summary: What that amounts to.
         torn: What was cut off at its end.
+        doubt: Why that may be more than an append that nobody was told of; None where it cannot.
     """
 
     header: Header
@@ -72,6 +73,7 @@ class Content:
     checkpoints: dict[str, int]
     summary: RecordingSummary
     torn: bytes = b""
+    doubt: str | None = None
 
     def position(self) -> rules.LogPosition:
         """How far the log has been written, as the rules of `openharness.core.storage` ask."""
@@ -262,6 +264,8 @@ class LogFiles:
         """
         recording_id = content.header.id
         data = file_content(content)
+        if content.torn:
+            self._set_aside(recording_id, content.torn)
         first, *others = self._folder.paths(recording_id)
         temporary = self._folder.temporary_path(recording_id)
         disk.create_file(first, data, temporary=temporary, mode=first.stat().st_mode & 0o777)
@@ -403,7 +407,9 @@ class LogFiles:
         entries = reader.feed(disk.read_at(path, 0, size)[0])
         entries += reader.finish()
         assert reader.header is not None  # noqa: S101 - `finish` would have raised
-        return Content(reader.header, entries, reader.checkpoints, reader.summary, reader.torn)
+        if reader.doubt is not None:
+            _logger.warning("%s: %s", path, reader.doubt)
+        return Content(reader.header, entries, reader.checkpoints, reader.summary, reader.torn, reader.doubt)
 
     def _check_room(self, tail: _Tail, entries: int, size: int) -> None:
         if tail.size + size > self._limits.max_recording_bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Final
 
 from openharness.core.errors import CorruptRecordError, RecordingNotFoundError
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from openharness.signals._upcasting import Upcasting
 
 __all__ = ("SignalPages",)
+
+_logger = logging.getLogger("openharness.signals")
 
 _PAGE: Final = 256 * 1024
 _ATTEMPTS: Final = 5
@@ -134,6 +137,8 @@ class SignalPages:
             raise _Replaced
         if data:
             return self._decode(entries)
+        if reader.doubt is not None:
+            _logger.warning("%s: %s", path, reader.doubt)
         self._stop = reader.signal_count
         signals = self._decode(entries)
         self._next = self._stop

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+import attrs
+
 from openharness.core.errors import InvalidValueError
 from openharness.core.interfaces import SignalStore
 from openharness.core.records import Recording, RecordingQuery, check_id
@@ -28,6 +30,7 @@ from openharness.core.storage import (
 )
 from openharness.core.values import MAX_BYTES
 from openharness.signals._file_store._disk import explained
+from openharness.signals._file_store._examining import examine
 from openharness.signals._file_store._folder import Folder, reach_of
 from openharness.signals._file_store._log_file import LogFiles
 from openharness.signals._file_store._pages import SignalPages
@@ -42,7 +45,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from openharness.core.patterns import PatternLike
-    from openharness.core.records import LogEntry, Outcome, RecordingInfo, Signal
+    from openharness.core.records import DoctorReport, LogEntry, Outcome, RecordingInfo, Signal
     from openharness.core.values import JSONValue
     from openharness.signals._upcasting import SignalUpcasters
 
@@ -305,6 +308,16 @@ class FileSignalStore(SignalStore):
         """
         check_id(name, name="name")
         await self._run(partial(delete_fixture, self._folder, self._logs, name))
+
+    async def doctor(self) -> DoctorReport:
+        """Examine the folder, and report what is wrong instead of raising it. See `SignalStore.doctor`.
+
+        Every recording is read. Files that are in no listing, because their header is damaged or newer, are found as well,
+        and recordings with zeros at their end: a power loss leaves them, and so does damage to what was there.
+        """
+        report = await super().doctor()
+        found = await self._run(lambda: list(examine(self._folder, self._logs)))
+        return attrs.evolve(report, findings=(*report.findings, *found))
 
     async def close(self) -> None:
         """Wait for what was begun. There is nothing to give back: no file stays open between two calls."""

@@ -202,6 +202,8 @@ class LogReader:
         size: How many bytes of the file count: all but what is cut off.
         torn: What was cut off at the end; set by `finish`.
         lacks_line_end: Whether the last whole line has no line end; set by `finish`.
+        doubt: Why what was cut off may hold more than an append that nobody was told of; None where it cannot. Set by
+            `finish`.
     """
 
     def __init__(self, file: str, *, limits: Limits | None = None, store: str = "") -> None:
@@ -213,6 +215,7 @@ class LogReader:
         self.size = 0
         self.torn = b""
         self.lacks_line_end = False
+        self.doubt: str | None = None
         self._limits = limits or Limits()
         self._max_line = self._limits.max_line
         self._max_bytes = self._limits.max_bytes
@@ -310,6 +313,8 @@ class LogReader:
             raise self._error("the file ends before its header does")
         self._drop_held()
         self.torn += zeros
+        if b"\0" in self.torn:
+            self.doubt = _doubt(self.header.id, self.signal_count, self.torn)
         return entries
 
     def _settle(self, entries: list[EncodedEntry]) -> None:
@@ -514,6 +519,14 @@ class LogReader:
 def _has_hole(line: bytes) -> bool:
     """Tell whether zeros stand where something was to be written: at an end, or more than one; a single bit that fell over makes neither."""
     return line[:1] == b"\0" or line[-1:] == b"\0" or _HOLE in line
+
+
+def _doubt(recording_id: str, count: int, torn: bytes) -> str:
+    return (
+        f"the recording {recording_id} is read up to its signal {count - 1}: in the {len(torn):,} bytes behind it are zeros "
+        f"({torn.count(0):,} bytes). A power loss in the middle of its last append leaves that, and then nothing is missing. "
+        "If there was none, the file was damaged later, and what is missing was there: restore it from a backup."
+    )
 
 
 _HOLE: Final = b"\0\0"
