@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from openharness.signal_store_postgres import PostgresSignalStore
     from openharness.testing.postgres import PostgresPlace
 
-PAYLOADS = (
+PAYLOADS: tuple[dict[str, Any], ...] = (
     {"text": "a\0b", "lone": "\ud800", "long": "\U0001f600" * 400},
     {"large": 2**63 - 1, "small": -(2**63), "float": 1e300, "zero": -0.0},
     {"\0": [None, True, ""], "nested": [[[{}]]]},
