@@ -93,6 +93,22 @@ async def test_changed_examples_are_drift() -> None:
         await harness.run_reactive(agents={"a": agent([("What is 0 + 0?", "It is nil.")])}, mode="replay", **options)
 
 
+@pytest.mark.parametrize("history", ["none", "agent"])
+@pytest.mark.parametrize(
+    "changed", [[("What is 0 + 0?", "It is nil.")], [("What is 1 + 0?", "It is 0.")], [], [("?", "!"), ("?", "!")]]
+)
+async def test_drift_names_the_examples(changed: Any, history: Any) -> None:
+    """Other examples, more or fewer of them are named as what has changed, whether the agent keeps a history or not."""
+    store = MemorySignalStore()
+    options: dict[str, Any] = {"state": State(), "fixture": "sum", "store": store}
+    one = [("What is 0 + 0?", "It is 0.")]
+    provider = ScriptedProvider(["It is 5."])
+    await harness.run_reactive(agents={"a": agent(one, history=history)}, provider=provider, mode="record", **options)
+    with pytest.raises(ReplayDriftError, match="examples of agent 'a' is not what was recorded") as caught:
+        await harness.run_reactive(agents={"a": agent(changed, history=history)}, mode="replay", **options)
+    assert caught.value.report.kind == "examples"
+
+
 async def test_examples_are_kept_as_they_were() -> None:
     """What is changed later in the given messages does not reach the agent."""
     arguments = {"numbers": [1, 1]}

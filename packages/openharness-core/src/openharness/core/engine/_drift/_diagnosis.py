@@ -8,7 +8,7 @@ it, it is one too many, and if the recording has it, it is missing; at the same 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import attrs
 
@@ -378,9 +378,10 @@ def _request(recorded: Signal, actual: Signal, differences: Sequence[Difference]
         return Diagnosis("max_concurrency", "max_concurrency", reason, agent)
     paths = [difference.path for difference in differences]
     requests = [cast("dict[str, Any]", _get(signal, "request")) for signal in (recorded, actual)]
-    if any(path.startswith("payload.history") for path in paths):
-        subject = f"history of agent {agent!r}"
-        return Diagnosis("history", subject, f"{subject} is not what was recorded", agent)
+    said_before = _said_before(recorded, actual, paths)
+    if said_before is not None:
+        subject = f"{said_before} of agent {agent!r}"
+        return Diagnosis(said_before, subject, f"{subject} is not what was recorded", agent)
     if any(path.startswith(_MESSAGES) for path in paths):
         kind, what = _said(*map(_messages, requests))
         subject = f"{what} agent {agent!r}"
@@ -395,6 +396,26 @@ def _request(recorded: Signal, actual: Signal, differences: Sequence[Difference]
         return Diagnosis(changed, subject, f"{subject} is not what was recorded", agent)
     subject = f"the request of agent {agent or other!r}"
     return Diagnosis("signal", subject, f"{subject} is not what was recorded", agent)
+
+
+def _said_before(recorded: Signal, actual: Signal, paths: Sequence[str]) -> Literal["examples", "history"] | None:
+    """What of that which stands before the prompt of an activation differs; None where nothing does."""
+    if dump_json(_examples(recorded)) != dump_json(_examples(actual)):
+        return "examples"
+    return "history" if any(path.startswith("payload.history") for path in paths) else None
+
+
+def _examples(signal: Signal) -> list[Any]:
+    """The worked examples in the first request of an activation, which stand before its prompt; none in later ones."""
+    call, messages = _get(signal, "call"), _get(signal, "request").get("messages")
+    if not isinstance(call, str) or call.split("/")[1:2] != ["0"] or not isinstance(messages, list):
+        return []
+    said = [message for message in cast("list[dict[str, Any]]", messages) if message.get("role") != "system"]
+    history: object = _get(signal, "history")
+    if not isinstance(history, dict):
+        return said[:-1]
+    count: object = cast("dict[str, Any]", history).get("examples", 0)
+    return said[: count if isinstance(count, int) else 0]
 
 
 def _messages(request: dict[str, Any]) -> dict[str, list[Any]]:
