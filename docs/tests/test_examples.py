@@ -45,6 +45,9 @@ PAGES = [
 SLOW = ("write-a-provider.md", "write-a-signal-store.md")
 NOT_RUN = ("export ", "git clone ", "python -m pip install ", "python3 noxfile.py ")
 PRINTED = "printed by the last example"
+# What pages call the reader's server and the schema in it, and what they are called here.
+SERVER = ("postgresql://agents@db.example/agents", "history")
+PLACE = "the server of this test run"
 MODULE = "documentation_example"
 
 
@@ -57,6 +60,8 @@ def run_python(example: Example) -> None:
         file.write_text(example.parsed, encoding="utf-8")
         return
     source = "\n" * (example.line + example.parsed.line_offset) + example.parsed
+    for shown, real in zip(SERVER, example.namespace.get(PLACE, ()), strict=False):
+        source = source.replace(f'"{shown}"', f'"{real}"')
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         exec(compile(source, example.path, "exec", dont_inherit=True), example.namespace)  # noqa: S102 - our own pages
     example.namespace[PRINTED] = printed.getvalue()
@@ -145,8 +150,11 @@ def namespace(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         for page in PAGES
     ],
 )
-def test_page(page: pathlib.Path, namespace: dict[str, object]) -> None:
+def test_page(page: pathlib.Path, namespace: dict[str, object], request: pytest.FixtureRequest) -> None:
     """Every example of a page runs and prints what the page says."""
+    if page.parent.name.endswith("-postgres"):
+        place = request.getfixturevalue("openharness_postgres")
+        namespace[PLACE] = (place.dsn, place.schema)
     document = Document.parse(str(page), *PARSERS)
     document.namespace = namespace
     namespace["__file__"] = str(page)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from openharness.core import Provider
 
+# The same streams as of the providers of our own, through SDKs that take long to import.
+pytestmark = pytest.mark.slow
 PACKAGES = Path(__file__).parents[2]
 SUPPORT = PACKAGES / "openharness-provider-http" / "tests" / "support"
 

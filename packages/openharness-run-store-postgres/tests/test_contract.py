@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from openharness.testing.postgres import PostgresPlace
 
+# Each test has tables of its own, which take the server longer to make than all that the test does.
+pytestmark = pytest.mark.slow
+
 
 class TestPostgresRunStore(RunStoreContract):
     """`PostgresRunStore` keeps every promise of a run store."""

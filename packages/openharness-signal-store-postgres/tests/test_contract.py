@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from openharness.testing.postgres import PostgresPlace
 
+# Each test has tables of its own, which take the server longer to make than all that the test does.
+pytestmark = pytest.mark.slow
+
 
 class TestPostgresSignalStore(SignalStoreContract):
     """`PostgresSignalStore` keeps every promise of a signal store."""
@@ -24,6 +27,8 @@ class TestPostgresSignalStore(SignalStoreContract):
         {Ability.DURABLE, Ability.MULTI_INSTANCE, Ability.MULTI_PROCESS, Ability.CHECKSUMS, Ability.RESTORE}
     )
     max_bytes = 256 * 1024
+    # Each random sequence has tables of its own to be made.
+    examples = 5
 
     @pytest.fixture
     def store(self, reopen: Callable[[], PostgresSignalStore]) -> PostgresSignalStore:
