@@ -229,6 +229,9 @@ class FollowedProcessTests(SignalStoreCase):
             await store.append(recording_id, make_signals(2, start=count))
             await store.finalize(recording_id, outcome="interrupted")
             await self.soon(reader, "following to the end")
+            # What the process had sent to a server may have been committed after it was killed: the same, and one more.
+            whole = len((await load(store, recording_id)).signals)
         finally:
             reader.cancel()
-        assert seqs == list(range(count + 2))
+        assert whole in (count + 2, count + 3)
+        assert seqs == list(range(whole))
