@@ -83,12 +83,15 @@ async def test_generated_runs_replay_three_times(first: int) -> None:
 
 
 async def test_the_generated_runs_have_tools_of_every_outcome() -> None:
-    """What is generated has several tools at once, failures, calls that cannot be made, and more than two turns."""
+    """What is generated has several tools at once, failures, calls that cannot be made, rejected answers and histories."""
     names: Counter[str] = Counter()
     several = False
     for seed in range(BATCH):
         result = await live(make_spec(seed, tools=True), store=KeepingStore())
         names.update(signal.name for signal in result.signals)
+        told = [signal.payload["history"] for signal in result.signals if "history" in (signal.payload or ())]
+        names["history"] += sum(each["messages"] > 0 for each in told)
+        names["examples"] += sum(each.get("examples", 0) > 0 for each in told)
         names["error"] += sum("error" in signal.payload for signal in result.signals if signal.name == "tool:result")
         fold = RunFold()
         for signal in result.signals:
@@ -102,6 +105,7 @@ async def test_the_generated_runs_have_tools_of_every_outcome() -> None:
             several = several or len(running) > 1
     assert several
     assert min(names["tool:result"], names["error"], names["tool:rejected"]) > 0
+    assert min(names["text:rejected"], names["history"], names["examples"]) > 0
 
 
 @pytest.mark.parametrize("seed", range(1_000, 1_000 + (50 if LONG else 10)))

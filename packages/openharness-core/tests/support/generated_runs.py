@@ -8,6 +8,7 @@ import random
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import attrs
+import msgspec
 from harness_kit import RandomProvider, wanted
 
 from openharness.core import (
@@ -61,6 +62,10 @@ class State:
     by_agent: dict[str, list[int]] = attrs.field(factory=dict)
 
 
+Even = Annotated[str, msgspec.Meta(pattern="[02468]$")]
+"""What agents with typed answers take: about every second answer is rejected, and asked for again."""
+
+
 @attrs.define
 class ToolSpec:
     """What a tool is made of: one of `TOOLS`, and how it is called and described."""
@@ -95,6 +100,10 @@ class AgentSpec:
     tools: list[ToolSpec] = attrs.field(factory=list)
     max_turns: int = 4
     tool_retries: int = 3
+    typed: bool = False
+    history: str = "none"
+    history_tokens: int = 200
+    examples: tuple[tuple[str, str], ...] = ()
 
 
 @attrs.define
@@ -207,6 +216,11 @@ def _equip(spec: RunSpec, chance: random.Random) -> None:
         names = [name for name in TOOLS if chance.random() < 0.25 and not (spec.repeatable and name == "blocking")]
         agent.tools = [ToolSpec(name, name, idempotent=idempotent) for name in names]
     if not spec.repeatable:
+        for agent in spec.agents:
+            agent.typed = chance.random() < 0.3
+            agent.history = chance.choice(["none", "agent", "agent"])
+            agent.history_tokens = chance.choice([0, 100, 8_000, 8_000])
+            agent.examples = chance.choice([(), (), (("one", "eins"),), (("one", "eins"), ("two", "zwei"))])
         return
     for agent in spec.agents:
         agent.system = chance.choice([None, None, "Be brief."])
@@ -378,6 +392,10 @@ def build(spec: RunSpec) -> tuple[Harness[State], dict[str, Any]]:
             tools=[_tool(each, wait) for each in agent.tools],
             max_turns=agent.max_turns,
             tool_retries=agent.tool_retries,
+            output=Even if agent.typed else None,
+            history="agent" if agent.history == "agent" else "none",
+            history_tokens=agent.history_tokens,
+            examples=agent.examples,
         )
         for agent in spec.agents
     }

@@ -292,7 +292,8 @@ class EventsProvider(Provider):
 
 def wanted(request: ProviderRequest) -> list[ToolCall]:
     """The tools that a model asks for: a function of the request alone, with none from the third turn on."""
-    turns = sum(message.role == "assistant" for message in request.messages)
+    last = max((index for index, message in enumerate(request.messages) if message.role == "user"), default=0)
+    turns = sum(message.role == "assistant" for message in request.messages[last:])
     number = sum(map(ord, str(request.messages[-1].content)))
     if not request.tools or turns >= 2 or number % 4 == turns:
         return []
@@ -311,7 +312,7 @@ class RandomProvider(Provider):
     """Answers a function of the request alone, in pieces and after delays that are different every time."""
 
     type: ClassVar[str] = "random"
-    capabilities = ProviderCapabilities(tools=True)
+    capabilities = ProviderCapabilities(tools=True, output_schema=True)
 
     def __init__(
         self, chance: random.Random, *, failing: Callable[[str, int], ProviderError | None] | None = None
@@ -327,6 +328,8 @@ class RandomProvider(Provider):
         await self._wait()
         failure = None if self._failing is None else self._failing(context.agent, context.attempt)
         answer = f"{context.agent}:{sum(map(ord, request.messages[-1].content)) % 97}"
+        if request.output_schema is not None:
+            answer = f'{{"value": "{answer}"}}'
         if failure is not None:
             if chance.random() < 0.5:
                 yield TextDelta(answer[:2])
