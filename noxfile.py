@@ -175,7 +175,12 @@ def lowest(session: nox.Session) -> None:
 @nox.parametrize("sdks", [nox.param("lowest", id="lowest"), nox.param("newest", id="newest")])
 def servers(session: nox.Session, sdks: str) -> None:
     """Test the providers on a real local server, which the tests start and stop, with the oldest or newest SDKs."""
-    providers = [name for name in PACKAGES if "openharness-provider-http" in str(dependencies_of(name))]
+    # Pydantic AI asks for newer SDKs than our own providers; `lowest` runs it with the oldest that it works with.
+    providers = [
+        name
+        for name in PACKAGES
+        if "openharness-provider-http" in str(dependencies_of(name)) and "pydantic-ai" not in str(dependencies_of(name))
+    ]
     bounds = [
         requirement.replace(">=", "==").partition(",")[0]
         for name in ("openharness-provider-http", *providers)
