@@ -158,7 +158,7 @@ def tests(session: nox.Session) -> None:
     # Kept apart, so that two Pythons do not count for each other.
     environment = {"COVERAGE_FILE": str(pathlib.Path(session.create_tmp(), "coverage"))}
     session.run("coverage", "erase", env=environment)
-    session.run("coverage", "run", "-m", "pytest", env=environment)
+    session.run("coverage", "run", "-m", "pytest", "--durations=40", env=environment)
     session.run("coverage", "combine", "--quiet", env=environment)
     session.run("coverage", "report", env=environment)
 
