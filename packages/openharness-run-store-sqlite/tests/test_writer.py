@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from openharness.core import RunRecord, SerializationError, StoreBusyError, StoreClosedError, StoreError, StoreFullError
+from openharness.core.storage import _group_writer
 from openharness.run_store_sqlite import SqliteRunStore, _store
 from openharness.run_store_sqlite._rows import COLUMNS
 from openharness.sqlite import _opening, _writer
@@ -58,7 +59,7 @@ async def test_a_batch_is_bounded_by_rows_and_bytes(
     async with SqliteRunStore(path) as store:
         await asyncio.gather(*(store.save_run(run(f"run-{number}")) for number in range(100)))
         assert inserts(statements) == [40, 40, 20]
-        monkeypatch.setattr(_writer, "_MAX_BYTES", 10_000)
+        monkeypatch.setattr(_group_writer, "_MAX_BYTES", 10_000)
         statements.clear()
         await asyncio.gather(*(store.save_run(run(f"run-{number}", "x" * 4_000)) for number in range(5)))
         assert inserts(statements) == [2, 2, 1]
