@@ -131,8 +131,8 @@ def run(pytester: pytest.Pytester, source: str) -> tuple[int, int]:
 @pytest.mark.parametrize(
     "module, make, contract, least",
     [
-        ("planted_run_stores", "PlainRunStore", "RunStoreContract", 300),
-        ("planted_signal_stores", "PlainSignalStore", "SignalStoreContract", 300),
+        ("planted_run_stores", "PlainRunStore", "RunStoreContract", 100),
+        ("planted_signal_stores", "PlainSignalStore", "SignalStoreContract", 100),
     ],
 )
 def test_a_store_without_a_bug_passes(

@@ -327,10 +327,11 @@ def _provider_start(fold: RunFold, signal: Signal) -> None:
     activation.attempt = payload["attempt"]
     activation.waits_for_retry = False
     if "history" in payload:
-        examples = _checked_count(payload["history"].get("examples", 0))
-        activation.history = examples + _checked_count(payload["history"]["messages"])
+        history = payload["history"]
+        examples = _checked_count(history["examples"]) if "examples" in history else 0
+        activation.history = examples + _checked_count(history["messages"])
         # What was left out once is never taken up again.
-        dropped = _checked_count(payload["history"]["dropped"])
+        dropped = _checked_count(history["dropped"])
         fold.conversations[activation.agent] = fold.conversations.get(activation.agent, ())[dropped:]
     fold.calls[payload["call"]] = OpenCall(payload["call"], activation.id, signal.seq)
 

@@ -407,10 +407,15 @@ def _said_before(recorded: Signal, actual: Signal, paths: Sequence[str]) -> Lite
 
 def _examples(signal: Signal) -> list[Any]:
     """The worked examples in the first request of an activation, which stand before its prompt; none in later ones."""
-    call, messages = _get(signal, "call"), _get(signal, "request").get("messages")
+    # In a damaged recording anything may stand there.
+    call, request = _get(signal, "call"), cast("object", _get(signal, "request"))
+    messages: object = cast("dict[str, Any]", request).get("messages") if isinstance(request, dict) else None
     if not isinstance(call, str) or call.split("/")[1:2] != ["0"] or not isinstance(messages, list):
         return []
-    said = [message for message in cast("list[dict[str, Any]]", messages) if message.get("role") != "system"]
+    listed = cast("list[object]", messages)
+    said: list[Any] = [
+        one for one in listed if not isinstance(one, dict) or cast("dict[str, Any]", one).get("role") != "system"
+    ]
     history: object = _get(signal, "history")
     if not isinstance(history, dict):
         return said[:-1]
