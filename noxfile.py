@@ -149,16 +149,20 @@ def fast(posargs: list[str]) -> list[str]:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the whole suite with coverage, or what pytest arguments choose; ``-- --fast`` leaves out the slow tests."""
+    """Run the whole suite with coverage, or what pytest arguments choose; ``-- --fast`` leaves out the slow tests.
+
+    ``-- --cover`` before pytest's arguments measures the coverage by what they choose.
+    """
     install_packages(session, "tests", "conventions")
     install_model(session)
-    if session.posargs:
+    chosen = session.posargs[1:] if session.posargs[:1] == ["--cover"] else []
+    if session.posargs and not chosen:
         session.run("pytest", *fast(session.posargs))
         return
     # Kept apart, so that two Pythons do not count for each other.
     environment = {"COVERAGE_FILE": str(pathlib.Path(session.create_tmp(), "coverage"))}
     session.run("coverage", "erase", env=environment)
-    session.run("coverage", "run", "-m", "pytest", "--durations=40", env=environment)
+    session.run("coverage", "run", "-m", "pytest", "--durations=40", *chosen, env=environment)
     session.run("coverage", "combine", "--quiet", env=environment)
     session.run("coverage", "report", env=environment)
 
@@ -384,7 +388,7 @@ def ci(session: nox.Session) -> None:
     first, *others = found
     # The longest first: what runs beside it is short, and so both cores are busy to the end.
     parts = [
-        [f"tests-{first}"],
+        [f"tests-{first}", "--", "--cover", "--ignore=docs"],
         ["lint"],
         ["types"],
         *([f"tests-{version}", "--", "--fast"] for version in others),
@@ -394,6 +398,8 @@ def ci(session: nox.Session) -> None:
         [f"combinations-{first}(all)", "--", "--fast"],
         ["adoption"],
         ["demo"],
+        # Of the first part, what covers no code that its tests do not; in the environment that it has made by now.
+        [f"tests-{first}", "--no-install", "--", "docs"],
     ]
     session.log(
         f"{len(parts)} parts, on Python {', '.join(found)}; not on this machine: {', '.join(missing) or 'none'}"
