@@ -388,7 +388,7 @@ def ci(session: nox.Session) -> None:
     first, *others = found
     # The longest first: what runs beside it is short, and so both cores are busy to the end.
     parts = [
-        [f"tests-{first}", "--", "--cover", "--ignore=docs"],
+        [f"tests-{first}", "--", "--cover", "--deselect=docs"],
         ["lint"],
         ["types"],
         *([f"tests-{version}", "--", "--fast"] for version in others),
