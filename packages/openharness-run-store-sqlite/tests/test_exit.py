@@ -9,9 +9,12 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 import warnings
+from functools import partial
 from pathlib import Path
 
+import aiosqlite
 import pytest
 
 from openharness.core import RunRecord
@@ -141,3 +144,33 @@ def test_a_loop_that_ends_in_the_middle(tmp_path: Path, act: str, pauses: int) -
             assert {run.id for run in await other.list_runs()} >= (set() if act == "open" else {"first"})
 
     asyncio.run(again())
+
+
+def test_a_loop_that_ends_while_a_store_closes_waits_for_both_connections(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shut down while it closes the one connection, a store has ended the thread of the other one, too."""
+    connections: list[aiosqlite.Connection] = []
+    honest = aiosqlite.Connection.stop
+    begun = asyncio.Event()
+
+    def stop(connection: aiosqlite.Connection) -> asyncio.Future[object] | None:
+        connections.append(connection)
+        connection._tx.put_nowait((None, partial(time.sleep, 0.05)))
+        begun.set()
+        return honest(connection)
+
+    monkeypatch.setattr(aiosqlite.Connection, "stop", stop)
+
+    async def main() -> None:
+        store = SqliteRunStore(tmp_path / "runs.db")
+        await store.count_runs()
+        kept.append(asyncio.ensure_future(store.close()))
+        await begun.wait()
+
+    kept: list[object] = []
+    asyncio.run(main())
+    assert len(connections) == 2
+    for connection in connections:
+        connection._thread.join(0.02)
+        assert not connection._thread.is_alive()
