@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import attrs
 
 from openharness.core import RunStatus, canonical_json
+from openharness.core.storage import RUN_COLUMNS
 from openharness.postgres import bounded
-from openharness.run_store_postgres._rows import HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,11 +49,11 @@ class Queries:
     def __init__(self, names: Names) -> None:
         self._runs = names("runs")
         self._entries = names("run_metadata")
-        self.select_one = f"SELECT {', '.join((*HEADER, 'state'))} FROM {self._runs} WHERE id = $1"  # noqa: S608 - names of our own
+        self.select_one = f"SELECT {', '.join((*RUN_COLUMNS, 'state'))} FROM {self._runs} WHERE id = $1"  # noqa: S608 - names of our own
 
     def select(self, query: RunQuery) -> Statement:
-        """Return the statement that lists runs: the columns of `HEADER`, and the state if the query wants it."""
-        names = (*HEADER, "state") if query.include_state else HEADER
+        """Return the statement that lists runs: the columns of `RUN_COLUMNS`, and the state if the query wants it."""
+        names = (*RUN_COLUMNS, "state") if query.include_state else RUN_COLUMNS
         return self._paged(", ".join(f"runs.{name}" for name in names), query)
 
     def positions(self, query: RunQuery) -> Statement:

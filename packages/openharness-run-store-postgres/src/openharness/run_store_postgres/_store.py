@@ -9,12 +9,12 @@ import attrs
 
 from openharness.core import InvalidValueError, RunQuery, RunRecord, RunStatus, RunStore
 from openharness.core.records import check_id, time_ms
-from openharness.core.storage import run_order
+from openharness.core.storage import run_from_columns, run_order
 from openharness.core.values import MAX_BYTES
 from openharness.postgres import PostgresStore, misled
 from openharness.run_store_postgres._pruning import AT_ONCE, Doomed, Pruning
 from openharness.run_store_postgres._query import Queries, rarest_first
-from openharness.run_store_postgres._rows import row_size, run_from_row, run_to_row
+from openharness.run_store_postgres._rows import row_size, run_to_row
 from openharness.run_store_postgres._schema import SCHEMA
 from openharness.run_store_postgres._writing import Writing
 
@@ -123,7 +123,7 @@ class PostgresRunStore(PostgresStore, RunStore):
         rows = await session.fetch(self._queries.select_one, check_id(run_id, name="run_id"))
         if not rows:
             return None
-        run = run_from_row(rows[0], store=self._name)
+        run = run_from_columns(rows[0], store=self._name)
         if run.id != run_id:
             raise misled(f"it leads from {run_id!r} to {run.id!r}", store=self._name)
         return run
@@ -144,7 +144,7 @@ class PostgresRunStore(PostgresStore, RunStore):
             if start:
                 # Other tasks get their turn while a long list is decoded.
                 await asyncio.sleep(0)
-            runs += [run_from_row(row, store=self._name) for row in rows[start : start + _DECODED_AT_ONCE]]
+            runs += [run_from_columns(row, store=self._name) for row in rows[start : start + _DECODED_AT_ONCE]]
         self._check_answer(runs, query)
         return runs
 

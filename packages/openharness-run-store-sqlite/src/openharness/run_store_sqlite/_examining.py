@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from openharness.core import CorruptRecordError, Finding, Severity
-from openharness.run_store_sqlite._rows import HEADER, run_from_row
+from openharness.core.storage import RUN_COLUMNS
+from openharness.run_store_sqlite._rows import run_from_row
 
 if TYPE_CHECKING:
     import sqlite3
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ("examine",)
 
-_ALL: Final = f"SELECT {', '.join((*HEADER, 'state'))} FROM runs NOT INDEXED"  # noqa: S608 - names of our own
+_ALL: Final = f"SELECT {', '.join((*RUN_COLUMNS, 'state'))} FROM runs NOT INDEXED"  # noqa: S608 - names of our own
 
 
 def examine(connection: sqlite3.Connection) -> Iterator[Finding | None]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, cast
 import attrs
 
 from openharness.core import RunStatus, canonical_json
-from openharness.run_store_sqlite._rows import HEADER
+from openharness.core.storage import RUN_COLUMNS
 from openharness.sqlite import Statement
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _LAST_CHARACTER: Final = 0x10FFFF
 _FIRST_SURROGATE, _LAST_SURROGATE = 0xD800, 0xDFFF
 
 
-_ONE: Final = f"SELECT {', '.join((*HEADER, 'state'))} FROM runs WHERE id = ?"  # noqa: S608 - names of our own
+_ONE: Final = f"SELECT {', '.join((*RUN_COLUMNS, 'state'))} FROM runs WHERE id = ?"  # noqa: S608 - names of our own
 
 
 def select_one(run_id: str) -> Statement:
@@ -33,8 +33,8 @@ def select_one(run_id: str) -> Statement:
 
 
 def select(query: RunQuery) -> Statement:
-    """Return the statement that lists runs: the columns of `HEADER`, and the state if the query wants it."""
-    names = (*HEADER, "state") if query.include_state else HEADER
+    """Return the statement that lists runs: the columns of `RUN_COLUMNS`, and the state if the query wants it."""
+    names = (*RUN_COLUMNS, "state") if query.include_state else RUN_COLUMNS
     return _paged(", ".join(f"runs.{name}" for name in names), query)
 
 

@@ -1,8 +1,6 @@
-"""Runs as rows and back: the columns, and the two checksums beside them.
+"""Runs as rows and back, the way SQLite gives them: text as bytes, whatever type a damaged column has.
 
-``state_checksum`` is the checksum of the id and the state, ``checksum`` that of every other column and of
-``state_checksum``. So a listing that does not read the states still notices any damage to what it does read. Rows that
-version 1 of the schema wrote have checksums of BLAKE2b, and keep them; all others have those of SHA-256.
+Rows that version 1 of the schema wrote have checksums of BLAKE2b, and keep them; all others have those of SHA-256.
 """
 
 from __future__ import annotations
@@ -10,30 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, cast
 
 from openharness.core import CorruptRecordError
-from openharness.core.storage import EncodedRun, decode_run, encode_run, has_checksum, sha256_checksum
-from openharness.core.values import dump_json
+from openharness.core.storage import RUN_COLUMNS, encode_run, metadata_index_text, run_columns, run_from_columns
 
 if TYPE_CHECKING:
-    from openharness.core import JSONValue, RunRecord
+    from openharness.core import RunRecord
     from openharness.sqlite import Row, Value
 
-__all__ = ("COLUMNS", "HEADER", "row_size", "run_from_row", "run_to_row", "state_size")
+__all__ = ("COLUMNS", "row_size", "run_from_row", "run_to_row", "state_size")
 
-HEADER: Final = (
-    "id",
-    "created_at",
-    "completed_at",
-    "status",
-    "error",
-    "recording_id",
-    "parent_run_id",
-    "metadata",
-    "state_checksum",
-    "checksum",
-)
-"""The columns that are read without the state."""
-
-COLUMNS: Final = (*HEADER, "metadata_index", "state")
+COLUMNS: Final = (*RUN_COLUMNS, "metadata_index", "state")
 """The columns that are written. ``metadata_index`` is for the triggers, see the schema."""
 
 _TEXTS: Final = (0, 3, 8, 9)
@@ -51,21 +34,7 @@ def run_to_row(run: RunRecord, *, max_bytes: int) -> Row:
         SerializationError: The state or the metadata cannot be stored, or is too large.
     """
     encoded = encode_run(run, max_bytes=max_bytes)
-    of_state = sha256_checksum(encoded.id, encoded.state)
-    return (
-        encoded.id,
-        encoded.created_at,
-        encoded.completed_at,
-        encoded.status,
-        encoded.error,
-        encoded.recording_id,
-        encoded.parent_run_id,
-        encoded.metadata,
-        of_state,
-        sha256_checksum(*_header(encoded, of_state)),
-        _index_text(encoded),
-        encoded.state,
-    )
+    return (*run_columns(encoded), metadata_index_text(encoded.metadata_index()), encoded.state)
 
 
 def state_size(row: Row) -> int:
@@ -82,63 +51,17 @@ def run_from_row(row: Row, *, store: str) -> RunRecord:
     """Return the run that a row holds.
 
     Args:
-        row: The values of `HEADER` as they are in the file, followed by the state if it was read. Without it, the
+        row: The values of `RUN_COLUMNS` as they are in the file, followed by the state if it was read. Without it, the
             record's state is None.
         store: What the store calls itself in errors.
 
     Raises:
         CorruptRecordError: The row is not what was saved.
     """
-    run_id = _shown_id(row[0])
-    texts = [_text(value) if index in _TEXTS or index in _OPTIONAL_TEXTS else value for index, value in enumerate(row)]
-    if not _has_right_types(texts):
-        raise CorruptRecordError(run_id, reason="a column has the wrong type or is not UTF-8", store=store)
-    include_state = len(row) > len(HEADER)
-    state = _text(row[len(HEADER)]) if include_state else ""
-    encoded = EncodedRun(
-        id=cast("str", texts[0]),
-        created_at=cast("int", texts[1]),
-        completed_at=cast("int | None", texts[2]),
-        status=cast("str", texts[3]),
-        error=cast("str | None", texts[4]),
-        recording_id=cast("str | None", texts[5]),
-        parent_run_id=cast("str | None", texts[6]),
-        metadata=cast("str | None", texts[7]),
-        state=state if isinstance(state, str) else "",
-    )
-    of_state = cast("str", texts[8])
-    if not has_checksum(cast("str", texts[9]), *_header(encoded, of_state)):
-        raise CorruptRecordError(run_id, reason="its checksum does not match", store=store)
-    if include_state and (not isinstance(state, str) or not has_checksum(of_state, encoded.id, state)):
-        raise CorruptRecordError(run_id, reason="the checksum of its state does not match", store=store)
-    return decode_run(encoded, include_state=include_state)
-
-
-def _header(run: EncodedRun, of_state: str) -> tuple[str | int | None, ...]:
-    return (
-        run.id,
-        run.created_at,
-        run.completed_at,
-        run.status,
-        run.error,
-        run.recording_id,
-        run.parent_run_id,
-        run.metadata,
-        of_state,
-    )
-
-
-def _index_text(run: EncodedRun) -> str | None:
-    """An object of each metadata key that can be compared, to the canonical text of its value."""
-    pairs = run.metadata_index()
-    if not pairs:
-        return None
-    return "{" + ",".join(f"{key}:{_quoted(value)}" for key, value in pairs) + "}"
-
-
-def _quoted(text: str) -> str:
-    value: JSONValue = text
-    return dump_json(value).decode()
+    values = [_text(value) for value in row]
+    if not _has_right_types(values):
+        raise CorruptRecordError(_shown_id(row[0]), reason="a column has the wrong type or is not UTF-8", store=store)
+    return run_from_columns(values, store=store)
 
 
 def _text(value: Value) -> Value:

@@ -2,7 +2,8 @@
 
 Stores that use these refuse, order and round-trip exactly as every other store does.
 
-For a run store: `encode_run` and `decode_run`, `select_runs` where nothing else filters.
+For a run store: `encode_run` and `decode_run`, `select_runs` where nothing else filters. In a table, `run_columns` and
+`run_from_columns` keep runs so that a listing reads no states and notices any damage all the same.
 
 For a signal store: `new_header` checks what a recording is created with, `restored_header` what one is restored with;
 `encode_entries` gives the columns of what is appended, before the first ``await``; `plan_append` tells what of it is new,
@@ -37,7 +38,8 @@ from openharness.core.storage._log_rules import (
     recording_order,
     select_recordings,
 )
-from openharness.core.storage._metadata_index import metadata_index
+from openharness.core.storage._metadata_index import metadata_index, metadata_index_text
+from openharness.core.storage._run_rows import RUN_COLUMNS, run_columns, run_from_columns
 from openharness.core.storage._runs import EncodedRun, decode_run, encode_run, run_order, select_runs
 from openharness.core.storage._signals import (
     MessagePool,
@@ -52,6 +54,7 @@ from openharness.core.storage._waiting import ChangeWaiters
 from openharness.core.values import checksum, has_checksum, sha256_checksum
 
 __all__ = (
+    "RUN_COLUMNS",
     "ChangeWaiters",
     "EncodedBlob",
     "EncodedEntry",
@@ -77,6 +80,7 @@ __all__ = (
     "encode_signal",
     "has_checksum",
     "metadata_index",
+    "metadata_index_text",
     "name_filter",
     "needs_checkpoint",
     "needs_finalizing",
@@ -88,6 +92,8 @@ __all__ = (
     "references",
     "resolve_signal",
     "restored_header",
+    "run_columns",
+    "run_from_columns",
     "run_order",
     "select_recordings",
     "select_runs",
