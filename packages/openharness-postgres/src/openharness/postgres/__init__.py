@@ -7,6 +7,8 @@ How the modules depend on each other, from the top:
 * ``_writer``: group commit; ``_pool``: the connections that read; ``_listener``: the one that is told of changes;
   ``_channel``: one connection, which comes back
 * ``_connecting``: how a connection is opened; ``_schema``: which version the tables have, and how they are brought forward
+* ``_doctor``: the examination of a store; ``_examination``: of its rows; ``_objects``: of its tables and indexes;
+  ``_environment`` and ``_defects``: of its server
 * ``_names``: schema, prefix and tables; ``_address``: URLs; ``_failures``: the server's errors as ours;
   ``_bounded``: texts of any length in an index
 """
@@ -16,6 +18,7 @@ from __future__ import annotations
 from openharness.postgres._bounded import bounded
 from openharness.postgres._channel import Channel, Row
 from openharness.postgres._connecting import Password, Settings, Tls
+from openharness.postgres._examination import Examination
 from openharness.postgres._failures import misled
 from openharness.postgres._names import Names
 from openharness.postgres._schema import Migration, Schema
@@ -26,6 +29,7 @@ from openharness.postgres._writer import MAX_ROWS, GroupWriter, Kind
 __all__ = (
     "MAX_ROWS",
     "Channel",
+    "Examination",
     "GroupWriter",
     "Kind",
     "Migration",

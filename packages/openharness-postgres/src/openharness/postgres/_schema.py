@@ -8,24 +8,24 @@ an advisory lock of that transaction; those who come at the same moment wait, an
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import asyncpg
 import attrs
 
 from openharness.core import StoreCorruptError, StoreOpenError, StoreVersionError
+from openharness.postgres._defects import OLDEST_SERVER
 from openharness.postgres._names import Names
 
 if TYPE_CHECKING:
     from openharness.postgres._connecting import Connection
+    from openharness.postgres._examination import Examination  # noqa: TC004 - it imports this module's users
 
-__all__ = ("Migration", "Schema", "prepare")
+__all__ = ("Migration", "Schema", "found_version", "prepare")
 
 Migration: TypeAlias = Callable[[Names], Sequence[str]]
 """Returns the statements that lead from one version to the next, for tables of these names."""
-
-_OLDEST_SERVER: Final = 140_000
 
 _EXISTS: Final = (
     "SELECT FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace "
@@ -40,10 +40,13 @@ class Schema:
     Attributes:
         component: Whose tables they are, one word: ``runs``, ``signals``.
         migrations: What leads from version n to n + 1, at index n; an empty schema is version 0.
+        examine: Reads every row, and adds to the findings and the facts of an examination; None where nobody has
+            written that.
     """
 
     component: str
     migrations: tuple[Migration, ...]
+    examine: Callable[[Examination], Awaitable[None]] | None = None
 
     @property
     def version(self) -> int:
@@ -66,13 +69,13 @@ async def prepare(connection: Connection, schema: Schema, names: Names, *, store
         StoreOpenError: The server is too old, or its database cannot keep all characters.
     """
     await _check_server(connection, store=store)
-    if await _version(connection, schema, names, store=store) == schema.version:
+    if await found_version(connection, schema, names, store=store) == schema.version:
         return
     # In this mode each statement sees what was committed before it, whatever the server's default is.
     async with connection.transaction(isolation="read_committed"):
         # Of this transaction, so that it is given back however that ends, and through any pooler.
         await connection.fetch("SELECT pg_advisory_xact_lock($1)", _lock_number(names))
-        version = await _version(connection, schema, names, store=store)
+        version = await found_version(connection, schema, names, store=store)
         if version == schema.version:
             return
         # CREATE SCHEMA IF NOT EXISTS needs the right to create one even where it exists.
@@ -104,7 +107,7 @@ async def _check_server(connection: Connection, *, store: str) -> None:
     ((number, encoding),) = await connection.fetch(
         "SELECT current_setting('server_version_num')::integer, current_setting('server_encoding')"
     )
-    if number < _OLDEST_SERVER:
+    if number < OLDEST_SERVER:
         raise StoreOpenError(f"the server is PostgreSQL {number // 10_000}; 14 or newer is needed.", store=store)
     if encoding != "UTF8":
         raise StoreOpenError(
@@ -113,7 +116,12 @@ async def _check_server(connection: Connection, *, store: str) -> None:
         )
 
 
-async def _version(connection: Connection, schema: Schema, names: Names, *, store: str) -> int:
+async def found_version(connection: Connection, schema: Schema, names: Names, *, store: str) -> int:
+    """Return which version of a store's tables there is, without changing it; 0 where there is none yet.
+
+    Raises:
+        StoreVersionError: The tables are of a newer version.
+    """
     # Not by to_regclass(), which may remember for the rest of a transaction that there was none.
     if not await connection.fetch(_EXISTS, names.schema, f"{names.prefix}versions"):
         return 0

@@ -18,7 +18,7 @@ from openharness.postgres._pool import Pool
 from openharness.postgres._writer import GroupWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from openharness.postgres._connecting import Settings
     from openharness.postgres._listener import Told
@@ -83,6 +83,17 @@ class Session:
             StoreError: It failed.
         """
         return await self._begin(partial(self._reading.patiently, work))
+
+    async def synchronous_commit(self) -> str | None:
+        """Return the setting in force on the connection that writes; None where there is none.
+
+        Raises:
+            StoreError: It cannot be asked for.
+        """
+        if not self._writing.is_open or self._closing is not None:
+            return None
+        rows: list[Row] = await self.writer.add(_settings, None, rows=1, size=0)
+        return str(rows[0][0])
 
     async def listen(self, channel: str, told: Told) -> bool:
         """Listen to a channel, on a connection of its own, which comes back when it was lost.
@@ -164,6 +175,12 @@ class Session:
             # The loop is being shut down.
             self._stop()
             raise
+
+
+async def _settings(channel: Channel, several: Sequence[None]) -> Sequence[list[Row]]:
+    """Ask for what decides when a save returns."""
+    rows = await channel.fetch("SELECT current_setting('synchronous_commit')")
+    return [rows] * len(several)
 
 
 async def _nothing(channel: Channel) -> None:

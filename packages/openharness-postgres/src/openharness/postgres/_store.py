@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import os
 import ssl
 import warnings
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
-from openharness.core import InvalidValueError, StoreClosedError
+from openharness.core import InvalidValueError, StoreClosedError, StoreError
 from openharness.core.values import MAX_BYTES
 from openharness.postgres._address import checked_dsn, shown_dsn, split_url
 from openharness.postgres._connecting import Password, Settings, Tls
+from openharness.postgres._doctor import doctor
 from openharness.postgres._names import Names
 from openharness.postgres._session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from openharness.core import DoctorReport
     from openharness.postgres._schema import Schema
 
 __all__ = ("PostgresStore",)
@@ -149,6 +152,26 @@ class PostgresStore:
         else:
             session.give_up()
         self._session = None
+
+    async def doctor(self) -> DoctorReport:
+        """Examine the server and the tables, and report what is wrong instead of raising it; nothing is changed.
+
+        Looked at are the server's version and its known defects, the settings that decide what a crash may cost, whose
+        tables in which version are there, whether tables, indexes and triggers are as they were made, and the checksum
+        of every row. All of that is one transaction that only reads, on a connection of its own. It takes as long as
+        reading all of it, and as much memory as a few rows. Meanwhile no table can be altered, and VACUUM leaves rows
+        that are deleted.
+
+        Where the extension ``amcheck`` is installed and the role may use it, every index is compared with its table.
+        """
+        if self._closed:
+            raise StoreClosedError("the store was closed; make a new one.", store=self._name)
+        in_force = None
+        session = self._session
+        if session is not None and session.process == os.getpid() and session.loop is asyncio.get_running_loop():
+            with contextlib.suppress(StoreError):  # the report will have it
+                in_force = await session.synchronous_commit()
+        return await doctor(self._settings, synchronous_commit=in_force)
 
     async def __aenter__(self) -> Self:
         """Connect, so that what is wrong with the server or the tables is known at once."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from openharness.postgres import Names, Schema
+from openharness.run_store_postgres._examining import examine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,5 +97,5 @@ END $$
     )
 
 
-SCHEMA: Final = Schema(component="runs", migrations=(_version_1,))
+SCHEMA: Final = Schema(component="runs", migrations=(_version_1,), examine=examine)
 """Runs, and what finds them by their metadata."""

@@ -6,22 +6,12 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 from openharness.postgres import Names, Schema
+from openharness.signal_store_postgres._examining import PARTS, examine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ("PARTS", "SCHEMA", "channel_name")
-
-PARTS: Final = (
-    "signals",
-    "signal_names",
-    "blobs",
-    "checkpoints",
-    "fixtures",
-    "recording_tags",
-    "recording_metadata",
-)
-"""The tables whose rows belong to a recording."""
 
 
 def channel_name(names: Names) -> str:
@@ -155,5 +145,5 @@ END $openharness$
     )
 
 
-SCHEMA: Final = Schema(component="signals", migrations=(_version_1,))
+SCHEMA: Final = Schema(component="signals", migrations=(_version_1,), examine=examine)
 """Recordings, their signals, blobs and checkpoints, and what fixture names mean."""

@@ -26,7 +26,7 @@ __all__ = ("Keeper", "main")
 
 _PATIENCE: Final = 60.0
 _PAUSE: Final = 0.01
-_READY: Final = "ready"
+_READY: Final = ("ready", "standby")
 _READY_LINE: Final = 7
 """In ``postmaster.pid``, where the server says how far it is."""
 
@@ -124,7 +124,7 @@ class Keeper:
             with contextlib.suppress(OSError):
                 lines = pid_file.read_text(encoding="utf-8", errors="replace").splitlines()
                 mine = len(lines) > _READY_LINE and lines[0].strip() == str(server.pid)
-                if mine and lines[_READY_LINE].strip() == _READY:
+                if mine and lines[_READY_LINE].strip() in _READY:
                     return True
             time.sleep(_PAUSE)
         return False
