@@ -369,6 +369,33 @@ def test_a_store_outlives_its_event_loop(new_store: NewStore) -> None:
     gc.collect()
 
 
+@pytest.mark.parametrize("how", ["used again", "closed", "dropped"])
+def test_a_store_whose_event_loop_is_closed_lets_go_without_a_word(
+    new_store: NewStore, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    """Connections of a loop that is closed are dropped, and nothing is logged, whatever happens to the store then."""
+    caplog.set_level("DEBUG")
+    store = new_store()
+
+    async def use() -> None:
+        await store.save_run(make_run("a"))
+        assert await store.get_run("a") is not None
+
+    asyncio.run(use())
+    caplog.clear()
+    if how == "used again":
+        asyncio.run(use())
+    if how == "dropped":
+        with pytest.warns(ResourceWarning, match="was never closed"):  # noqa: PT031
+            del store, use
+            gc.collect()
+    else:
+        asyncio.run(store.close())
+    gc.collect()
+    # What the loops of asyncio say of themselves.
+    assert [record.message for record in caplog.records if "selector" not in record.message] == []
+
+
 async def test_a_store_that_nobody_closed_warns_and_lets_go(new_store: NewStore, sql: Sql) -> None:
     """Dropped, it says so once, and its connections end."""
     store = new_store()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ssl
 from typing import TYPE_CHECKING, Final
 
@@ -99,6 +100,19 @@ async def test_a_server_whose_certificate_is_right(
         async with store:
             await store.save_run(RunRecord(f"r{number}", created_at=1, state=1))
             assert await store.count_runs() == number + 1
+
+
+async def test_a_store_whose_event_loop_is_closed_lets_go_without_a_word(
+    new_store: Callable[..., PostgresRunStore], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Through TLS as well, connections of a loop that is closed are dropped, and nothing is logged."""
+    store = new_store("localhost", "sslmode=require")
+    for number in range(2):
+        # In a thread, as the server needs the loop of the test.
+        await asyncio.to_thread(asyncio.run, store.save_run(RunRecord(f"r{number}", created_at=1, state=1)))
+    await asyncio.to_thread(asyncio.run, store.close())
+    gc.collect()
+    assert caplog.records == []
 
 
 async def test_a_server_whose_certificate_is_wrong(

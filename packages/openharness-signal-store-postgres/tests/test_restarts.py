@@ -181,8 +181,8 @@ async def test_nothing_is_said_where_nobody_follows(new_store: NewStore, make: M
     assert said == [two]
 
 
-def test_several_event_loops_and_no_end(new_store: NewStore, make: Make) -> None:
-    """A store that followed in one event loop, and was never closed there, follows and appends in the next."""
+def test_several_event_loops_and_no_end(new_store: NewStore, make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    """A store that followed in one event loop, and was never closed there, follows in the next; nothing is logged."""
     store = new_store()
 
     async def use() -> None:
@@ -196,3 +196,4 @@ def test_several_event_loops_and_no_end(new_store: NewStore, make: Make) -> None
     for _ in range(3):
         asyncio.run(use())
     asyncio.run(store.close())
+    assert caplog.records == []

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import os
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from openharness.postgres._channel import Channel, Row, Server
 from openharness.postgres._failures import store_error
@@ -125,13 +125,23 @@ class Session:
     def give_up(self) -> None:
         """Drop all connections, wherever this is called: the server sees them end."""
         if self.loop.is_closed():
+            self._forget()
+        else:
+            with contextlib.suppress(RuntimeError):  # closed meanwhile
+                self.loop.call_soon_threadsafe(self._stop)
+
+    def _forget(self) -> None:
+        # The driver takes leave of the server, which the transports of a closed loop cannot send any more: they tell the
+        # loop, which would log it.
+        handler = self.loop.get_exception_handler()
+        self.loop.set_exception_handler(_keep_quiet)
+        try:
             self._writing.forget()
             self._reading.forget()
             for listener in self._listeners.values():
                 listener.forget()
-        else:
-            with contextlib.suppress(RuntimeError):  # closed meanwhile
-                self.loop.call_soon_threadsafe(self._stop)
+        finally:
+            self.loop.set_exception_handler(handler)
 
     def _stop(self) -> None:
         self._writing.stop()
@@ -175,6 +185,11 @@ class Session:
             # The loop is being shut down.
             self._stop()
             raise
+
+
+def _keep_quiet(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Do not log what a loop is told."""
+    del loop, context
 
 
 async def _settings(channel: Channel, several: Sequence[None]) -> Sequence[list[Row]]:

@@ -44,7 +44,8 @@ class PostgresStore:
     """The part of a store that is about its server. A store inherits from this first, then from its interface.
 
     The store connects on first use, and creates its tables where they are missing. It belongs to the event loop it was
-    first used in; when that is closed, it may be used in another.
+    first used in; when that is closed, it may be used in another. Connections that were left open in the first are
+    dropped then; what was being written there is in the database as a whole or not at all.
 
     Args:
         dsn: The URL of the database, ``postgresql://user@host:5432/database``, with the parameters of libpq:

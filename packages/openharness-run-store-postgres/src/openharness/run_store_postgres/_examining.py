@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from openharness.core import CorruptRecordError
-from openharness.run_store_postgres._rows import COLUMNS, HEADER, run_from_row, run_to_row
+from openharness.core.storage import RUN_COLUMNS, run_from_columns
+from openharness.run_store_postgres._rows import COLUMNS, run_to_row
 
 if TYPE_CHECKING:
     from openharness.postgres import Examination, Row
@@ -25,7 +26,7 @@ _ADVICE: Final = (
 
 async def examine(examination: Examination) -> None:
     """Add a finding for each run that is not as it was saved, and for what does not find runs as it should."""
-    columns = ", ".join((*HEADER, "state", "metadata_index::text"))
+    columns = ", ".join((*RUN_COLUMNS, "state", "metadata_index::text"))
     count = 0
     async for row in examination.rows("runs", columns, label="id"):
         try:
@@ -56,8 +57,9 @@ async def examine(examination: Examination) -> None:
 
 
 def _check(row: Row) -> None:
-    run = run_from_row(row, store="")
-    stored: Any = row[len(HEADER) + 1]
+    *columns, index, _ = row
+    run = run_from_columns(columns, store="")
+    stored: Any = index
     expected: Any = run_to_row(attrs.evolve(run, state=None), max_bytes=sys.maxsize)[_INDEX]
     if (None if stored is None else json.loads(stored)) != (None if expected is None else json.loads(expected)):
         raise CorruptRecordError(run.id, reason="what it is found by does not agree with its metadata")
