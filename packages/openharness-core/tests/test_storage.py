@@ -107,8 +107,9 @@ def test_a_changed_column_is_found_by_the_checksum(column: str, value: Any) -> N
     "column,value",
     [
         ("state", "{"), ("state", "NaN"), ("state", "[" * 300 + "]" * 300), ("metadata", "[]"), ("metadata", "nonsense"),
-        ("metadata", '{"a":"\\u0000"}'), ("status", "done"), ("status", None), ("created_at", 1.5), ("created_at", None),
-        ("id", ""), ("recording_id", "\n"), ("error", b"bytes"),
+        ("metadata", '{"a":"\\u0000"}'), ("metadata", '{"a":"\\ud800"}'), ("metadata", '{"\ud800":1}'),
+        ("status", "done"), ("status", None), ("created_at", 1.5), ("created_at", None), ("id", ""),
+        ("recording_id", "\n"), ("error", b"bytes"),
     ],
 )  # fmt: skip
 def test_columns_that_make_no_run_are_a_damaged_record(column: str, value: Any) -> None:

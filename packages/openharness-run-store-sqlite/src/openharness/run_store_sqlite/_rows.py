@@ -5,12 +5,15 @@ Rows that version 1 of the schema wrote have checksums of BLAKE2b, and keep them
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Final, cast
 
 from openharness.core import CorruptRecordError
 from openharness.core.storage import RUN_COLUMNS, encode_run, metadata_index_text, run_columns, run_from_columns
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from openharness.core import RunRecord
     from openharness.sqlite import Row, Value
 
@@ -19,8 +22,11 @@ __all__ = ("COLUMNS", "row_size", "run_from_row", "run_to_row", "state_size")
 COLUMNS: Final = (*RUN_COLUMNS, "metadata_index", "state")
 """The columns that are written. ``metadata_index`` is for the triggers, see the schema."""
 
-_TEXTS: Final = (0, 3, 8, 9)
-_OPTIONAL_TEXTS: Final = (4, 5, 6, 7)
+_OPTIONAL_TEXT: Final = (str, type(None))
+_TYPES: Final = frozenset(
+    itertools.product((str,), (int,), (int, type(None)), (str,), *[_OPTIONAL_TEXT] * 4, (str,), (str,))
+)
+"""Which types the values of `RUN_COLUMNS` can have, each row of them."""
 
 
 def run_to_row(run: RunRecord, *, max_bytes: int) -> Row:
@@ -58,8 +64,12 @@ def run_from_row(row: Row, *, store: str) -> RunRecord:
     Raises:
         CorruptRecordError: The row is not what was saved.
     """
-    values = [_text(value) for value in row]
-    if not _has_right_types(values):
+    values: Sequence[Value]
+    try:
+        values = [value.decode() if type(value) is bytes else value for value in row]
+    except UnicodeDecodeError:
+        values = [_text(value) for value in row]
+    if tuple(map(type, values[: len(RUN_COLUMNS)])) not in _TYPES:
         raise CorruptRecordError(_shown_id(row[0]), reason="a column has the wrong type or is not UTF-8", store=store)
     return run_from_columns(values, store=store)
 
@@ -72,15 +82,6 @@ def _text(value: Value) -> Value:
         except UnicodeDecodeError:
             return value
     return value
-
-
-def _has_right_types(values: list[Value]) -> bool:
-    return (
-        all(type(values[index]) is str for index in _TEXTS)
-        and all(values[index] is None or type(values[index]) is str for index in _OPTIONAL_TEXTS)
-        and type(values[1]) is int
-        and (values[2] is None or type(values[2]) is int)
-    )
 
 
 def _shown_id(value: Value) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, cast
 
-import attrs
-
 from openharness.core import InvalidValueError, RunQuery, RunRecord, RunStatus, RunStore
 from openharness.core.records import check_id, time_ms
 from openharness.core.storage import run_order
@@ -171,11 +169,10 @@ class SqliteRunStore(SqliteStore, RunStore):
     def _check_answer(self, runs: list[RunRecord], query: RunQuery) -> None:
         """Notice an index that no longer agrees with the rows, which each are what was saved."""
         newest = query.order == "newest"
-        conditions = attrs.evolve(query, limit=None, offset=0)
         last = None if query.after is None else (query.after[0], query.after[1].encode())
         for run in runs:
             position = run_order(run)
-            if not conditions.matches(run):
+            if not query.matches(run):
                 raise misled(f"the run {run.id!r} does not meet the conditions", store=self._name)
             if last is not None and (position >= last if newest else position <= last):
                 raise misled(f"the run {run.id!r} is out of order", store=self._name)

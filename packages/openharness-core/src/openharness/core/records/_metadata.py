@@ -69,4 +69,10 @@ def has_metadata(has: Mapping[str, JSONValue] | None, wanted: Mapping[str, JSONV
         return True
     if not has:
         return False
-    return all(key in has and canonical_json(has[key]) == canonical_json(item) for key, item in wanted.items())
+    return all(key in has and _is_same(has[key], item) for key, item in wanted.items())
+
+
+def _is_same(value: JSONValue, other: JSONValue) -> bool:
+    if isinstance(value, str) and isinstance(other, str):
+        return value == other
+    return canonical_json(value) == canonical_json(other)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 
 import attrs
 
@@ -18,7 +18,7 @@ from openharness.core.values import JSONValue, joined_pairs, to_json
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ("RunQuery", "RunRecord", "RunStatus")
+__all__ = ("RunQuery", "RunRecord", "RunStatus", "make_run_record", "one_sentence")
 
 T = TypeVar("T")
 
@@ -74,8 +74,11 @@ def _status(value: RunStatus | str | None) -> RunStatus:
     return cast("RunStatus", None) if value is None else _one_status(value)
 
 
-def _sentence(value: str | None) -> str | None:
-    """Messages of failures hold what failed; columns of text in databases hold neither NUL nor lone surrogates."""
+def one_sentence(value: str | None) -> str | None:
+    """Return what a record keeps of an error.
+
+    Messages of failures hold what failed; columns of text in databases hold neither NUL nor lone surrogates.
+    """
     if value is None:
         return None
     if not isinstance(cast("object", value), str):
@@ -114,7 +117,7 @@ class RunRecord:
         default=None, kw_only=True, converter=optional_metadata, hash=False
     )
     status: RunStatus = attrs.field(default=None, kw_only=True, converter=_status)
-    error: str | None = attrs.field(default=None, kw_only=True, converter=_sentence)
+    error: str | None = attrs.field(default=None, kw_only=True, converter=one_sentence)
     recording_id: str | None = attrs.field(default=None, kw_only=True, converter=_recording_id)
     parent_run_id: str | None = attrs.field(default=None, kw_only=True, converter=_parent_run_id)
 
@@ -142,6 +145,41 @@ class RunRecord:
     def cursor(self) -> str:
         """Where this record stands among all runs, for `RunQuery.cursor`. The page after it begins there."""
         return cursor_at(self.created_at, self.id)
+
+
+_new: Final = object.__new__
+(
+    _set_id, _set_created_at, _set_completed_at, _set_state, _set_metadata, _set_status, _set_error, _set_recording_id,
+    _set_parent_run_id,
+) = (vars(RunRecord)[field.name].__set__ for field in attrs.fields(RunRecord))  # fmt: skip
+
+
+def make_run_record(  # noqa: PLR0917 - names would cost as much as is gained
+    identifier: str,
+    created_at: int,
+    completed_at: int | None,
+    state: Any,
+    metadata: Mapping[str, JSONValue] | None,
+    status: RunStatus,
+    error: str | None,
+    recording_id: str | None,
+    parent_run_id: str | None,
+) -> RunRecord:
+    """Return the same `RunRecord` as its constructor, at a tenth of the price: for those who decode many of them.
+
+    Everything must be what the constructor would have made of it; nothing is checked, and the metadata is not copied.
+    """
+    record = _new(RunRecord)
+    _set_id(record, identifier)
+    _set_created_at(record, created_at)
+    _set_completed_at(record, completed_at)
+    _set_state(record, state)
+    _set_metadata(record, metadata)
+    _set_status(record, status)
+    _set_error(record, error)
+    _set_recording_id(record, recording_id)
+    _set_parent_run_id(record, parent_run_id)
+    return record
 
 
 def _statuses(value: RunStatus | str | Iterable[RunStatus | str] | None) -> frozenset[RunStatus] | None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from openharness.core.errors import CorruptRecordError
-from openharness.core.storage._runs import EncodedRun, decode_run
+from openharness.core.storage._runs import make_run
 from openharness.core.values import has_checksum, sha256_checksum
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from openharness.core.records import RunRecord
+    from openharness.core.storage._runs import EncodedRun
 
 __all__ = ("RUN_COLUMNS", "run_columns", "run_from_columns")
 
@@ -71,20 +72,9 @@ def run_from_columns(row: Iterable[Any], *, store: str) -> RunRecord:
     ]
     if not has_checksum(sealed, *values[: len(RUN_COLUMNS) - 1]):
         raise CorruptRecordError(run_id, reason="its checksum does not match", store=store)
-    state, include_state = "", len(values) > len(RUN_COLUMNS)
-    if include_state:
+    state = None
+    if len(values) > len(RUN_COLUMNS):
         state = values[len(RUN_COLUMNS)]
         if not isinstance(state, str) or not has_checksum(of_state, run_id, state):
             raise CorruptRecordError(run_id, reason="the checksum of its state does not match", store=store)
-    encoded = EncodedRun(
-        id=run_id,
-        created_at=created_at,
-        completed_at=completed_at,
-        status=status,
-        error=error,
-        recording_id=recording_id,
-        parent_run_id=parent_run_id,
-        metadata=metadata,
-        state=state,
-    )
-    return decode_run(encoded, include_state=include_state)
+    return make_run(run_id, created_at, completed_at, status, error, recording_id, parent_run_id, metadata, state)

@@ -6,15 +6,17 @@ There are two: of BLAKE2b, and of SHA-256, which processors have instructions fo
 from __future__ import annotations
 
 from hashlib import blake2b, sha256
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
+
+    _Field: TypeAlias = str | bytes | int | None
 
 __all__ = ("checksum", "has_checksum", "sha256_checksum")
 
 _LONG: Final = 8_192
-_SHA256: Final = "s"
+_BY_SHA256: Final = "s"
 _SIZE: Final = 16
 
 
@@ -33,10 +35,7 @@ def checksum(*fields: str | bytes | int | None) -> str:
     Args:
         *fields: The columns of a row, always in the same order.
     """
-    text = _joined(fields)
-    if text is not None:
-        return blake2b(text, digest_size=_SIZE).hexdigest()
-    return _piece_by_piece(fields, blake2b(digest_size=_SIZE)).hexdigest()
+    return _blake2b(fields)
 
 
 def sha256_checksum(*fields: str | bytes | int | None) -> str:
@@ -45,9 +44,7 @@ def sha256_checksum(*fields: str | bytes | int | None) -> str:
     Args:
         *fields: The columns of a row, always in the same order.
     """
-    text = _joined(fields)
-    state: _Digest = _piece_by_piece(fields, sha256()) if text is None else sha256(text)
-    return _SHA256 + state.hexdigest()[: 2 * _SIZE]
+    return _sha256(fields)
 
 
 def has_checksum(found: str, *fields: str | bytes | int | None) -> bool:
@@ -57,32 +54,44 @@ def has_checksum(found: str, *fields: str | bytes | int | None) -> bool:
         found: The checksum.
         *fields: The columns of the row, in the order in which it was made.
     """
-    return found == (sha256_checksum if found.startswith(_SHA256) else checksum)(*fields)
+    return found == (_sha256(fields) if found.startswith(_BY_SHA256) else _blake2b(fields))
 
 
-def _joined(fields: Iterable[str | bytes | int | None]) -> bytes | None:
+def _blake2b(fields: Sequence[_Field]) -> str:
+    text = _joined(fields)
+    if text is not None:
+        return blake2b(text, digest_size=_SIZE).hexdigest()
+    return _piece_by_piece(fields, blake2b(digest_size=_SIZE)).hexdigest()
+
+
+def _sha256(fields: Sequence[_Field]) -> str:
+    text = _joined(fields)
+    state: _Digest = _piece_by_piece(fields, sha256()) if text is None else sha256(text)
+    return _BY_SHA256 + state.hexdigest()[: 2 * _SIZE]
+
+
+def _joined(fields: Sequence[_Field]) -> bytes | None:
     """All fields as one text, as a call for each piece would cost more than the digest.
 
-    None for bytes, which need not be text, and for what is too long to be copied.
+    None for what has to be looked at more closely: bytes, text beyond ASCII, and what is too long to be copied.
     """
-    parts: list[str] = []
+    text = ""
     for field in fields:
-        if isinstance(field, str):
+        if field is None:
+            text += "n0:"
+        elif type(field) is str:
             if len(field) > _LONG:
                 return None
-            size = len(field) if field.isascii() else len(field.encode("utf-8", "surrogatepass"))
-            parts.append(f"s{size}:{field}")
-        elif field is None:
-            parts.append("n0:")
-        elif isinstance(field, bytes):
-            return None
+            text += f"s{len(field)}:{field}"
+        elif type(field) is int:
+            digits = str(field)
+            text += f"i{len(digits)}:{digits}"
         else:
-            digits = str(field) if type(field) is int else f"{field:d}"
-            parts.append(f"i{len(digits)}:{digits}")
-    return "".join(parts).encode("utf-8", "surrogatepass")
+            return None
+    return text.encode("ascii") if text.isascii() else None
 
 
-def _piece_by_piece(fields: Iterable[str | bytes | int | None], state: _Digest) -> _Digest:
+def _piece_by_piece(fields: Sequence[_Field], state: _Digest) -> _Digest:
     """The same for fields that `_joined` leaves out."""
     for field in fields:
         if field is None:
