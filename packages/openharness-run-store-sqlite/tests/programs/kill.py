@@ -1,13 +1,13 @@
 """Kill a process that saves, again and again, and look for what it acknowledged.
 
-    python kill.py FILE CYCLES WRITERS [ack-first]
+    python kill.py FILE CYCLES PROCESSES TASKS [ack-first]
 
-Each cycle forks a child that saves from several tasks and writes the id of each run into a pipe once its save has
-returned. The child is killed after a random time. Then every acknowledged run must be there, every run that is there
-must be whole, and SQLite must find the file sound. ``ack-first`` is the control: a writer that acknowledges what it has
-only queued, which this must catch.
+Each cycle forks children that save from several tasks and write the id of each run into a pipe once its save has
+returned. All of them are killed after a random time. In the end every acknowledged run must be there, every run that is
+there must be whole, and SQLite must find the file sound. ``ack-first`` is the control: a writer that acknowledges what
+it has only queued, which this must catch; it ends with the first loss.
 
-Prints one line: cycles, acknowledged, lost, damaged, unacknowledged.
+Prints one line: cycles, kills, acknowledged, lost, damaged, unacknowledged.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ def acknowledge_first() -> None:
     GroupWriter.add = add  # type: ignore[method-assign,assignment]
 
 
-def work(path: Path, cycle: int, writers: int, pipe: int) -> None:
+def work(path: Path, name: str, tasks: int, pipe: int) -> None:
     """Save for ever."""
 
     async def write(store: SqliteRunStore, task: int) -> None:
         number = 0
         while True:
-            run_id = f"c{cycle}-{task}-{number}"
+            run_id = f"{name}-{task}-{number}"
             await store.save_run(record(run_id))
             os.write(pipe, f"{run_id}\n".encode())
             number += 1
@@ -72,31 +72,39 @@ def work(path: Path, cycle: int, writers: int, pipe: int) -> None:
 
     async def main() -> None:
         store = SqliteRunStore(path)
-        await asyncio.gather(*(write(store, task) for task in range(writers)))
+        await asyncio.gather(*(write(store, task) for task in range(tasks)))
 
     asyncio.run(main())
 
 
-def main(path: Path, cycles: int, writers: int) -> None:
-    """Run the cycles and print what came of them."""
-    acknowledged: set[str] = set()
-    for cycle in range(cycles):
-        reading, writing = os.pipe()
+def kill_some(path: Path, cycle: int, processes: int, tasks: int) -> set[str]:
+    """Let processes save, kill them at a random moment, and return the runs that they had acknowledged."""
+    reading, writing = os.pipe()
+    children: list[int] = []
+    for process in range(processes):
         child = os.fork()
         if child == 0:
             os.close(reading)
             try:
-                work(path, cycle, writers, writing)
+                work(path, f"c{cycle}-{process}", tasks, writing)
             finally:
                 os._exit(1)
-        os.close(writing)
-        with os.fdopen(reading) as lines:
-            first = lines.readline()
-            time.sleep(random.uniform(0, 0.03))
+        children.append(child)
+    os.close(writing)
+    with os.fdopen(reading) as lines:
+        first = lines.readline()
+        time.sleep(random.uniform(0, 0.03))
+        for child in children:
             os.kill(child, signal.SIGKILL)
-            acknowledged.update(line.strip() for line in (first, *lines) if line.endswith("\n"))
+        # A line is one write of less than a pipe's atomic size: those of several processes do not mix.
+        acknowledged = {line.strip() for line in (first, *lines) if line.endswith("\n")}
+    for child in children:
         os.waitpid(child, 0)
+    return acknowledged
 
+
+def check(path: Path) -> tuple[set[str], int]:
+    """Return the runs that are there, and how many of them are not whole."""
     connection = sqlite3.connect(path)
     sound = connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     connection.text_factory = bytes
@@ -110,13 +118,27 @@ def main(path: Path, cycles: int, writers: int) -> None:
     indexed = connection.execute("SELECT count(*) FROM run_metadata").fetchone()[0]
     damaged += indexed != 2 * len(found)
     connection.close()
-    lost = len(acknowledged - found)
+    return found, damaged
+
+
+def main(path: Path, cycles: int, processes: int, tasks: int, *, until_lost: bool) -> None:
+    """Run the cycles and print what came of them."""
+    acknowledged: set[str] = set()
+    done = 0
+    for cycle in range(cycles):
+        acknowledged |= kill_some(path, cycle, processes, tasks)
+        done += 1
+        if until_lost and acknowledged - check(path)[0]:
+            break
+    found, damaged = check(path)
     say(
-        f"cycles={cycles} acknowledged={len(acknowledged)} lost={lost} damaged={damaged} more={len(found - acknowledged)}"
+        f"cycles={done} kills={done * processes} acknowledged={len(acknowledged)} lost={len(acknowledged - found)} "
+        f"damaged={damaged} more={len(found - acknowledged)}"
     )
 
 
 if __name__ == "__main__":
-    if sys.argv[4:] == ["ack-first"]:
+    is_control = sys.argv[5:] == ["ack-first"]
+    if is_control:
         acknowledge_first()
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:5]), until_lost=is_control)

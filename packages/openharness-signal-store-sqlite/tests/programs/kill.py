@@ -1,10 +1,11 @@
-"""Kill a process that records, again and again: ``python kill.py FILE CYCLES TASKS [ack-first]``.
+"""Kill processes that record, again and again: ``python kill.py FILE CYCLES PROCESSES TASKS [ack-first]``.
 
-Each cycle forks a child that appends from several tasks, each to a recording of its own, and writes into a pipe how far
-it is once an append has returned. The child is killed after a random time. Then every acknowledged signal must be there,
-and every recording must load whole. ``ack-first`` is the control: a writer that acknowledges what it has only queued.
+Each cycle forks children that append from several tasks, each to a recording of its own, and write into a pipe how far
+they are once an append has returned. All are killed after a random time. Then every acknowledged signal must be there,
+and every recording must load whole. ``ack-first`` is the control: a writer that acknowledges what it has only queued; it
+ends with the first loss.
 
-Prints one line: acknowledged, lost, damaged.
+Prints one line: kills, acknowledged, lost, damaged.
 """
 
 from __future__ import annotations
@@ -78,11 +79,11 @@ async def check(path: Path, acknowledged: dict[str, int]) -> tuple[int, int]:
     return lost + sum(acknowledged.values()), damaged
 
 
-def main(path: Path, cycles: int, tasks: int) -> None:
-    """Run the cycles and print what came of them."""
-    total = lost = damaged = 0
-    for _ in range(cycles):
-        reading, writing = os.pipe()
+def kill_some(path: Path, processes: int, tasks: int) -> dict[str, int]:
+    """Let processes append, kill them at a random moment, and return how far each recording was acknowledged."""
+    reading, writing = os.pipe()
+    children: list[int] = []
+    for _ in range(processes):
         child = os.fork()
         if child == 0:
             os.close(reading)
@@ -90,25 +91,40 @@ def main(path: Path, cycles: int, tasks: int) -> None:
                 work(path, tasks, writing)
             finally:
                 os._exit(1)
-        os.close(writing)
-        acknowledged: dict[str, int] = {}
-        with os.fdopen(reading) as lines:
-            first = lines.readline()
-            time.sleep(random.uniform(0, 0.03))
+        children.append(child)
+    os.close(writing)
+    acknowledged: dict[str, int] = {}
+    with os.fdopen(reading) as lines:
+        first = lines.readline()
+        time.sleep(random.uniform(0, 0.03))
+        for child in children:
             os.kill(child, signal.SIGKILL)
-            for line in (first, *lines):
-                if line.endswith("\n"):
-                    recording_id, count = line.split()
-                    acknowledged[recording_id] = int(count)
+        for line in (first, *lines):
+            if line.endswith("\n"):
+                recording_id, count = line.split()
+                acknowledged[recording_id] = int(count)
+    for child in children:
         os.waitpid(child, 0)
+    return acknowledged
+
+
+def main(path: Path, cycles: int, processes: int, tasks: int, *, until_lost: bool) -> None:
+    """Run the cycles and print what came of them."""
+    kills = total = lost = damaged = 0
+    for _ in range(cycles):
+        acknowledged = kill_some(path, processes, tasks)
+        kills += processes
         total += sum(acknowledged.values())
         some_lost, some_damaged = asyncio.run(check(path, acknowledged))
         lost += some_lost
         damaged += some_damaged
-    sys.stdout.write(f"acknowledged={total} lost={lost} damaged={damaged}\n")
+        if until_lost and lost:
+            break
+    sys.stdout.write(f"kills={kills} acknowledged={total} lost={lost} damaged={damaged}\n")
 
 
 if __name__ == "__main__":
-    if sys.argv[4:] == ["ack-first"]:
+    is_control = sys.argv[5:] == ["ack-first"]
+    if is_control:
         acknowledge_first()
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:5]), until_lost=is_control)
