@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import os
 import random
 import secrets
@@ -10,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 import asyncpg
+import attrs
 import pytest
 
 from openharness.core import RunQuery, RunRecord, StoreOpenError
@@ -32,6 +34,15 @@ def new_store(own_server: PostgresServer) -> Callable[..., PostgresRunStore]:
         return PostgresRunStore(own_server.dsn, schema=schema, **options)  # type: ignore[arg-type]
 
     return new
+
+
+@attrs.frozen
+class Verdict:
+    """What was acknowledged and is not there, what is there otherwise, and index entries that are there twice."""
+
+    lost: list[str]
+    strange: list[str]
+    duplicates: list[str]
 
 
 async def restart_under_load(
@@ -85,43 +96,102 @@ async def restart_under_load(
     return acknowledged, slowest
 
 
-async def check_all_there(store: PostgresRunStore, server: PostgresServer, acknowledged: dict[str, int]) -> None:
-    """Each run is there once, as its last acknowledged save wrote it; and so are the entries that find it."""
+async def judge(store: PostgresRunStore, server: PostgresServer, acknowledged: dict[str, int]) -> Verdict:
+    """Each run should be there once, as its last acknowledged save wrote it; and so should the entries that find it."""
     runs = {run.id: run.state async for run in store.iter_runs()}
-    assert runs == acknowledged
     connection = await asyncpg.connect(server.dsn)
     names = store._names
     entries = await connection.fetch(f"SELECT run_id, key, value FROM {names('run_metadata')}")  # noqa: S608 - our own
     await connection.close()
-    assert sorted(map(tuple, entries)) == sorted((run_id, "n", str(number)) for run_id, number in acknowledged.items())
+    found = collections.Counter((run_id, key, value) for run_id, key, value in entries)
+    expected = {(run_id, "n", str(number)) for run_id, number in acknowledged.items()}
+    return Verdict(
+        lost=[run_id for run_id, number in acknowledged.items() if runs.get(run_id) != number],
+        strange=[*(runs.keys() - acknowledged.keys()), *map(str, found.keys() ^ expected)],
+        duplicates=[entry[0] for entry, times in found.items() if times > 1],
+    )
+
+
+async def check_restarts(
+    server: PostgresServer,
+    store: PostgresRunStore,
+    note: Callable[[str, object], None],
+    *,
+    ways: list[str],
+    up: tuple[float, float],
+    down: float,
+) -> int:
+    """Restart the server under load, and check that nothing was lost; return how many runs were acknowledged."""
+    acknowledged, slowest = await restart_under_load(server, store, ways=ways, up=up, down=down)
+    verdict = await judge(store, server, acknowledged)
+    note("restarts", len(ways))
+    note("acknowledged", len(acknowledged))
+    note("lost", len(verdict.lost))
+    note("strange", len(verdict.strange))
+    note("duplicates", len(verdict.duplicates))
+    note("slowest ms", round(slowest * 1_000))
+    assert verdict == Verdict([], [], [])
+    assert slowest < 10
+    return len(acknowledged)
 
 
 @pytest.mark.slow
 async def test_restarts_under_load_lose_nothing(
-    own_server: PostgresServer, new_store: Callable[..., PostgresRunStore]
+    own_server: PostgresServer,
+    new_store: Callable[..., PostgresRunStore],
+    record_property: Callable[[str, object], None],
 ) -> None:
     """Stopped, crashed and killed under load, the server has every acknowledged save, once, and nobody saw an error."""
+    ways = ["fast", "immediate", "kill", "immediate"]
     async with new_store() as store:
-        acknowledged, slowest = await restart_under_load(
-            own_server, store, ways=["fast", "immediate", "kill", "immediate"], up=(0.2, 0.6), down=0.3
-        )
-        assert slowest < 10
-        assert len(acknowledged) > 16
-        await check_all_there(store, own_server, acknowledged)
+        assert await check_restarts(own_server, store, record_property, ways=ways, up=(0.2, 0.6), down=0.3) > 16
+
+
+@pytest.mark.slow
+async def test_the_check_notices_a_server_that_acknowledges_too_early(
+    own_server: PostgresServer,
+    new_store: Callable[..., PostgresRunStore],
+    record_property: Callable[[str, object], None],
+) -> None:
+    """The same check fails when the server acknowledges what it has not synced: without that it would prove nothing."""
+    async with new_store() as store:
+        # The tables are there before anything is lost.
+        assert await store.count_runs() == 0
+    connection = await asyncpg.connect(own_server.dsn)
+    await connection.execute("ALTER SYSTEM SET synchronous_commit = off")
+    # What waits to be written is lost in a crash.
+    await connection.execute("ALTER SYSTEM SET wal_writer_delay = 10000")
+    await connection.close()
+    await asyncio.to_thread(own_server.restart, "fast")
+    try:
+        async with new_store() as store:
+            lost = 0
+            for _ in range(10):
+                acknowledged, _ = await restart_under_load(own_server, store, ways=["kill"], up=(0.2, 0.6), down=0.1)
+                lost = len((await judge(store, own_server, acknowledged)).lost)
+                if lost:
+                    break
+    finally:
+        connection = await asyncpg.connect(own_server.dsn)
+        await connection.execute("ALTER SYSTEM RESET ALL")
+        await connection.close()
+        await asyncio.to_thread(own_server.restart, "fast")
+    record_property("lost", lost)
+    assert lost > 0
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.skipif(not LONG, reason="takes ten minutes; OPENHARNESS_LONG=1 runs it")
 async def test_ten_minutes_of_restarts_lose_nothing(
-    own_server: PostgresServer, new_store: Callable[..., PostgresRunStore]
+    own_server: PostgresServer,
+    new_store: Callable[..., PostgresRunStore],
+    record_property: Callable[[str, object], None],
 ) -> None:
     """The same, with a restart every 5 to 20 seconds for ten minutes."""
     ways = [random.choice(["fast", "immediate", "kill"]) for _ in range(45)]
     async with new_store() as store:
-        acknowledged, slowest = await restart_under_load(own_server, store, ways=ways, up=(5.0, 20.0), down=5.0)
-        assert slowest < 10
-        await check_all_there(store, own_server, acknowledged)
+        await check_restarts(own_server, store, record_property, ways=ways, up=(5.0, 20.0), down=5.0)
 
 
 async def test_a_server_that_stays_away_is_waited_for_and_then_missed(

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LONG = os.environ.get("OPENHARNESS_LONG") == "1"
+COUNTS = {"bit flips": 10_000, "random blocks": 1_000, "truncations": 1_000}
 COLUMNS = (
     "created_at", "completed_at", "status", "error", "recording_id", "parent_run_id", "metadata",
     "checksum", "state_checksum", "state",
@@ -91,8 +93,8 @@ def _with_state(run: RunRecord, state: Any) -> RunRecord:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800 if LONG else 60)
-@pytest.mark.parametrize("kind", ["bit flips", "random blocks", "truncations"])
+@pytest.mark.timeout(7_200 if LONG else 60)
+@pytest.mark.parametrize("kind", COUNTS)
 async def test_a_damaged_file_gives_no_wrong_answer(
     path: Path, kind: str, record_property: Callable[[str, object], None]
 ) -> None:
@@ -101,7 +103,8 @@ async def test_a_damaged_file_gives_no_wrong_answer(
     assert await probe(path) == (0, 0, 0)
     chance = random.Random(7)
     noticed = unnoticed = 0
-    for _ in range(5_000 if LONG else 120):
+    count = COUNTS[kind] if LONG else 120
+    for _ in range(count):
         data = bytearray(whole)
         if kind == "bit flips":
             data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
@@ -121,7 +124,7 @@ async def test_a_damaged_file_gives_no_wrong_answer(
         assert wrong == 0
         noticed += errors > 0
         unnoticed += errors == 0 and hidden > 0
-    record_property("files damaged", 5_000 if LONG else 120)
+    record_property(kind, count)
     record_property("noticed", noticed)
     record_property("wrong", 0)
     record_property("hidden by an index", unnoticed)
@@ -152,6 +155,52 @@ async def test_each_column_is_covered_by_a_checksum(path: Path, sql: Callable[..
         assert len(await store.list_runs(RunQuery(created_after=1_008))) == len(RUNS) - 8
         await store.save_run(RUNS["run-007"])
         assert await store.get_run("run-007") == RUNS["run-007"]
+
+
+def foreign(chance: random.Random) -> bytes:
+    """Return a file that is none of ours: noise, text, a part of a database, or one of something else."""
+    kind = chance.randrange(5)
+    if kind == 0:
+        return chance.randbytes(chance.randrange(1, 10_000))
+    if kind == 1:
+        return "\n".join(f"line {number}" for number in range(chance.randrange(1, 500))).encode()
+    if kind == 2:
+        return bytes(chance.randrange(1, 10_000))
+    connection = sqlite3.connect(":memory:")
+    connection.execute(f"PRAGMA page_size = {chance.choice([512, 4096, 65536])}")
+    if chance.random() < 0.5:
+        connection.execute(f"PRAGMA user_version = {chance.randrange(1, 100)}")
+    if chance.random() < 0.3:
+        connection.execute(f"PRAGMA application_id = {chance.randrange(1, 1 << 30)}")
+    for name in chance.sample(["runs", "run_metadata", "signals", "customers"], chance.randint(1, 4)):
+        connection.execute(f"CREATE TABLE {name} (id, value)")
+        connection.execute(f"INSERT INTO {name} VALUES (1, 2)")  # noqa: S608 - one of four words
+    connection.commit()
+    data: bytes = connection.serialize()
+    connection.close()
+    # All of it, or without its end.
+    return data if kind == 3 else data[: chance.randrange(16, len(data))]
+
+
+@pytest.mark.slow
+async def test_a_foreign_file_is_refused_and_left_as_it_is(
+    path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """Whatever it is that is not ours, it is a StoreError, for reading and writing, and no byte of it changes."""
+    chance = random.Random(11)
+    count = 100 if LONG else 20
+    for number in range(count):
+        data = foreign(chance)
+        for companion in path.parent.iterdir():
+            companion.unlink()
+        path.write_bytes(data)
+        store = SqliteRunStore(path)
+        for use in (store.save_run(make(1)), store.list_runs()):
+            with pytest.raises(StoreError):
+                await use
+        await store.close()
+        assert path.read_bytes() == data, number
+    record_property("foreign files", count)
 
 
 async def test_two_rows_that_changed_places_are_noticed(path: Path, sql: Callable[..., list[Any]]) -> None:

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from golden_runs import REPLAYED, definition, expectations
@@ -19,6 +19,9 @@ from openharness.core import AgentError, CorruptRecordError, RecordingEndedError
 from openharness.core.values import dump_json
 from openharness.signals import FileSignalStore, migrate
 from openharness.signals._format import LogReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 GOLDEN = Path(__file__).parent / "golden"
 VERSIONS = sorted(path for path in GOLDEN.iterdir() if path.is_dir())
@@ -146,7 +149,7 @@ def test_golden_files_cut_at_every_byte(path: Path) -> None:
 
 @pytest.mark.timeout(1800 if LONG else 60)
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem[:20]}")
-def test_golden_files_with_a_flipped_bit(path: Path) -> None:
+def test_golden_files_with_a_flipped_bit(path: Path, record_property: Callable[[str, object], None]) -> None:
     """Any flipped bit is a named error or changes nothing, but in the fragment of a file that was cut off."""
     data = path.read_bytes()
     good = outcome_of(data)
@@ -155,6 +158,7 @@ def test_golden_files_with_a_flipped_bit(path: Path) -> None:
         damaged = bytearray(data)
         damaged[bit // 8] ^= 1 << bit % 8
         assert outcome_of(bytes(damaged)) in (None, good), bit
+    record_property("bit flips", len(bits))
 
 
 ENVIRONMENTS = {

@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 
 LONG = os.environ.get("OPENHARNESS_LONG") == "1"
 SECONDS = 60 if LONG else 2
-PROCESSES = 4
-TASKS = 50 if LONG else 4
+LOADS = [(4, 200), (8, 50)] if LONG else [(4, 4)]
+"""How many processes with how many tasks that save; half as many record."""
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(600 if LONG else 60),
+    pytest.mark.timeout(900 if LONG else 60),
 ]
 
 
@@ -50,14 +50,14 @@ class ProcessError(Exception):
 
 
 def load(
-    urls: tuple[str, str], shared: str, folder: Path, *words: str, processes: int = PROCESSES
+    urls: tuple[str, str], shared: str, folder: Path, *words: str, processes: int, tasks: int
 ) -> dict[str, Result]:
     """Let the processes work, all from the same moment on, and return what each of them did."""
     pipe = subprocess.PIPE
     paths = {f"p{number}": folder / f"p{number}.result" for number in range(processes)}
     started = [
         subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, _FAULTS / "mixed_load.py", *urls, shared, name, str(TASKS), str(SECONDS), path, *words],
+            [sys.executable, _FAULTS / "mixed_load.py", *urls, shared, name, str(tasks), str(SECONDS), path, *words],
             stdin=pipe,
             stdout=pipe,
             stderr=pipe,
@@ -89,12 +89,12 @@ def load(
 
 
 async def judged(
-    urls: tuple[str, str], folder: Path, *words: str, processes: int = PROCESSES
+    urls: tuple[str, str], folder: Path, *words: str, processes: int, tasks: int
 ) -> tuple[History, Verdict, dict[str, Result]]:
     """Let the processes work on new stores, and compare what they acknowledged with what is there."""
     async with open_run_store(urls[0]) as runs, open_signal_store(urls[1]) as signals:
         shared = await signals.create_recording(run_id="shared")
-        results = await asyncio.to_thread(load, urls, shared, folder, *words, processes=processes)
+        results = await asyncio.to_thread(load, urls, shared, folder, *words, processes=processes, tasks=tasks)
         history = History(time.monotonic)
         history.merge(result.changes for result in results.values())
         recording = await signals.load_recording(shared)
@@ -114,10 +114,10 @@ def folder() -> Iterator[Path]:
 
 
 async def check_load(
-    urls: tuple[str, str], folder: Path, note: Callable[[str, object], None], *, processes: int = PROCESSES
+    urls: tuple[str, str], folder: Path, note: Callable[[str, object], None], *, processes: int, tasks: int
 ) -> None:
     """Let the processes work, and check that all that was acknowledged is there, in one order."""
-    history, verdict, results = await judged(urls, folder, processes=processes)
+    history, verdict, results = await judged(urls, folder, processes=processes, tasks=tasks)
     assert (verdict.lost, verdict.strange) == ([], [])
     appended = sorted(one for result in results.values() for one in result.shared)
     # None twice, none left out; and who began after another had been told comes after it.
@@ -130,6 +130,7 @@ async def check_load(
     slowest = max(change.acknowledged - change.begun for change in changes)
     assert slowest < 10
     note("processes", processes)
+    note("tasks", processes * tasks)
     note("acknowledged", history.acknowledged())
     note("lost", len(verdict.lost))
     note("strange", len(verdict.strange))
@@ -139,12 +140,13 @@ async def check_load(
     note("slowest ms", round(slowest * 1_000))
 
 
+@pytest.mark.parametrize("processes,tasks", LOADS)
 async def test_nothing_is_lost_and_the_order_is_total(
-    folder: Path, record_property: Callable[[str, object], None]
+    folder: Path, processes: int, tasks: int, record_property: Callable[[str, object], None]
 ) -> None:
-    """Runs and recordings in one SQLite file, from four processes: all that was acknowledged is there, in one order."""
+    """Runs and recordings in one SQLite file, from several processes: all that was acknowledged is there, in one order."""
     url = f"sqlite:///{folder / 'store.db'}"
-    await check_load((url, url), folder, record_property)
+    await check_load((url, url), folder, record_property, processes=processes, tasks=tasks)
 
 
 async def test_eight_processes_on_one_postgres(
@@ -155,7 +157,7 @@ async def test_eight_processes_on_one_postgres(
     pytest.importorskip("openharness.signal_store_postgres")
     place = openharness_postgres
     url = f"{place.dsn}{'&' if '?' in place.dsn else '?'}schema={place.schema}"
-    await check_load((url, url), tmp_path, record_property, processes=8)
+    await check_load((url, url), tmp_path, record_property, processes=8, tasks=50 if LONG else 4)
 
 
 async def test_the_check_notices_a_store_that_forgets(
@@ -164,7 +166,7 @@ async def test_the_check_notices_a_store_that_forgets(
     """The same check fails when one save in five is acknowledged and not done."""
     url = f"sqlite:///{folder / 'store.db'}"
     try:
-        _, verdict, _ = await judged((url, url), folder, "forgetful")
+        _, verdict, _ = await judged((url, url), folder, "forgetful", processes=4, tasks=4)
     except ProcessError as error:
         # A task that reads what it saved, or that pages through it, may notice first.
         if "AssertionError: what was acknowledged is not read" not in str(error) and "a page lacks" not in str(error):

@@ -46,7 +46,8 @@ class Contract:
         examples: How many random examples each of the property tests tries. The environment variable
             ``OPENHARNESS_CONTRACT_EXAMPLES`` overrides it, and then the examples differ from run to run.
         shrink: Whether a failing example is made as small as possible, which may take a minute.
-        steps: How many operations a random sequence of them has at most.
+        steps: How many operations a random sequence of them has at most. The environment variable
+            ``OPENHARNESS_CONTRACT_STEPS`` overrides it.
     """
 
     abilities: ClassVar[frozenset[Ability]] = frozenset()
@@ -55,6 +56,7 @@ class Contract:
     examples: ClassVar[int] = 15
     shrink: ClassVar[bool] = True
     steps: ClassVar[int] = 20
+    _properties: list[tuple[str, object]] | None = None
 
     @pytest.fixture(autouse=True)
     def declared_abilities(self, request: pytest.FixtureRequest) -> frozenset[Ability]:
@@ -62,6 +64,7 @@ class Contract:
         for ability, first in _NEEDED_FIRST.items():
             if ability in self.abilities and first not in self.abilities:
                 pytest.fail(f"{type(self).__name__} declares {ability} without {first}.", pytrace=False)
+        self._properties = request.node.user_properties
         note_contract(request.config, type(self).__name__, self.abilities)
         missing = required_abilities(request.function) - self.abilities
         if missing:
@@ -83,3 +86,18 @@ class Contract:
         """How many examples to try, and whether they are the same ones in every run."""
         override = os.environ.get("OPENHARNESS_CONTRACT_EXAMPLES")
         return (self.examples, True) if override is None else (int(override), False)
+
+    @property
+    def step_count(self) -> int:
+        """How many operations a random sequence has at most."""
+        return int(os.environ.get("OPENHARNESS_CONTRACT_STEPS", self.steps))
+
+    def note_figure(self, what: str, number: int) -> None:
+        """Say how much was tried, in the properties of the test in the report that ``--junitxml`` of pytest writes.
+
+        Args:
+            what: What was tried: ``"examples"``.
+            number: How many.
+        """
+        if self._properties is not None:
+            self._properties.append((what, number))

@@ -7,6 +7,7 @@ that a store is used by one loop alone, as it is in an application.
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import attrs
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from openharness.testing._kit._contract import Contract
 
-__all__ = ("Bridge", "explore", "explore_sequences")
+__all__ = ("Bridge", "explore", "explore_chances", "explore_sequences")
 
 T = TypeVar("T")
 
@@ -55,7 +56,7 @@ def _settings(contract: Contract) -> settings:
     examples, repeatable = contract.example_count
     return settings(
         max_examples=examples,
-        stateful_step_count=contract.steps,
+        stateful_step_count=contract.step_count,
         derandomize=repeatable,
         database=None,
         deadline=None,
@@ -75,7 +76,11 @@ async def explore(contract: Contract, strategy: SearchStrategy[T], check: Callab
     """
     bridge = Bridge(asyncio.get_running_loop(), contract.patience)
 
+    count = 0
+
     async def one(example: T) -> None:
+        nonlocal count
+        count += 1
         await check(example)
 
     @_settings(contract)
@@ -84,6 +89,7 @@ async def explore(contract: Contract, strategy: SearchStrategy[T], check: Callab
         bridge.run(one(example))
 
     await asyncio.to_thread(every)
+    contract.note_figure("examples", count)
 
 
 async def explore_sequences(contract: Contract, machine: Callable[[Bridge], RuleBasedStateMachine]) -> None:
@@ -94,10 +100,36 @@ async def explore_sequences(contract: Contract, machine: Callable[[Bridge], Rule
         machine: Makes the state machine of one sequence.
     """
     bridge = Bridge(asyncio.get_running_loop(), contract.patience)
+    count = 0
 
     def make() -> RuleBasedStateMachine:
+        nonlocal count
+        count += 1
         return machine(bridge)
 
     # The annotation asks for the class; the function calls it, and a function that makes one serves as well.
     run: Callable[..., None] = run_state_machine_as_test
     await asyncio.to_thread(run, make, settings=_settings(contract))
+    contract.note_figure("sequences", count)
+
+
+async def explore_chances(
+    contract: Contract, check: Callable[[random.Random], Awaitable[int]], *, counted: str
+) -> None:
+    """Check what happens at random moments.
+
+    Args:
+        contract: The contract class, which says how often.
+        check: Does something, as a source of chance decides, and fails for a bug; returns how much it tried.
+        counted: What that is, for the report.
+    """
+    examples, repeatable = contract.example_count
+    first = 0 if repeatable else random.SystemRandom().randrange(1 << 32)
+    count = 0
+    for seed in range(first, first + examples):
+        try:
+            count += await check(random.Random(seed))  # noqa: S311 - the same for the same seed
+        except BaseException as error:
+            error.add_note(f"with random.Random({seed})")
+            raise
+    contract.note_figure(counted, count)

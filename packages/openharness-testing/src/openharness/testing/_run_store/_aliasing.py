@@ -6,11 +6,14 @@ import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 from openharness.core import RunQuery
+from openharness.testing._kit._explore import explore_chances
 from openharness.testing._kit._same import assert_same
 from openharness.testing._run_store._base import RunStoreCase
 from openharness.testing._run_store._samples import make_run
 
 if TYPE_CHECKING:
+    import random
+
     from openharness.core import RunRecord, RunStore
 
 __all__ = ("AliasingTests",)
@@ -102,6 +105,40 @@ class AliasingTests(RunStoreCase):
             _spoil(run.state, run.metadata)
             await self.soon(saving, "saving")
             await self._check_unspoiled(store)
+
+    async def test_changes_at_random_moments(self, store: RunStore) -> None:
+        """Records of several saves and reads at once are changed, each at some moment: nothing stored changes."""
+        names = ("a", "b", "c")
+
+        async def check(chance: random.Random) -> int:
+            async def save(run_id: str) -> None:
+                run = make_run(run_id, state=_state(), metadata=_metadata())
+                saving = asyncio.ensure_future(store.save_run(run))
+                # The save has begun when its task has run once.
+                for _ in range(1 + chance.randrange(8)):
+                    await asyncio.sleep(0)
+                _spoil(run.state, run.metadata)
+                await saving
+
+            async def read(run_id: str) -> None:
+                for _ in range(chance.randrange(8)):
+                    await asyncio.sleep(0)
+                got = await store.get_run(run_id)
+                found = [*([] if got is None else [got]), *await store.list_runs(RunQuery(id_prefix=run_id))]
+                expected = make_run(run_id, state=_state(), metadata=_metadata())
+                assert_same(found, [expected] * len(found), what="runs")
+                for run in found:
+                    _spoil(run.state, run.metadata)
+
+            work = [one(name) for name in names for one in (save, read)]
+            chance.shuffle(work)
+            await self.soon(asyncio.gather(*work), "saving and reading at once")
+            for name in names:
+                expected = make_run(name, state=_state(), metadata=_metadata())
+                assert_same(await store.get_run(name), expected, what="run")
+            return len(work)
+
+        await explore_chances(self, check, counted="interleavings")
 
     async def test_an_earlier_record_stays_when_the_run_is_saved_again(self, store: RunStore) -> None:
         """What was got before a later save does not change with it."""

@@ -11,17 +11,21 @@ import pytest
 from openharness.core import RunQuery, RunRecord
 from openharness.testing._kit._abilities import Ability, requires
 from openharness.testing._kit._cancelling import Moment, cancel_at, every_cancellation
+from openharness.testing._kit._explore import explore_chances
 from openharness.testing._kit._same import assert_same, first_difference
 from openharness.testing._run_store._base import RunStoreCase
 from openharness.testing._run_store._samples import ids, make_run
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Awaitable, Callable
 
     from openharness.core import RunStore
 
 __all__ = ("CancellationTests",)
 
+_POINTS = (1, 1, 1, 2, 3)
+"""At which of its suspensions an operation is cancelled at random; many have few."""
 _A_MOMENT = 0.01
 """Seconds in which a cancelled save that still goes on in the background would come to its end."""
 
@@ -53,6 +57,22 @@ _READS: dict[str, Callable[[RunStore], Awaitable[object]]] = {
     "iter": _iterate,
     "prune": lambda store: store.prune_runs(keep_last=100, dry_run=True),
 }
+
+
+def _operation(
+    store: RunStore, versions: dict[str, list[RunRecord | None]], chance: random.Random
+) -> Callable[[], Awaitable[object]]:
+    """Choose an operation, and note what may be there of a run once it was asked for."""
+    run_id = chance.choice("abc")
+    kind = chance.choice(["save", "save", "save", "delete", *_READS])
+    if kind == "save":
+        run = _version(chance.randrange(1_000), run_id)
+        versions[run_id].append(run)
+        return lambda: store.save_run(run)
+    if kind == "delete":
+        versions[run_id].append(None)
+        return lambda: store.delete_run(run_id)
+    return lambda: _READS[kind](store)
 
 
 class CancellationTests(RunStoreCase):
@@ -128,6 +148,42 @@ class CancellationTests(RunStoreCase):
 
         await restore()
         await every_cancellation(lambda: store.prune_runs(keep_last=2), afterwards, patience=self.patience)
+
+    async def test_cancellations_at_random(self, store: RunStore) -> None:
+        """Of many operations at once some are cancelled, one to three times: each happens whole or not at all."""
+        versions: dict[str, list[RunRecord | None]] = {run_id: [None] for run_id in "abc"}
+
+        async def check(chance: random.Random) -> int:
+            operations = [_operation(store, versions, chance) for _ in range(chance.randint(2, 6))]
+            fates = [(chance.choice(_POINTS), chance.choice(list(Moment)), chance.random() < 0.7) for _ in operations]
+            cancelled = 0
+
+            async def go(operation: Callable[[], Awaitable[object]], point: int, moment: Moment) -> None:
+                nonlocal cancelled
+                cancelled += await cancel_at(operation, point=point, moment=moment)
+
+            async with self.promptly("operations of which some are cancelled"):
+                await asyncio.gather(
+                    *(
+                        go(operation, point, moment) if is_cancelled else operation()
+                        for operation, (point, moment, is_cancelled) in zip(operations, fates, strict=True)
+                    )
+                )
+            async with self.promptly("what follows operations of which some were cancelled"):
+                # Who was cancelled may still take effect, but not after what is asked for now.
+                await store.save_run(_version(0, "d"))
+                for run_id, possible in versions.items():
+                    found = await store.get_run(run_id)
+                    assert any(first_difference(found, one) is None for one in possible), f"half saved: {found!r}"
+                    possible[:] = [found]
+                left = [one for (one,) in versions.values() if one is not None]
+                expected = sorted([_version(0, "d"), *left], key=lambda run: run.id, reverse=True)
+                assert_same(await store.list_runs(), expected, what="runs")
+                for run in left:
+                    assert run.id in await ids(store, metadata=run.metadata), "the filters disagree with the record"
+            return cancelled
+
+        await explore_chances(self, check, counted="cancellations")
 
     async def test_a_save_that_is_cancelled_before_it_began(self, store: RunStore) -> None:
         """A save whose task was cancelled at once leaves the store usable, also when it would have opened it."""

@@ -6,11 +6,14 @@ import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 from openharness.core import Blob, digest
+from openharness.testing._kit._explore import explore_chances
 from openharness.testing._kit._same import assert_same
 from openharness.testing._signal_store._base import SignalStoreCase
 from openharness.testing._signal_store._samples import as_stored, load, make_request, make_signal, record
 
 if TYPE_CHECKING:
+    import random
+
     from openharness.core import LogEntry, Signal, SignalStore
 
 __all__ = ("AliasingTests",)
@@ -79,6 +82,42 @@ class AliasingTests(SignalStoreCase):
             _spoil(entries)
             await self.soon(appending, "appending")
             await self._check_unspoiled(store, recording_id)
+
+    async def test_changes_at_random_moments(self, store: SignalStore) -> None:
+        """Entries of several appends and readings at once are changed, each at some moment: nothing stored changes."""
+
+        async def check(chance: random.Random) -> int:
+            recordings = [await record(store) for _ in range(3)]
+
+            async def append(recording_id: str) -> None:
+                entries = _entries()
+                appending = asyncio.ensure_future(store.append(recording_id, entries))
+                # The append has begun when its task has run once.
+                for _ in range(1 + chance.randrange(8)):
+                    await asyncio.sleep(0)
+                _spoil(entries)
+                await appending
+
+            async def read(recording_id: str) -> None:
+                for _ in range(chance.randrange(8)):
+                    await asyncio.sleep(0)
+                for signals in (
+                    list((await load(store, recording_id)).signals),
+                    [signal async for signal in store.iter_signals(recording_id)],
+                ):
+                    assert_same(signals, as_stored(_entries())[: len(signals)], what="signals")
+                    if signals:
+                        _spoil_read(signals)
+
+            work = [one(recording_id) for recording_id in recordings for one in (append, read)]
+            chance.shuffle(work)
+            await self.soon(asyncio.gather(*work), "appending and reading at once")
+            for recording_id in recordings:
+                await self._check_unspoiled(store, recording_id)
+                await store.delete_recording(recording_id)
+            return len(work)
+
+        await explore_chances(self, check, counted="interleavings")
 
     async def test_metadata_and_tags_are_copied(self, store: SignalStore) -> None:
         """What was given to `create_recording`, and what an info holds, may change afterwards."""

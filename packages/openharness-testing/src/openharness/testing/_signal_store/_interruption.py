@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from openharness.core import RecordingQuery
 from openharness.testing._kit._abilities import Ability, requires
 from openharness.testing._kit._cancelling import Moment, cancel_at, every_cancellation
+from openharness.testing._kit._explore import explore_chances
 from openharness.testing._kit._same import assert_same
 from openharness.testing._signal_store._base import SignalStoreCase
 from openharness.testing._signal_store._samples import (
@@ -22,11 +24,15 @@ from openharness.testing._signal_store._samples import (
 )
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Awaitable, Callable
 
     from openharness.core import LogEntry, Signal, SignalStore
 
 __all__ = ("CancellationTests",)
+
+_POINTS = (1, 1, 1, 2, 3)
+"""At which of its suspensions an operation is cancelled at random; many have few."""
 
 
 async def _iterate(store: SignalStore, recording_id: str) -> list[Signal]:
@@ -150,6 +156,51 @@ class CancellationTests(SignalStoreCase):
 
         await restore()
         await every_cancellation(lambda: store.delete_recording(recording_id), afterwards, patience=self.patience)
+
+    async def test_cancellations_at_random(self, store: SignalStore) -> None:
+        """Of many operations at once some are cancelled, one to three times: each happens whole or not at all."""
+
+        async def check(chance: random.Random) -> int:
+            logs = {await record(store): 0 for _ in range(3)}
+            cancelled = 0
+
+            async def append(recording_id: str) -> None:
+                nonlocal cancelled
+                for _ in range(3):
+                    start = logs[recording_id]
+                    more = make_signals(chance.randint(1, 4), start=start)
+                    point, moment = chance.choice(_POINTS), chance.choice(list(Moment))
+                    if chance.random() < 0.7:
+                        cancelled += await cancel_at(
+                            lambda: store.append(recording_id, more),  # noqa: B023 - called at once
+                            point=point,
+                            moment=moment,
+                        )
+                        found = len((await load(store, recording_id)).signals)
+                        assert found in (start, start + len(more)), "half an append"
+                    # What was cancelled may be repeated, whether it has happened or not.
+                    await store.append(recording_id, more)
+                    logs[recording_id] += len(more)
+
+            async def read(recording_id: str) -> None:
+                nonlocal cancelled
+                name = chance.choice(list(_READS))
+                cancelled += await cancel_at(
+                    lambda: _READS[name](store, recording_id),
+                    point=chance.choice(_POINTS),
+                    moment=chance.choice(list(Moment)),
+                )
+
+            async with self.promptly("operations of which some are cancelled"):
+                await asyncio.gather(*(work(one) for one in logs for work in (append, read)))
+            async with self.promptly("what follows operations of which some were cancelled"):
+                for recording_id, count in logs.items():
+                    assert_same(list((await load(store, recording_id)).signals), make_signals(count), what="signals")
+                    await store.delete_recording(recording_id)
+                assert await found_ids(store) == []
+            return cancelled
+
+        await explore_chances(self, check, counted="cancellations")
 
     @pytest.mark.parametrize("name", list(_READS))
     async def test_a_cancelled_read(self, store: SignalStore, name: str) -> None:
