@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import attrs
 
@@ -19,12 +19,14 @@ from openharness.core.storage import (
     EncodedSignal,
     RecordingHeader,
     RecordingSummary,
+    StoredRecording,
     needs_checkpoint,
     needs_finalizing,
     needs_restoring,
     plan_append,
+    recording_columns,
 )
-from openharness.signal_store_postgres._rows import StoredRecording, recording_to_row, signal_from_row
+from openharness.signal_store_postgres._rows import signal_from_row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -160,7 +162,7 @@ class Log:
         recording = attrs.evolve(self.existing, number=number)
         return Known(
             recording=recording,
-            checksum=recording_to_row(recording)[-1],
+            checksum=cast("str", recording_columns(recording)[-1]),
             blobs=self.blobs.merged(most=most),
             names=self.names.merged(most=most),
         )

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import attrs
 
 from openharness.core import CorruptRecordError, canonical_json
-from openharness.core.storage import checksum
+from openharness.core.storage import RECORDING_COLUMNS, checksum, recording_from_columns, tag_index
 from openharness.postgres import bounded, misled
-from openharness.signal_store_postgres._rows import RECORDING_COLUMNS, json_text, recording_from_row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,8 +83,8 @@ class Catalogue:
                 asked.add(f"recordings.{column} = {asked.value(wanted, 'text')}")
         if query.outcome is not None:
             asked.add(f"recordings.outcome = ANY ({asked.value(sorted(query.outcome), 'text[]')})")
-        for tag in dict.fromkeys(query.tags):
-            asked.have_tag(bounded(json_text(tag)))
+        for tag in tag_index(query.tags):
+            asked.have_tag(bounded(tag))
         for sign, moment in ((">=", query.created_after), ("<", query.created_before)):
             if moment is not None:
                 asked.add(f"{asked.time} {sign} {asked.value(moment, 'bigint')}")
@@ -173,7 +172,7 @@ def found_recordings(rows: Sequence[Row], query: RecordingQuery, *, store: str) 
     newest = query.order == "newest"
     last = None if query.after is None else (query.after[0], query.after[1].encode())
     for row in rows:
-        info = recording_from_row(row, store=store).info(store=store)
+        info = recording_from_columns(row, store=store).info(store=store)
         position = info.created_at, info.id.encode()
         if not query.matches(info):
             raise misled(f"the recording {info.id!r} does not meet the conditions", store=store)
@@ -194,7 +193,7 @@ def found_fixture(rows: Sequence[Row], name: str, *, store: str) -> RecordingInf
         return None
     found, sealed, *columns = rows[0]
     if columns[0] is not None:
-        stored = recording_from_row(columns, store=store)
+        stored = recording_from_columns(columns, store=store)
         if found == name and sealed == checksum(name, stored.header.id):
             return stored.info(store=store)
     raise CorruptRecordError(name, reason="the fixture name does not have its checksum", store=store)

@@ -5,15 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from openharness.core import CorruptRecordError
-from openharness.core.storage import checksum, metadata_index
+from openharness.core.storage import RECORDING_COLUMNS, checksum, metadata_index, recording_from_columns, tag_index
 from openharness.postgres import bounded
-from openharness.signal_store_postgres._rows import (
-    RECORDING_COLUMNS,
-    SIGNAL_COLUMNS,
-    json_text,
-    recording_from_row,
-    signal_from_row,
-)
+from openharness.signal_store_postgres._rows import SIGNAL_COLUMNS, signal_from_row
 
 if TYPE_CHECKING:
     from openharness.postgres import Examination, Row
@@ -64,13 +58,13 @@ async def _check_recordings(examination: Examination) -> None:
 
 
 def _check_recording(row: Row) -> None:
-    recording = recording_from_row(row, store="")
+    recording = recording_from_columns(row[: len(RECORDING_COLUMNS) + 1], store="")
     recording.info(store="")
     header = recording.header
     found_tags: list[str]
     found_pairs: list[list[str]]
     found_tags, found_pairs = row[len(RECORDING_COLUMNS) + 1 : len(RECORDING_COLUMNS) + 3]
-    tags = {bounded(json_text(tag)) for tag in header.tags}
+    tags = set(map(bounded, tag_index(header.tags)))
     pairs = {(bounded(key), bounded(value)) for key, value in metadata_index(header.metadata)}
     if set(found_tags) != tags or {(key, value) for key, value in found_pairs} != pairs:
         raise CorruptRecordError(header.id, reason="what it is found by does not agree with its tags and metadata")

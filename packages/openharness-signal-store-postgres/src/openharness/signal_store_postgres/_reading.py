@@ -10,17 +10,17 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final, cast
 
 from openharness.core import CorruptRecordError, RecordingNotFoundError, SerializationError
-from openharness.core.storage import SignalDecoder, checksum, references
+from openharness.core.storage import SignalDecoder, checksum, recording_from_columns, references
 from openharness.postgres import misled
 from openharness.signal_store_postgres._catalogue import Catalogue
 from openharness.signal_store_postgres._names import Wanted
-from openharness.signal_store_postgres._rows import SIGNAL_COLUMNS, StoredRecording, recording_from_row, signal_from_row
+from openharness.signal_store_postgres._rows import SIGNAL_COLUMNS, signal_from_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from openharness.core import Signal
-    from openharness.core.storage import EncodedSignal
+    from openharness.core.storage import EncodedSignal, StoredRecording
     from openharness.postgres import Channel, Names, Row
     from openharness.signal_store_postgres._names import WantedNames
 
@@ -226,7 +226,7 @@ class LogReading:
 
     async def _recording(self, channel: Channel) -> StoredRecording | None:
         rows = await channel.fetch(self._pages.select_recording, self._recording_id)
-        return recording_from_row(rows[0], store=self._store) if rows else None
+        return recording_from_columns(rows[0], store=self._store) if rows else None
 
     async def _checkpoints(self, channel: Channel, number: int) -> dict[str, int]:
         found: dict[str, int] = {}

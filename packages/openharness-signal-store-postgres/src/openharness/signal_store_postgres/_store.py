@@ -15,6 +15,7 @@ from openharness.core.storage import (
     encode_entries,
     new_header,
     ordered_checkpoints,
+    recording_from_columns,
     restored_header,
 )
 from openharness.core.values import MAX_BYTES
@@ -24,7 +25,6 @@ from openharness.signal_store_postgres._catalogue import found_fixture, found_re
 from openharness.signal_store_postgres._following import Following
 from openharness.signal_store_postgres._names import WantedNames
 from openharness.signal_store_postgres._reading import LogReading, Pages
-from openharness.signal_store_postgres._rows import recording_from_row
 from openharness.signal_store_postgres._schema import SCHEMA
 from openharness.signal_store_postgres._search import Search, Searches
 from openharness.signal_store_postgres._writing import Writing
@@ -240,7 +240,7 @@ class PostgresSignalStore(PostgresStore, SignalStore):
         rows = await session.fetch(self._catalogue.select_one, check_id(recording_id, name="recording_id"))
         if not rows:
             return None
-        info = recording_from_row(rows[0], store=self._name).info(store=self._name)
+        info = recording_from_columns(rows[0], store=self._name).info(store=self._name)
         if info.id != recording_id:
             raise misled(f"it leads from {recording_id!r} to {info.id!r}", store=self._name)
         return info

@@ -12,16 +12,21 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from openharness.core import CorruptRecordError, OpenHarnessError, StoreBusyError
-from openharness.core.storage import EncodedBlob, EncodedSignal, checksum, metadata_index
+from openharness.core.storage import (
+    RECORDING_COLUMNS,
+    EncodedBlob,
+    EncodedSignal,
+    checksum,
+    metadata_index,
+    recording_columns,
+    recording_from_columns,
+    tag_index,
+)
 from openharness.postgres import bounded
 from openharness.signal_store_postgres._batch import Batch, Job, Known, Log, NotKnownError
 from openharness.signal_store_postgres._rows import (
-    RECORDING_COLUMNS,
     SIGNAL_COLUMNS,
     indexed_name,
-    json_text,
-    recording_from_row,
-    recording_to_row,
     signal_to_row,
 )
 from openharness.signal_store_postgres._schema import channel_name
@@ -198,7 +203,9 @@ class Writing:
         broken: dict[str, OpenHarnessError] = {}
         for row in await channel.fetch(self._lock, ids):
             try:
-                known[row["id"]] = Known(recording=recording_from_row(row, store=self._store), checksum=row["checksum"])
+                known[row["id"]] = Known(
+                    recording=recording_from_columns(row, store=self._store), checksum=row["checksum"]
+                )
             except CorruptRecordError as error:
                 broken[row["id"]] = error
         asked: list[tuple[int, Job]] = []
@@ -344,11 +351,11 @@ def _bounds(job: Job) -> tuple[int, int] | None:
 def _add_rows(parts: dict[str, list[tuple[object, ...]]], position: int, recording_id: str, log: Log) -> None:
     """Add what is new in a recording to the rows of each part."""
     recording = log.existing
-    row = recording_to_row(recording)
+    row = recording_columns(recording)
     if log.known is None:
         header = recording.header
         parts["made"].append((position, *row))
-        parts["recording_tags"] += [(position, bounded(json_text(tag))) for tag in dict.fromkeys(header.tags)]
+        parts["recording_tags"] += [(position, bounded(tag)) for tag in tag_index(header.tags)]
         parts["recording_metadata"] += [
             (position, bounded(key), bounded(value), header.created_at, header.id)
             for key, value in metadata_index(header.metadata)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final, cast
 import attrs
 
 from openharness.core import CorruptRecordError, canonical_json
-from openharness.core.storage import checksum
-from openharness.signal_store_sqlite._rows import RECORDING_COLUMNS, json_text, recording_from_row, text_of
+from openharness.core.storage import RECORDING_COLUMNS, checksum, tag_index
+from openharness.signal_store_sqlite._rows import recording_from_row, text_of
 from openharness.sqlite import Statement, misled
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ __all__ = (
     "select_recordings",
 )
 
-_COLUMNS: Final = ", ".join(f"recordings.{name}" for name in RECORDING_COLUMNS)
+_COLUMNS: Final = ", ".join(f"recordings.{name}" for name in ("number", *RECORDING_COLUMNS))
 _TAGGED: Final = "EXISTS (SELECT 1 FROM recording_tags WHERE recording_tags.recording = recordings.number AND recording_tags.tag = ?)"
 
 
@@ -86,8 +86,8 @@ def _paged(columns: str, query: RecordingQuery, having: Sequence[HavingName]) ->
             asked.add(f"recordings.{column} = ?", wanted)
     if query.outcome is not None:
         asked.add(f"recordings.outcome IN ({', '.join('?' * len(query.outcome))})", *sorted(query.outcome))
-    for tag in dict.fromkeys(query.tags):
-        asked.add(_TAGGED, json_text(tag))
+    for tag in tag_index(query.tags):
+        asked.add(_TAGGED, tag)
     for sign, moment in ((">=", query.created_after), ("<", query.created_before)):
         if moment is not None:
             asked.add(f"{asked.time} {sign} ?", moment)

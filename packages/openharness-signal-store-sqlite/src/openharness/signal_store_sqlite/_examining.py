@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, cast
 
 from openharness.core import CorruptRecordError, Finding, Severity
-from openharness.core.storage import checksum
+from openharness.core.storage import RECORDING_COLUMNS, checksum
 from openharness.signal_store_sqlite._rows import (
-    RECORDING_COLUMNS,
     SIGNAL_COLUMNS,
     recording_from_row,
     signal_from_row,
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ("examine",)
 
-_RECORDINGS: Final = f"SELECT {', '.join(RECORDING_COLUMNS)} FROM recordings ORDER BY number"  # noqa: S608
+_RECORDINGS: Final = f"SELECT {', '.join(('number', *RECORDING_COLUMNS))} FROM recordings ORDER BY number"  # noqa: S608
 _SIGNALS: Final = f"SELECT {', '.join(SIGNAL_COLUMNS)} FROM signals WHERE recording = ? ORDER BY seq"  # noqa: S608
 _BLOBS: Final = "SELECT digest, data, checksum FROM blobs WHERE recording = ?"
 _CHECKPOINTS: Final = "SELECT name, seq, checksum FROM checkpoints WHERE recording = ?"

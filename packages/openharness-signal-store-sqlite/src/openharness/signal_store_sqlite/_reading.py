@@ -11,12 +11,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, cast
 
 from openharness.core import CorruptRecordError, RecordingNotFoundError
-from openharness.core.storage import SignalDecoder, checksum
+from openharness.core.storage import RECORDING_COLUMNS, SignalDecoder, checksum
 from openharness.signal_store_sqlite._names import Wanted
 from openharness.signal_store_sqlite._rows import (
-    RECORDING_COLUMNS,
     SIGNAL_COLUMNS,
-    StoredRecording,
     recording_from_row,
     signal_from_row,
     text_of,
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from openharness.core import Signal
-    from openharness.core.storage import EncodedSignal
+    from openharness.core.storage import EncodedSignal, StoredRecording
     from openharness.signal_store_sqlite._names import WantedNames
     from openharness.sqlite import Row, Value
 
@@ -39,7 +37,7 @@ _PAGE_BYTES: Final = 1024 * 1024
 _PAGE_ROWS: Final = 500
 
 _COLUMNS: Final = ", ".join(f"signals.{name}" for name in SIGNAL_COLUMNS)
-_RECORDING: Final = f"SELECT {', '.join(RECORDING_COLUMNS)} FROM recordings WHERE id = ?"  # noqa: S608 - names of our own
+_RECORDING: Final = f"SELECT {', '.join(('number', *RECORDING_COLUMNS))} FROM recordings WHERE id = ?"  # noqa: S608 - names of our own
 _ALL: Final = (
     f"SELECT {_COLUMNS} FROM signals WHERE recording = ? AND seq >= ? AND seq < ? ORDER BY seq LIMIT {_PAGE_ROWS}"  # noqa: S608
 )

@@ -14,25 +14,25 @@ import attrs
 
 from openharness.core import CorruptRecordError, OpenHarnessError, RecordingNotFoundError
 from openharness.core.storage import (
+    RECORDING_COLUMNS,
     EncodedBlob,
     EncodedSignal,
     RecordingHeader,
     RecordingSummary,
+    StoredRecording,
     checksum,
     metadata_index,
     needs_checkpoint,
     needs_finalizing,
     needs_restoring,
     plan_append,
+    recording_columns,
+    tag_index,
 )
 from openharness.signal_store_sqlite._rows import (
-    RECORDING_COLUMNS,
     SIGNAL_COLUMNS,
-    StoredRecording,
     is_utf8,
-    json_text,
     recording_from_row,
-    recording_to_row,
     signal_from_row,
     signal_to_row,
 )
@@ -56,7 +56,7 @@ _CREATE: Final = (
     f"INSERT INTO recordings ({', '.join(RECORDING_COLUMNS)}) "  # noqa: S608 - names of our own
     f"VALUES ({', '.join('?' * len(RECORDING_COLUMNS))})"
 )
-_RECORDING: Final = f"SELECT {', '.join(RECORDING_COLUMNS)} FROM recordings WHERE id = ?"  # noqa: S608
+_RECORDING: Final = f"SELECT {', '.join(('number', *RECORDING_COLUMNS))} FROM recordings WHERE id = ?"  # noqa: S608
 _UPDATE: Final = (
     "UPDATE recordings SET outcome = ?, duration_ms = ?, signal_count = ?, provider_types = ?, checksum = ? "
     "WHERE number = ?"
@@ -116,8 +116,8 @@ class Tables:
     def create(self, header: RecordingHeader) -> None:
         """Add an empty recording."""
         recording = StoredRecording(number=None, header=header, summary=RecordingSummary())
-        number = self._connection.execute(_CREATE, recording_to_row(recording)).lastrowid
-        tags = [(number, json_text(tag)) for tag in dict.fromkeys(header.tags)]
+        number = self._connection.execute(_CREATE, recording_columns(recording)).lastrowid
+        tags = [(number, tag) for tag in tag_index(header.tags)]
         if tags:
             self._connection.executemany("INSERT INTO recording_tags (recording, tag) VALUES (?, ?)", tags)
         pairs = metadata_index(header.metadata)
@@ -223,7 +223,7 @@ class Tables:
 
     def _update(self, recording: StoredRecording, **changes: Any) -> None:
         changed = attrs.evolve(recording, summary=attrs.evolve(recording.summary, **changes))
-        self._connection.execute(_UPDATE, (*recording_to_row(changed)[-5:], recording.number))
+        self._connection.execute(_UPDATE, (*recording_columns(changed)[-5:], recording.number))
 
     def _existing(self, recording: StoredRecording, start: int, stop: int) -> list[EncodedSignal]:
         recording_id = recording.header.id

@@ -8,8 +8,9 @@ For a run store: `encode_run` and `decode_run`, `select_runs` where nothing else
 For a signal store: `new_header` checks what a recording is created with, `restored_header` what one is restored with;
 `encode_entries` gives the columns of what is appended, before the first ``await``; `plan_append` tells what of it is new,
 `needs_finalizing` and `needs_checkpoint` whether there is anything to write; `metadata_index` gives what an index of
-metadata holds; `ChangeWaiters` helps those who follow; `SignalDecoder`, `name_filter` and `check_range` serve readers;
-`select_recordings` filters in memory. `encode_signal` and `decode_signal` are for stores that keep one text a signal.
+metadata holds, `tag_index` one of tags; `ChangeWaiters` helps those who follow; `SignalDecoder`, `name_filter` and `check_range` serve readers;
+`select_recordings` filters in memory. In a table, `recording_columns` and `recording_from_columns` keep what is known of a
+recording, a `StoredRecording`, and `signal_checksum` vouches for a signal. `encode_signal` and `decode_signal` are for stores that keep one text a signal.
 
 For both: `GroupWriter` writes what many tasks want written with one commit.
 """
@@ -39,6 +40,14 @@ from openharness.core.storage._log_rules import (
     select_recordings,
 )
 from openharness.core.storage._metadata_index import metadata_index, metadata_index_text
+from openharness.core.storage._recording_rows import (
+    RECORDING_COLUMNS,
+    StoredRecording,
+    recording_columns,
+    recording_from_columns,
+    signal_checksum,
+    tag_index,
+)
 from openharness.core.storage._run_rows import RUN_COLUMNS, run_columns, run_from_columns
 from openharness.core.storage._runs import EncodedRun, decode_run, encode_run, run_order, select_runs
 from openharness.core.storage._signals import (
@@ -54,6 +63,7 @@ from openharness.core.storage._waiting import ChangeWaiters
 from openharness.core.values import checksum, has_checksum, sha256_checksum
 
 __all__ = (
+    "RECORDING_COLUMNS",
     "RUN_COLUMNS",
     "ChangeWaiters",
     "EncodedBlob",
@@ -68,6 +78,7 @@ __all__ = (
     "RecordingHeader",
     "RecordingSummary",
     "SignalDecoder",
+    "StoredRecording",
     "blob_digest",
     "check_finalize",
     "check_range",
@@ -88,6 +99,8 @@ __all__ = (
     "new_header",
     "ordered_checkpoints",
     "plan_append",
+    "recording_columns",
+    "recording_from_columns",
     "recording_order",
     "references",
     "resolve_signal",
@@ -98,4 +111,6 @@ __all__ = (
     "select_recordings",
     "select_runs",
     "sha256_checksum",
+    "signal_checksum",
+    "tag_index",
 )
