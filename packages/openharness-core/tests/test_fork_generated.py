@@ -10,13 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
-from generated_runs import RunSpec, State, SteadyProvider, build, build_continuation, live, make_spec, provider_of
+from generated_runs import (
+    RunSpec,
+    State,
+    SteadyProvider,
+    build,
+    build_continuation,
+    check_conversations,
+    let_remember,
+    live,
+    make_spec,
+    provider_of,
+)
 from harness_kit import KeepingStore
 
 from openharness.core import (
     Completed,
     InMemoryRunStore,
     Provider,
+    ProviderCapabilities,
     ProviderOutput,
     RecordingEndedError,
     RunError,
@@ -49,6 +61,7 @@ seeds = pytest.mark.parametrize("seed", range(RUNS))
 def a_spec(seed: int, *, repeatable: bool = False) -> RunSpec:
     """A small run; agents whose prompt is not to fail send the whole state, so that the log holds what they saw."""
     spec = make_spec(seed, most=6, repeatable=repeatable)
+    let_remember(spec, seed)
     for agent in spec.agents:
         agent.prompt = ("input" if repeatable else "state", agent.prompt[1])
         if repeatable:
@@ -76,7 +89,7 @@ def prompts_saw_the_state(spec: RunSpec, log: Sequence[Signal], start: int = 0) 
         if (
             signal.seq >= start
             and signal.name == "provider:start"
-            and not signal.payload["attempt"]
+            and signal.payload["call"].endswith("/0/0")
             and signal.source.agent not in failing
         ):
             seen = json.loads(signal.payload["request"]["messages"][-1]["content"])
@@ -84,6 +97,18 @@ def prompts_saw_the_state(spec: RunSpec, log: Sequence[Signal], start: int = 0) 
             count += 1
         fold.apply(signal)
     return count
+
+
+def nobody_gave_up_early(spec: RunSpec, log: Sequence[Signal]) -> None:
+    """Check that each agent asked again as often as it may, from its first request on, before it gave up."""
+    most = {agent.name: agent.output_retries for agent in spec.agents}
+    rejected: Counter[str | None] = Counter()
+    for signal in log:
+        if signal.name == "provider:start" and signal.payload["call"].endswith("/0/0"):
+            rejected[signal.source.activation] = 0
+        rejected[signal.source.activation] += signal.name == "text:rejected"
+        if signal.name == "agent:error" and signal.payload["kind"] == "output":
+            assert rejected[signal.source.activation] == most[signal.payload["agent"]] + 1
 
 
 async def replay_of(spec: RunSpec, recording: str, store: SignalStore, **changed: Any) -> RunResult[State]:
@@ -110,6 +135,8 @@ async def fork_of(
     assert player.state_as(State) == result.state
     end = RunFold.of(result.signals)
     assert (end.calls, end.activations) == ({}, {})
+    check_conversations(result.signals)
+    nobody_gave_up_early(spec, result.signals)
     return result
 
 
@@ -117,6 +144,7 @@ class Noting(Provider):
     """Asks another provider, and notes for which activations."""
 
     type = "noting"
+    capabilities = ProviderCapabilities(output_schema=True)
 
     def __init__(self, other: Provider) -> None:
         self._other = other
@@ -124,21 +152,26 @@ class Noting(Provider):
 
     async def run(self, request: ProviderRequest, context: RunContext) -> AsyncGenerator[ProviderEvent, None]:
         """Note it, and answer."""
-        if not context.attempt:
+        if context.call.endswith("/0/0"):
             self.asked[context.activation] += 1
         async for event in self._other.run(request, context):
             yield event
 
 
 class Other(Provider):
-    """A model that answers everything otherwise."""
+    """A model that answers everything otherwise, and what fits."""
 
     type = "other"
+    capabilities = ProviderCapabilities(output_schema=True)
 
     async def run(self, request: ProviderRequest, context: RunContext) -> AsyncGenerator[ProviderEvent, None]:
         """Answer."""
-        yield TextDelta("oth")
-        yield Completed(ProviderOutput(content=f"other {context.agent}"))
+        answer = f"other {context.agent} 0"
+        if request.output_schema is not None:
+            answer = f'"{answer}"'
+        yield TextDelta(answer[:3])
+        yield TextDelta(answer[3:])
+        yield Completed(ProviderOutput(content=answer))
 
 
 @seeds
@@ -242,7 +275,10 @@ async def test_a_fork_with_everything_changed(seed: int) -> None:
     """State, agents and provider that are changed at any signal are used from there on, and only from there on."""
     spec, store = a_spec(seed), KeepingStore()
     origin = await live(spec, store=store)
-    changed = attrs.evolve(spec, agents=[attrs.evolve(agent, model="other", fails=()) for agent in spec.agents])
+    new: dict[str, Any] = {"model": "other", "fails": (), "examples": (("new", "neu"),)}
+    other = {"agent": "none", "none": "agent"}
+    agents = [attrs.evolve(agent, **new, typed=not agent.typed, history=other[agent.history]) for agent in spec.agents]
+    changed = attrs.evolve(spec, agents=agents)
     for at in chosen(seed + 1, len(origin.signals)):
         patch = {"f2": f"changed at {at}", "total": -at - 1}
         fork = await fork_of(changed, origin.recording_id, store, provider=Other(), at=at, state=patch)
@@ -260,8 +296,14 @@ async def test_a_fork_with_everything_changed(seed: int) -> None:
         asked = [signal for signal in fork.signals[stop:] if signal.name == "provider:start"]
         assert {signal.payload["request"]["model"] for signal in asked} <= {"other"}
         assert {signal.source.provider for signal in asked} <= {"other"}
+        assert all(signal.payload["request"]["messages"][0]["content"] == "new" for signal in asked)
+        typed = {agent.name for agent in changed.agents if agent.typed}
+        assert all(("output_schema" in signal.payload["request"]) == (signal.source.agent in typed) for signal in asked)
+        assert "provider:error" not in {signal.name for signal in fork.signals[stop:]}
         answers = [signal for signal in fork.signals[stop:] if signal.name == "text:complete"]
-        assert [signal.payload["text"] for signal in answers] == [f"other {signal.source.agent}" for signal in answers]
+        assert [signal.payload["text"].strip('"') for signal in answers] == [
+            f"other {signal.source.agent} 0" for signal in answers
+        ]
         assert "other" not in {signal.source.provider for signal in fork.signals[:stop]}
         prompts_saw_the_state(changed, fork.signals, start=stop)
 
@@ -297,6 +339,21 @@ def what_happened(log: Sequence[Signal], start: int) -> list[Any]:
     ]
 
 
+def asks_the_same(log: Sequence[Signal], before: RunFold) -> bool:
+    """Whether the activations that are open would begin with the requests that they wait for now.
+
+    Not so after an answer that was rejected, nor where another activation of the agent has said something meanwhile.
+    """
+    for call in before.calls.values():
+        activation = before.activations[call.activation]
+        earlier = RunFold.of(log[: call.started]).conversations.get(activation.agent, ())
+        if activation.turn or (
+            activation.history is not None and before.conversations.get(activation.agent, ()) != earlier
+        ):
+            return False
+    return True
+
+
 @seeds
 async def test_a_fork_is_what_execution_again_would_be(seed: int) -> None:
     """Fork, which folds the beginning, and resume, which executes it again, go on signal for signal the same way."""
@@ -306,6 +363,8 @@ async def test_a_fork_is_what_execution_again_would_be(seed: int) -> None:
         stop = end_of_step(origin.signals, at)
         if stop == len(origin.signals) - 1:
             continue  # Executing this again also ends the run.
+        if not asks_the_same(origin.signals, RunFold.of(origin.signals[:stop])):
+            continue  # A fork begins anew what execution again goes on with.
         fork = await fork_of(spec, origin.recording_id, store, provider=SteadyProvider(spec), at=at)
         harness, keywords = build_continuation(spec)
         cut = await store.cut(str(origin.recording_id), stop)

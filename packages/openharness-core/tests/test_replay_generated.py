@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from generated_runs import RunSpec, State, again, live, make_spec
+from generated_runs import RunSpec, State, again, check_conversations, live, make_spec
 from harness_kit import KeepingStore
 
 from openharness.core.log import RunFold
@@ -60,6 +60,7 @@ async def check(spec: RunSpec, store: SignalStore) -> int:
     result = await live(spec, store=store)
     the_log_is_well_formed(result)
     the_fold_is_what_the_run_knew(result)
+    check_conversations(result.signals)
     for _ in range(3):
         replayed = await again(spec, recording=result.recording_id, store=store)
         assert replayed.signals == result.signals

@@ -32,9 +32,10 @@ from openharness.core import (
     create_harness,
     tool,
 )
+from openharness.core.log import RunFold
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
     from openharness.core import ProviderEvent, ProviderRequest, RunContext
 
@@ -64,6 +65,10 @@ class State:
 
 Even = Annotated[str, msgspec.Meta(pattern="[02468]$")]
 """What agents with typed answers take: about every second answer is rejected, and asked for again."""
+
+
+EXAMPLES: Final = ((), (), (("one", "eins"),), (("one", "eins"), ("two", "zwei")))
+"""Worked examples that an agent may have."""
 
 
 @attrs.define
@@ -101,6 +106,7 @@ class AgentSpec:
     max_turns: int = 4
     tool_retries: int = 3
     typed: bool = False
+    output_retries: int = 2
     history: str = "none"
     history_tokens: int = 200
     examples: tuple[tuple[str, str], ...] = ()
@@ -205,6 +211,7 @@ def make_spec(  # noqa: C901 - one draw after another
     if tools:
         # Drawn apart, so that the runs are otherwise what they are without tools.
         _equip(spec, random.Random(f"tools/{seed}"))
+        let_remember(spec, seed)
     return spec
 
 
@@ -216,11 +223,6 @@ def _equip(spec: RunSpec, chance: random.Random) -> None:
         names = [name for name in TOOLS if chance.random() < 0.25 and not (spec.repeatable and name == "blocking")]
         agent.tools = [ToolSpec(name, name, idempotent=idempotent) for name in names]
     if not spec.repeatable:
-        for agent in spec.agents:
-            agent.typed = chance.random() < 0.3
-            agent.history = chance.choice(["none", "agent", "agent"])
-            agent.history_tokens = chance.choice([0, 100, 8_000, 8_000])
-            agent.examples = chance.choice([(), (), (("one", "eins"),), (("one", "eins"), ("two", "zwei"))])
         return
     for agent in spec.agents:
         agent.system = chance.choice([None, None, "Be brief."])
@@ -236,6 +238,17 @@ def _equip(spec: RunSpec, chance: random.Random) -> None:
         spec.reducers.append(("tool:*", chance.choice(["append", "count"]), chance.randint(1, 9)))
     spec.max_activations = chance.choice([10_000] * 5 + [chance.randint(3, 20)])
     spec.max_depth = chance.choice([10_000] * 5 + [chance.randint(2, 4)])
+
+
+def let_remember(spec: RunSpec, seed: int) -> None:
+    """Give agents typed answers, a history, and worked examples."""
+    chance = random.Random(f"conversations/{seed}")
+    for agent in spec.agents:
+        agent.typed = chance.random() < 0.3
+        agent.output_retries = chance.choice([2, 2, 1, 0])
+        agent.history = chance.choice(["none", "agent", "agent"])
+        agent.history_tokens = chance.choice([0, 100, 8_000, 8_000])
+        agent.examples = chance.choice(EXAMPLES)
 
 
 def _repair(agents: list[AgentSpec]) -> None:
@@ -393,6 +406,7 @@ def build(spec: RunSpec) -> tuple[Harness[State], dict[str, Any]]:
             max_turns=agent.max_turns,
             tool_retries=agent.tool_retries,
             output=Even if agent.typed else None,
+            output_retries=agent.output_retries,
             history="agent" if agent.history == "agent" else "none",
             history_tokens=agent.history_tokens,
             examples=agent.examples,
@@ -469,11 +483,46 @@ async def _outcome(
         return result
 
 
+def check_conversations(log: Sequence[Signal]) -> int:
+    """Check that requests begin with what earlier activations of their agent have said; return how many were told of it.
+
+    What that is, is put together here from requests and answers alone; the fold of the log must say the same.
+    """
+    said: dict[str, list[list[Any]]] = {}
+    prompts: dict[str, int] = {}
+    requests: dict[str, list[Any]] = {}
+    answers: dict[str, str] = {}
+    told = 0
+    for signal in log:
+        agent, activation, payload = str(signal.source.agent), str(signal.source.activation), signal.payload
+        if signal.name == "provider:start":
+            requests[activation] = messages = payload["request"]["messages"]
+            if payload["call"] == f"{activation}/0/0":
+                history = payload.get("history")
+                if history is None:
+                    prompts.pop(activation, None)
+                    continue
+                prompts[activation] = len(messages) - 1
+                said[agent] = said.get(agent, [])[history["dropped"] :]
+                recalled = [message for exchange in said[agent] for message in exchange]
+                assert len(recalled) == history["messages"]
+                assert messages[len(messages) - 1 - len(recalled) : -1] == recalled
+                told += bool(recalled)
+        elif signal.name == "provider:end":
+            answers[activation] = payload["output"]["content"]
+        elif signal.name == "agent:completed" and activation in prompts:
+            answer = {"role": "assistant", "content": answers[activation]}
+            said.setdefault(agent, []).append([*requests[activation][prompts[activation] :], answer])
+    folded = RunFold.of(log).conversations
+    assert {agent: [list(exchange.messages) for exchange in folded[agent]] for agent in folded} == said
+    return told
+
+
 class SteadyProvider(Provider):
     """Answers a function of the request in a number of turns that is one too, so that live runs repeat."""
 
     type = "steady"
-    capabilities = ProviderCapabilities(tools=True)
+    capabilities = ProviderCapabilities(tools=True, output_schema=True)
 
     def __init__(self, spec: RunSpec) -> None:
         self._hard = {agent.name for agent in spec.agents if "hard" in agent.fails}
@@ -487,8 +536,11 @@ class SteadyProvider(Provider):
             raise ProviderError("it will not", kind="refused")
         for call in wanted(request):
             yield call
-        yield TextDelta(f"{context.agent}:")
+        answer = f"{context.agent}:{number % 97}"
+        if request.output_schema is not None:
+            answer = f'{{"value": "{answer}"}}'
+        yield TextDelta(answer[:6])
         for _ in range(number % 3):
             await asyncio.sleep(0)
-        yield TextDelta(str(number % 97))
-        yield Completed(ProviderOutput(content=f"{context.agent}:{number % 97}"))
+        yield TextDelta(answer[6:])
+        yield Completed(ProviderOutput(content=answer))

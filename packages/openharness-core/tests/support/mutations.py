@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from generated_runs import FIELDS, TOOLS, TYPES, AgentSpec, RunSpec, ToolSpec
+from generated_runs import EXAMPLES, FIELDS, TOOLS, TYPES, AgentSpec, RunSpec, ToolSpec
 
 Mutation = Callable[[RunSpec, random.Random], None]
 
@@ -224,6 +224,36 @@ def change_tool_retries(spec: RunSpec, chance: random.Random) -> None:
     agent.tool_retries = _other(chance, [0, 3], agent.tool_retries)
 
 
+def change_output(spec: RunSpec, chance: random.Random) -> None:
+    """Answers of a type, or any text."""
+    agent = _agent(spec, chance)
+    agent.typed = not agent.typed
+
+
+def change_output_retries(spec: RunSpec, chance: random.Random) -> None:
+    """Less patience with answers that do not fit, or more."""
+    agent = chance.choice([agent for agent in spec.agents if agent.typed])
+    agent.output_retries = _other(chance, [0, 1, 2], agent.output_retries)
+
+
+def change_history(spec: RunSpec, chance: random.Random) -> None:
+    """An agent that remembers, or does not any more."""
+    agent = _agent(spec, chance)
+    agent.history = _other(chance, ["agent", "none"], agent.history)
+
+
+def change_history_tokens(spec: RunSpec, chance: random.Random) -> None:
+    """A shorter memory, or a longer one."""
+    agent = chance.choice([agent for agent in spec.agents if agent.history == "agent"])
+    agent.history_tokens = _other(chance, [0, 100, 8_000], agent.history_tokens)
+
+
+def change_examples(spec: RunSpec, chance: random.Random) -> None:
+    """Other worked examples, or none."""
+    agent = _agent(spec, chance)
+    agent.examples = _other(chance, EXAMPLES, agent.examples)
+
+
 def change_max_tool_concurrency(spec: RunSpec, chance: random.Random) -> None:
     """Fewer tools at once, or more."""
     spec.max_tool_concurrency = _other(chance, [1, None], spec.max_tool_concurrency)
@@ -292,6 +322,11 @@ MUTATORS: Final[Sequence[Mutation]] = (
     change_approval,
     change_max_turns,
     change_tool_retries,
+    change_output,
+    change_output_retries,
+    change_history,
+    change_history_tokens,
+    change_examples,
     change_max_tool_concurrency,
     change_max_activations,
     change_max_depth,
