@@ -212,6 +212,7 @@ class Tables(Place):
     async def _run(self, *statements: str) -> list[Any]:
         connection = await asyncpg.connect(self.url.partition("&schema=")[0])
         try:
+            rows: list[Any] = []
             for statement in statements:
                 rows = await connection.fetch(statement)
             return rows

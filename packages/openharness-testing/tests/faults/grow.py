@@ -1,7 +1,8 @@
-"""Use a store for a long time and look at the memory meanwhile: ``python grow.py STORE FOLDER COUNT [traced]``.
+"""Use a store for a long time and look at the memory meanwhile: ``python grow.py STORE PLACE COUNT [traced]``.
 
 STORE is ``runs`` (SqliteRunStore; COUNT runs, each saved twice), ``signals`` (SqliteSignalStore) or ``files``
-(FileSignalStore; COUNT signals, a thousand to a recording). The runs are also listed, counted, pruned and read, the
+(FileSignalStore; COUNT signals, a thousand to a recording), and PLACE a folder; or ``served runs`` (PostgresRunStore) or
+``served signals`` (PostgresSignalStore), and PLACE a URL. The runs are also listed, counted, pruned and read, the
 recordings iterated and finalized. The last thing planted may be a leak: ``leaking`` keeps what was saved.
 
 Prints one line of JSON: at every twentieth of the way, the resident memory in bytes, or with ``traced`` what Python has
@@ -21,13 +22,14 @@ from typing import TYPE_CHECKING, Any
 from loads import make_run
 
 from openharness.core import RunQuery, Signal
+from openharness.core.plugins import open_run_store, open_signal_store
 from openharness.core.records import signal_id
 from openharness.run_store_sqlite import SqliteRunStore
 from openharness.signal_store_sqlite import SqliteSignalStore
 from openharness.signals import FileSignalStore
 
 if TYPE_CHECKING:
-    from openharness.core import SignalStore
+    from openharness.core import RunStore, SignalStore
 
 _SAMPLES = 20
 _AT_ONCE = 50
@@ -64,9 +66,9 @@ def resident() -> int:
     raise LookupError("VmRSS")
 
 
-async def use_runs(path: Path, count: int, samples: Samples, kept: list[Any] | None) -> None:
+async def use_runs(runs: RunStore, count: int, samples: Samples, kept: list[Any] | None) -> None:
     """Save runs, and keep the latest few."""
-    async with SqliteRunStore(path, durability="process") as store:
+    async with runs as store:
         for start in range(0, count, _AT_ONCE):
             ids = [f"task-{number:08}" for number in range(start, start + _AT_ONCE)]
             for version in (0, 1):
@@ -115,12 +117,18 @@ async def use_signals(store: SignalStore, count: int, samples: Samples, kept: li
             await store.delete_recording(recording)
 
 
-async def main(kind: str, folder: Path, count: int, *words: str) -> list[int]:
+async def main(kind: str, place: str, count: int, *words: str) -> list[int]:
     """Use the store, and return the sizes."""
+    folder = Path(place)
     samples = Samples(count, traced="traced" in words)
     kept: list[Any] | None = [] if "leaking" in words else None
     if kind == "runs":
-        await use_runs(folder / "store.db", count, samples, kept)
+        await use_runs(SqliteRunStore(folder / "store.db", durability="process"), count, samples, kept)
+    elif kind == "served runs":
+        await use_runs(open_run_store(place), count, samples, kept)
+    elif kind == "served signals":
+        async with open_signal_store(place) as served:
+            await use_signals(served, count, samples, kept)
     elif kind == "signals":
         async with SqliteSignalStore(folder / "store.db", durability="process") as signals:
             await use_signals(signals, count, samples, kept)
@@ -133,5 +141,5 @@ async def main(kind: str, folder: Path, count: int, *words: str) -> list[int]:
 if __name__ == "__main__":
     if "traced" in sys.argv:
         tracemalloc.start()
-    sizes = asyncio.run(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:]))
+    sizes = asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), *sys.argv[4:]))
     sys.stdout.write(json.dumps(sizes) + "\n")
