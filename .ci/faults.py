@@ -123,6 +123,7 @@ ROWS = (
             of(f"{RUNS}/test_kill.py", f"{SIGNALS}/test_kill.py"),
             of(f"{FILES}/test_killed_processes.py", words="not never_closed"),
             of(f"{FILES}/test_resume_after_kill.py"),
+            of(f"{SHARED}/test_killed_clients.py"),
             of(*CONTRACTS, words="killed"),
         ),
     ),
@@ -148,7 +149,11 @@ ROWS = (
     Row(
         5,
         "several processes create a file",
-        (of(f"{RUNS}/test_processes.py", words="create"), of(f"{SIGNALS}/test_one_file.py", words="create")),
+        (
+            of(f"{RUNS}/test_processes.py", words="create"),
+            of(f"{SIGNALS}/test_one_file.py", words="create"),
+            of(f"{SHARED}/test_bringing_forward.py", words="same_moment and none"),
+        ),
     ),
     Row(
         6,
@@ -201,6 +206,7 @@ ROWS = (
         "files of other versions",
         (
             of(f"{RUNS}/test_killed_migrations.py"),
+            of(f"{SHARED}/test_bringing_forward.py", words="killed or old or parts"),
             of(f"{RUNS}/test_opening.py", f"{SIGNALS}/test_one_file.py", words="older or newer or migration or died"),
             of(f"{RUNS}/test_opening.py", words="rows_of_version"),
             of(f"{SIGNALS}/test_older_files.py", f"{FILES}/test_golden.py", f"{FILES}/test_migrating.py"),
