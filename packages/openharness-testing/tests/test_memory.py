@@ -89,6 +89,6 @@ def test_the_check_notices_a_leak(kind: str, place: str, record_property: Callab
 def test_resident_memory_stays_as_it_is(kind: str, place: str, record_property: Callable[[str, object], None]) -> None:
     """After a quarter of 100,000 runs or 1,000,000 signals, the memory of the process grows by less than 5 %."""
     found = sizes(kind, place, COUNTS[kind])
-    record_property(kind.split()[-1] if kind != "files" else "signals", COUNTS[kind])
+    record_property(kind.rsplit(maxsplit=1)[-1] if kind != "files" else "signals", COUNTS[kind])
     record_property(f"most MiB of {kind}", max(found) >> 20)
     assert growth(found) < 0.05, found
