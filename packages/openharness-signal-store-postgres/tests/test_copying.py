@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from openharness.core import Blob, LogEntry, RunRecord, Signal, SignalStore, digest
+from openharness.core import Blob, JSONValue, LogEntry, RunRecord, Signal, SignalStore, digest
 from openharness.core.copying import copy_recordings, copy_runs, recording_digest
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ PAYLOADS: tuple[dict[str, Any], ...] = (
 async def fill(store: SignalStore) -> dict[str, str]:
     """Fill a store; return the digests of its recordings."""
     made: dict[str, str] = {}
-    message = {"role": "user", "content": "a\0message\udfff " * 20}
+    message: JSONValue = {"role": "user", "content": "a\0message\udfff " * 20}
     blob = Blob(digest(message), message)
     request: LogEntry = Signal(
         "run/0",

@@ -175,7 +175,11 @@ async def test_nothing_is_said_where_nobody_follows(new_store: NewStore, make: M
         following = asyncio.ensure_future(anext(aiter(store.follow(two))))
         await asyncio.sleep(0.1)
         listener = await asyncpg.connect(openharness_postgres.dsn)
-        await listener.add_listener(channel_name(store._names), lambda *about: said.append(str(about[-1])))
+
+        def hear(_connection: object, _process: int, _channel: str, payload: object) -> None:
+            said.append(str(payload))
+
+        await listener.add_listener(channel_name(store._names), hear)
         await store.append(one, make(3))
         await store.append(two, make(1))
         await following

@@ -34,9 +34,10 @@ if TYPE_CHECKING:
     from openharness.core import Signal
     from openharness.postgres import Row
 
+    NewStore = Callable[..., PostgresSignalStore]
+
 Make = Any
 Sql = Any
-NewStore = Any
 
 
 async def loaded(store: PostgresSignalStore, recording_id: str) -> list[Signal]:
@@ -422,11 +423,9 @@ async def test_runs_and_recordings_in_one_schema(
         new_store() as two,
         runs_module.PostgresRunStore(place.dsn, schema=place.schema) as runs,
     ):
-        made = await asyncio.gather(
-            one.create_recording(run_id="a"),
-            two.create_recording(run_id="b"),
-            runs.save_run(RunRecord("a", created_at=1, state=1)),
-        )
-        await two.append(made[0], make(1))
-        assert await loaded(one, made[0]) == make(1)
+        saving: asyncio.Future[None] = asyncio.ensure_future(runs.save_run(RunRecord("a", created_at=1, state=1)))
+        made, _ = await asyncio.gather(one.create_recording(run_id="a"), two.create_recording(run_id="b"))
+        await saving
+        await two.append(made, make(1))
+        assert await loaded(one, made) == make(1)
     assert await sql("SELECT component, version FROM openharness_versions ORDER BY 1") == [("runs", 1), ("signals", 1)]
