@@ -28,6 +28,7 @@ EVERY = [
 # Some of them in the short form: that SQLite files are made once, and runs in them brought forward, other tests try too.
 SOME = [("postgres", "runs", "none"), ("postgres", "signals", "old"), ("sqlite", "signals", "old")]
 COMBINATIONS = EVERY if LONG else SOME
+AT_ONCE = EVERY if LONG else [*SOME, ("sqlite", "runs", "old")]
 
 pytestmark = [
     pytest.mark.slow,
@@ -61,7 +62,7 @@ def bring(
     return run
 
 
-@pytest.mark.parametrize("bring, kind, begin", COMBINATIONS, indirect=["bring"])
+@pytest.mark.parametrize("bring, kind, begin", AT_ONCE, indirect=["bring"])
 def test_many_processes_open_a_store_at_the_same_moment(
     bring: Callable[..., dict[str, int]], kind: str, begin: str
 ) -> None:
