@@ -202,7 +202,7 @@ async def test_a_postgres_in_trouble_loses_nothing(
     """Killed every few seconds, also while it commits and while it recovers, a server has what was acknowledged, once."""
     pytest.importorskip("openharness.run_store_postgres")
     pytest.importorskip("openharness.signal_store_postgres")
-    seconds, every = (600, (1.0, 6.0)) if LONG else (3, (0.2, 0.6))
+    seconds, every = (600, (1.0, 6.0)) if LONG else (2, (0.1, 0.4))
     with PostgresServer(COMMITS_SLOWLY) as server:
         trouble = Trouble(server, every)
         url = f"{server.dsn}&schema=troubled&reconnect_timeout={PATIENCE}"
@@ -217,7 +217,7 @@ async def test_a_postgres_in_trouble_loses_nothing(
                 (url, url),
                 tmp_path,
                 record_property,
-                processes=3,
+                processes=3 if LONG else 2,
                 tasks=50 if LONG else 4,
                 seconds=seconds,
                 began=begin,
