@@ -13,7 +13,7 @@ import stat
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
@@ -38,6 +38,7 @@ from openharness.core.records import Signal
 from openharness.core.storage import _log_header as header_module
 from openharness.signals import CorruptLineError, FileSignalStore
 from openharness.signals._file_store import _disk as disk
+from openharness.signals._file_store import _store
 from openharness.signals._format import LogReader
 from openharness.signals._format._frame import seal
 
@@ -58,6 +59,11 @@ def folder(tmp_path: Path) -> Path:
 def store(folder: Path) -> FileSignalStore:
     """A store on an empty folder."""
     return FileSignalStore(folder)
+
+
+def every_name(folder: Path) -> list[str]:
+    """The names of all files in a folder and below it."""
+    return sorted(path.name for path in folder.rglob("*"))
 
 
 async def published(store: FileSignalStore, name: str = "my-test", **about: object) -> str:
@@ -478,6 +484,74 @@ async def test_the_doctor_finds_files_that_no_listing_has(folder: Path, store: F
     ]
     assert not report.is_healthy
     assert report.facts["recordings"] == 1
+
+
+@pytest.mark.parametrize("place", ["other.jsonl", "unpublished"])
+async def test_the_doctor_finds_damage_in_the_copy_that_nobody_reads(
+    folder: Path, store: FileSignalStore, place: str
+) -> None:
+    """Of a recording in two files one is read; the report tells that the other is damaged, and which it is."""
+    recording_id = await fill(store, sample_log())
+    await store.finalize(recording_id, outcome="completed")
+    await store.publish(recording_id, "one")
+    content = (folder / "one.jsonl").read_bytes()
+    copy = folder / place if place.endswith(".jsonl") else folder / place / f"{recording_id}.jsonl"
+    copy.write_bytes(content)
+    assert (await store.doctor()).findings == ()
+    copy.write_bytes(content.replace(b'"payload":', b'"paxload":', 1))
+    (finding,) = (await FileSignalStore(folder).doctor()).findings
+    assert (finding.severity, finding.code, finding.record_id) == ("error", "damaged-copy", recording_id)
+    assert str(copy) in finding.message
+    assert (await load(store, recording_id)).info.outcome == "completed"
+
+
+async def test_pruning_deletes_what_is_old_and_unpublished(folder: Path, store: FileSignalStore) -> None:
+    """What is published or incomplete stays, and what a recording that stays was resumed from; nothing else is touched."""
+    made: dict[str, str] = {}
+    for name in ("published", "old", "continued", "open", "torn", "new"):
+        made[name] = await fill(store, [signal(0)])
+        await asyncio.sleep(0.002)
+    later = await store.create_recording(run_id="run-1", resumed_from=made["continued"])
+    with (folder / "unpublished" / f"{made['torn']}.jsonl").open("ab") as file:
+        file.write(b'{"name":"a')
+    for name in ("published", "old", "continued", "torn", "new"):
+        await store.finalize(made[name], outcome="completed")
+    await store.publish(made["published"], "fixture")
+    before = every_name(folder)
+    assert f"{made['torn']}.torn" in before
+    for wrong in ({}, {"keep_last": -1}, {"older_than": "yesterday"}, {"keep_last": 0, "outcome": "other"}):
+        with pytest.raises(InvalidValueError):
+            await store.prune_unpublished(**wrong)  # type: ignore[arg-type]
+    assert await store.prune_unpublished(keep_last=1, dry_run=True) == 2
+    assert every_name(folder) == before
+    assert await store.prune_unpublished(keep_last=1) == 2
+    left = {made[name] for name in ("published", "continued", "open", "new")} | {later}
+    assert {info.id for info in await store.list_recordings()} == left
+    assert f"{made['torn']}.torn" not in every_name(folder)
+    assert await store.prune_unpublished(older_than=1) == 0
+    assert await store.prune_unpublished(keep_last=0, outcome=["incomplete", "completed"]) == 4
+    assert [info.id for info in await store.list_recordings()] == [made["published"]]
+    assert await store.list_fixtures() == ["fixture"]
+
+
+async def test_what_is_published_in_the_moment_of_pruning_stays(
+    folder: Path, store: FileSignalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recording that another process gives a name after it was chosen is not deleted."""
+    recording_id = await fill(store, [signal(0)])
+    await store.finalize(recording_id, outcome="completed")
+    other = FileSignalStore(folder)
+    honest = _store.delete_unpublished
+
+    def delete_later(*about: Any) -> bool:
+        asyncio.run(other.publish(recording_id, "fixture"))
+        return honest(*about)
+
+    monkeypatch.setattr(_store, "delete_unpublished", delete_later)
+    assert await store.prune_unpublished(keep_last=0) == 0
+    found = await store.find_recording("fixture")
+    assert found is not None
+    assert found.id == recording_id
 
 
 async def test_folders_that_another_process_made_just_now_are_durable(

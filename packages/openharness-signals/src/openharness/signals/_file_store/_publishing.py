@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from openharness.signals._file_store._log_file import LogFiles
     from openharness.signals._header import Header
 
-__all__ = ("delete", "delete_fixture", "publish")
+__all__ = ("delete", "delete_fixture", "delete_unpublished", "publish")
 
 
 def publish(folder: Folder, logs: LogFiles, recording_id: str, name: str, *, store: str) -> None:
@@ -102,10 +102,22 @@ def _move(folder: Folder, recording_id: str, source: Path, target: Path) -> None
 
 def delete(folder: Folder, logs: LogFiles, recording_id: str) -> None:
     """Remove all files of a recording; if there are none, that is no error."""
+    _delete(folder, logs, recording_id, only_unpublished=False)
+
+
+def delete_unpublished(folder: Folder, logs: LogFiles, recording_id: str) -> bool:
+    """Remove all files of a recording and return True, unless a fixture name means it, also since a moment ago."""
+    return _delete(folder, logs, recording_id, only_unpublished=True)
+
+
+def _delete(folder: Folder, logs: LogFiles, recording_id: str, *, only_unpublished: bool) -> bool:
     if folder.find(recording_id) is None:
-        return
+        return False
     with folder.lock(recording_id) as over, folder.lock_names():
-        for path in folder.paths(recording_id):
+        paths = folder.paths(recording_id)
+        if only_unpublished and any(path.parent != folder.private for path in paths):
+            return False
+        for path in paths:
             _remove(path)
             folder.forget(path)
         for leftover in (folder.temporary_path(recording_id), folder.private / f"{file_stem(recording_id)}.torn"):
@@ -114,6 +126,7 @@ def delete(folder: Folder, logs: LogFiles, recording_id: str) -> None:
         disk.sync_folder(folder.path)
         logs.forget(recording_id)
         over()
+    return True
 
 
 def delete_fixture(folder: Folder, logs: LogFiles, name: str) -> None:

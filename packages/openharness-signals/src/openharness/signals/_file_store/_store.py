@@ -14,7 +14,7 @@ import attrs
 
 from openharness.core.errors import InvalidValueError
 from openharness.core.interfaces import SignalStore
-from openharness.core.records import Recording, RecordingQuery, check_id
+from openharness.core.records import Recording, RecordingQuery, RunStatus, check_id, time_ms
 from openharness.core.storage import (
     ChangeWaiters,
     EncodedBlob,
@@ -34,7 +34,7 @@ from openharness.signals._file_store._examining import examine
 from openharness.signals._file_store._folder import Folder, reach_of
 from openharness.signals._file_store._log_file import LogFiles
 from openharness.signals._file_store._pages import SignalPages
-from openharness.signals._file_store._publishing import delete, delete_fixture, publish
+from openharness.signals._file_store._publishing import delete, delete_fixture, delete_unpublished, publish
 from openharness.signals._file_store._threads import Worker
 from openharness.signals._format import MAX_ENTRIES, MAX_RECORDING_BYTES, Limits
 from openharness.signals._header import Header
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from openharness.core.patterns import PatternLike
-    from openharness.core.records import DoctorReport, LogEntry, Outcome, RecordingInfo, Signal
+    from openharness.core.records import DoctorReport, LogEntry, Moment, Outcome, RecordingInfo, Signal
     from openharness.core.values import JSONValue
     from openharness.signals._upcasting import SignalUpcasters
 
@@ -68,6 +68,7 @@ class FileSignalStore(SignalStore):
     What was appended is on the disk when `append` returns. Several stores, tasks and processes may use one folder at a
     time; a recording is written by one of them, and a second one with other content gets a `RecordingConflictError`.
     A process that dies leaves its recording ``incomplete``, readable up to its last whole line, and nothing else behind.
+    Nothing is ever deleted by itself; `prune_unpublished` deletes what is old and was never published.
 
     The format of the files is specified on the page "Log format v1" of the documentation.
 
@@ -309,6 +310,39 @@ class FileSignalStore(SignalStore):
         check_id(name, name="name")
         await self._run(partial(delete_fixture, self._folder, self._logs, name))
 
+    async def prune_unpublished(
+        self,
+        *,
+        older_than: Moment | None = None,
+        keep_last: int | None = None,
+        outcome: Outcome | str | Iterable[Outcome | str] | None = None,
+        dry_run: bool = False,
+    ) -> int:
+        """Delete old recordings of the subfolder ``unpublished`` and return how many. Nothing else ever deletes them.
+
+        What a fixture name means stays, also when it is given one meanwhile, and so does what a recording that stays
+        was resumed from. Files that cannot be read stay, too; `doctor` names them. What was cut off of a recording is
+        deleted with it.
+
+        Args:
+            older_than: Delete only recordings that were created before this time.
+            keep_last: Keep this many of the newest, counted among the unpublished ones with the given outcome, and delete
+                only from the rest.
+            outcome: Delete only recordings with this outcome, or one of several. Those that are ``incomplete``, as they
+                go on or may be resumed, are deleted only if this says so.
+            dry_run: Count, but delete nothing.
+
+        Raises:
+            InvalidValueError: Neither ``older_than`` nor ``keep_last`` is given (deleting everything should be said:
+                ``keep_last=0``), or one is not valid.
+        """
+        if older_than is None and keep_last is None:
+            raise InvalidValueError("prune_unpublished", value=None, expected="given older_than, keep_last, or both")
+        before = None if older_than is None else time_ms(older_than, name="older_than")
+        wanted = set(RunStatus) if outcome is None else outcome
+        query = RecordingQuery(outcome=wanted, offset=0 if keep_last is None else keep_last)
+        return await self._run(partial(self._prune, query, before, dry_run=dry_run))
+
     async def doctor(self) -> DoctorReport:
         """Examine the folder, and report what is wrong instead of raising it. See `SignalStore.doctor`.
 
@@ -362,6 +396,20 @@ class FileSignalStore(SignalStore):
             if info is not None and (info.id not in infos or reach_of(info) > reach_of(infos[info.id])):
                 infos[info.id] = info
         return select_recordings(infos.values(), query)
+
+    def _prune(self, query: RecordingQuery, before: int | None, *, dry_run: bool) -> int:
+        infos = self._list(RecordingQuery())
+        published = {header.id for _, header in self._folder.published()}
+        unpublished = [info for info in infos if info.id not in published]
+        chosen = select_recordings(unpublished, query)
+        doomed = {info.id for info in chosen if before is None or info.created_at < before}
+        # The newest first: what one that stays continues comes after it.
+        for info in infos:
+            if info.id not in doomed:
+                doomed.discard(info.resumed_from or "")
+        if dry_run:
+            return len(doomed)
+        return sum(delete_unpublished(self._folder, self._logs, recording_id) for recording_id in sorted(doomed))
 
     def _info(self, path: Path | None, recording_id: str) -> RecordingInfo | None:
         """The info of a recording, also when its file is given another name in this moment."""
