@@ -37,7 +37,7 @@ asyncio.run(main())
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
 async def test_an_older_file_that_may_only_be_read_says_so_and_its_copy_opens(tmp_path: Path) -> None:
-    """It is StoreReadOnlyError with what to do, the file stays as it is, and the copy is brought forward."""
+    """It is StoreReadOnlyError with the cause and what to do, the file stays as it is, and the copy is brought forward."""
     folder = tmp_path / "inner"
     folder.mkdir()
     path = folder / "old.db"
@@ -51,6 +51,7 @@ async def test_an_older_file_that_may_only_be_read_says_so_and_its_copy_opens(tm
     path.chmod(0o444)
     folder.chmod(0o777)
     process = subprocess.run([sys.executable, "-c", LIST, path], capture_output=True, text=True, check=True)  # noqa: ASYNC221, S603
+    assert "the tables are of version 1, and this code reads version 2" in process.stdout
     assert "copy the file to where you have it" in process.stdout
     assert path.read_bytes() == content
     copy = tmp_path / "copy.db"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar
 
 import attrs
 
-from openharness.core import StoreOpenError
+from openharness.core import StoreOpenError, StoreReadOnlyError
 from openharness.sqlite._failures import is_busy, store_error
 from openharness.sqlite._location import file_uri
 from openharness.sqlite._schema import Schema, found_version, migrate
@@ -95,7 +95,7 @@ def open_writer(settings: Settings) -> sqlite3.Connection:
             _pragma(connection, settings, "fullfsync", full)
             _pragma(connection, settings, "checkpoint_fullfsync", full)
             if version < settings.schema.version:
-                migrate(connection, settings.schema, store=settings.store)
+                _bring_forward(connection, settings, version)
                 # The schema must not depend on the -wal file: who copies only the database finds at least its tables.
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         except BaseException:
@@ -127,6 +127,26 @@ def open_reader(settings: Settings) -> sqlite3.Connection:
         return connection
 
     return _patiently(attempt, settings)
+
+
+def _bring_forward(connection: sqlite3.Connection, settings: Settings, version: int) -> None:
+    """Create the tables, or make older ones those of this version.
+
+    Raises:
+        StoreReadOnlyError: The file may only be read.
+    """
+    try:
+        migrate(connection, settings.schema, store=settings.store)
+    except sqlite3.Error as error:
+        made = store_error(error, store=settings.store)
+        if version == 0 or not isinstance(made, StoreReadOnlyError):
+            raise
+        raise StoreReadOnlyError(
+            f"the tables are of version {version}, and this code reads version {settings.schema.version}: they must be "
+            "brought forward first, and the file or its folder may only be read. Give write permission for the first "
+            f"opening, or copy the file to where you have it. (SQLite says: {error})",
+            store=settings.store,
+        ) from error
 
 
 def _check_sqlite(settings: Settings) -> None:
