@@ -87,6 +87,16 @@ COMBINATIONS = {
 }
 # What the sample project of the `adoption` session installs.
 ADOPTED = ["openharness-core", "openharness-signals", "openharness-testing", "openharness-provider-llamacpp"]
+# Where the slow tests are of code that the fast ones cover: random runs, kills, planted bugs. Measuring the coverage
+# doubles their time, so `ci` runs them beside it.
+UNMEASURED = [
+    "docs",
+    "packages/openharness-core",
+    "packages/openharness-run-store-sqlite",
+    "packages/openharness-signal-store-sqlite",
+    "packages/openharness-signals",
+    "packages/openharness-testing",
+]
 # How many parts of `ci` run at once: the machines it is planned for have two cores.
 AT_ONCE = 2
 COMBINATION_SCRIPTS = ROOT / "packages/openharness-testing/tests/combinations"
@@ -151,18 +161,24 @@ def fast(posargs: list[str]) -> list[str]:
 def tests(session: nox.Session) -> None:
     """Run the whole suite with coverage, or what pytest arguments choose; ``-- --fast`` leaves out the slow tests.
 
-    ``-- --cover`` before pytest's arguments measures the coverage by what they choose.
+    ``-- --measured`` and ``-- --unmeasured`` are two parts of the whole that can run at the same time. The first measures
+    the coverage; the second has the slow tests that the coverage does not need.
     """
     install_packages(session, "tests", "conventions")
     install_model(session)
-    chosen = session.posargs[1:] if session.posargs[:1] == ["--cover"] else []
-    if session.posargs and not chosen:
+    if session.posargs == ["--unmeasured"]:
+        session.run("pytest", "-m", "slow", *UNMEASURED)
+        return
+    if session.posargs not in ([], ["--measured"]):
         session.run("pytest", *fast(session.posargs))
         return
+    others = ["-m", "slow", *(f"--ignore={folder}" for folder in UNMEASURED)]
+    runs = [["-m", "not slow"], others] if session.posargs else [[]]
     # Kept apart, so that two Pythons do not count for each other.
     environment = {"COVERAGE_FILE": str(pathlib.Path(session.create_tmp(), "coverage"))}
     session.run("coverage", "erase", env=environment)
-    session.run("coverage", "run", "-m", "pytest", "--durations=40", *chosen, env=environment)
+    for arguments in runs:
+        session.run("coverage", "run", "-m", "pytest", "--durations=40", *arguments, env=environment)
     session.run("coverage", "combine", "--quiet", env=environment)
     session.run("coverage", "report", env=environment)
 
@@ -386,20 +402,20 @@ def ci(session: nox.Session) -> None:
     found = [version for version in PYTHONS if version == running or shutil.which(f"python{version}")]
     missing = [version for version in PYTHONS if version not in found]
     first, *others = found
-    # The longest first: what runs beside it is short, and so both cores are busy to the end.
+    # The longest first, so that both cores are busy to the end.
     parts = [
-        [f"tests-{first}", "--", "--cover", "--deselect=docs"],
+        [f"tests-{first}", "--", "--measured"],
         ["lint"],
         ["types"],
         *([f"tests-{version}", "--", "--fast"] for version in others),
         ["docs"],
         ["servers(lowest)", "--", "-k", "RealModel"],
+        # The other part of the first, in the environment that it has made by now.
+        [f"tests-{first}", "--no-install", "--", "--unmeasured"],
         [f"combinations-{first}(core)", "--", "--fast"],
         [f"combinations-{first}(all)", "--", "--fast"],
         ["adoption"],
         ["demo"],
-        # Of the first part, what covers no code that its tests do not; in the environment that it has made by now.
-        [f"tests-{first}", "--no-install", "--", "docs"],
     ]
     session.log(
         f"{len(parts)} parts, on Python {', '.join(found)}; not on this machine: {', '.join(missing) or 'none'}"
