@@ -240,7 +240,7 @@ async def test_the_search_finds_what_one_omission_leaves(
 ) -> None:
     """Each way into a run, left open once, is found out: the tests above can fail."""
     from openharness.core.engine import _redacting as redacting
-    from openharness.core.harness import _runner as runner
+    from openharness.core.harness import _preparation as preparation
 
     canary = CANARIES[20][1]
     if omission == "arrivals":
@@ -257,7 +257,7 @@ async def test_the_search_finds_what_one_omission_leaves(
 
         monkeypatch.setattr(Activations, "_send", send)
     elif omission == "initial state":
-        monkeypatch.setattr(runner.Runner, "_redacted_fields", _unchanged)
+        monkeypatch.setattr(preparation.Preparation, "_redacted_fields", _unchanged)
     elif omission == "reducers":
         original_init = state_module.StateView.__init__
         monkeypatch.setattr(

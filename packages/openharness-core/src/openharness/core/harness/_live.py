@@ -5,19 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-import attrs
-
 from openharness.core.engine import (
-    Arrival,
     ArrivalQueue,
     Calls,
     Intake,
-    Journal,
     NoRecorder,
     NotStoppedError,
     Outcome,
     Recorder,
-    Stepper,
     StoreRecorder,
     ToolRuns,
     run_live,
@@ -32,66 +27,28 @@ from openharness.core.errors import (
     SecretFoundError,
 )
 from openharness.core.harness._ending import end_run, make_record, make_result, save_end
-from openharness.core.interfaces import RunStore, SignalStore
+from openharness.core.harness._preparation import arrival_now
 from openharness.core.log import _names as names
-from openharness.core.records import RunRecord, RunStatus, Signal, now_ms
-from openharness.core.redaction import Redactor, refuse_secrets
-from openharness.core.state import StateSchema
-from openharness.core.values import JSONObject
+from openharness.core.records import RunRecord, RunStatus, now_ms
+from openharness.core.redaction import refuse_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from openharness.core.harness._beginning import Beginning
     from openharness.core.harness._options import Settings
     from openharness.core.harness._result import RunResult
     from openharness.core.harness._subscriptions import RunListeners
-    from openharness.core.values import JSONValue
+    from openharness.core.interfaces import SignalStore
+    from openharness.core.records import Signal
+    from openharness.core.values import JSONObject, JSONValue
 
-__all__ = ("Beginning", "LiveRun")
+__all__ = ("LiveRun",)
 
 S = TypeVar("S")
 
 _PATIENCE: Final = 0.8
 """The part of the shutdown timeout that strangers' code may take; the rest is for the stores."""
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class Beginning(Generic[S]):
-    """Where a run begins.
-
-    Attributes:
-        schema: The type of the state.
-        stepper: What takes the arrivals; a run that goes on has taken some already.
-        journal: The log so far: empty, or that of the run this one continues.
-        state: The state the run begins with, as its record shows it while it goes on.
-        redactor: Keeps secrets out of the log.
-        created_at: When the run began, in milliseconds since the epoch; None for now.
-        metadata: What its record is found by.
-        parent_run_id: The run it was forked from.
-        store: Where signals are recorded; None for nowhere.
-        run_store: Where the record is kept; None for nowhere.
-        fixture: The name to publish the recording under once the run has completed.
-        name: The name the recording is made for.
-        recording_id: The recording to go on writing; None for a new one.
-        resumed_from: The recording that a new one continues.
-        prefix: Signals to write first: those the new recording shares with another one.
-    """
-
-    schema: StateSchema[S]
-    stepper: Stepper[S]
-    journal: Journal
-    state: JSONObject
-    redactor: Redactor
-    created_at: int | None = None
-    metadata: JSONObject | None = None
-    parent_run_id: str | None = None
-    store: SignalStore | None
-    run_store: RunStore | None
-    fixture: str | None = None
-    name: str | None = None
-    recording_id: str | None = None
-    resumed_from: str | None = None
-    prefix: tuple[Signal, ...] = ()
 
 
 class LiveRun(Generic[S]):
@@ -102,23 +59,26 @@ class LiveRun(Generic[S]):
     """
 
     def __init__(
-        self, beginning: Beginning[S], settings: Settings, *, run_id: str, queue: ArrivalQueue, listeners: RunListeners
+        self, beginning: Beginning[S], settings: Settings, *, queue: ArrivalQueue, listeners: RunListeners
     ) -> None:
         self._beginning = beginning
         self._settings = settings
-        self._run_id = run_id
+        self._run_id = beginning.journal.run_id
         self._queue = queue
         self._listeners = listeners
         self.recording_id = beginning.recording_id
 
     async def run(self) -> RunResult[S]:
-        """Run to the end; the first arrival is in the queue already."""
+        """Run to the end."""
         settings = self._settings
+        # First of all things in the queue, so that a run which is cancelled at once still has a beginning.
+        for arrival in self._beginning.arrivals:
+            self._queue.put(arrival)
         loop = asyncio.get_running_loop()
         stopped: asyncio.Future[None] = loop.create_future()
 
         def stop(name: str, payload: JSONValue) -> None:
-            self._queue.put(Arrival(name=name, payload=payload, timestamp=now_ms()))
+            self._queue.put(arrival_now(name, payload))
             self._listeners.release()
             if not stopped.done():
                 stopped.set_result(None)

@@ -29,11 +29,11 @@ from openharness.core.harness._explaining import explain, fixture_of
 from openharness.core.interfaces import SignalStore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from openharness.core.records import Signal
 
-__all__ = ("Replay",)
+__all__ = ("Replay", "close_signals")
 
 S = TypeVar("S")
 
@@ -145,3 +145,10 @@ class Replay(Generic[S]):
             # Nobody is named as the place: a coroutine is not called from where it was awaited.
             warnings.warn(ReplayDriftWarning(reports), stacklevel=1)
         return reports
+
+
+async def close_signals(signals: AsyncIterator[Signal]) -> None:
+    """Close what a store reads a recording with, where it can be closed."""
+    close = getattr(signals, "aclose", None)
+    if close is not None:
+        await close()
