@@ -2,7 +2,7 @@
 
 How the modules depend on each other, from the top:
 
-* ``_store``: the arguments of a store, and its life
+* ``_store``: the arguments of a store, and what can be done with its tables
 * ``_session``: the connections of a store in one event loop
 * ``_writer``: group commit; ``_pool``: the connections that read; ``_listener``: the one that is told of changes;
   ``_channel``: one connection, which comes back

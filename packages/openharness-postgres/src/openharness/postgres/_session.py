@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from openharness.core.storage import StoreSession
 from openharness.postgres._channel import Channel, Row, Server
 from openharness.postgres._failures import store_error
 from openharness.postgres._listener import Listener
@@ -18,7 +18,7 @@ from openharness.postgres._pool import Pool
 from openharness.postgres._writer import GroupWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from openharness.postgres._connecting import Settings
     from openharness.postgres._listener import Told
@@ -28,7 +28,7 @@ __all__ = ("Session",)
 T = TypeVar("T")
 
 
-class Session:
+class Session(StoreSession):
     """The open connections of one store. Made inside of the event loop it belongs to.
 
     Args:
@@ -36,15 +36,12 @@ class Session:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.process = os.getpid()
+        super().__init__()
         self._settings = settings
         self._server = server = Server(settings)
         self._writing = Channel(server, writes=True)
         self._reading = Pool(server, size=settings.max_connections - 1)
         self._listeners: dict[str, Listener] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._closing: asyncio.Task[None] | None = None
         self.writer = GroupWriter(self._writing, store=settings.store)
 
     @property
@@ -62,7 +59,7 @@ class Session:
         Raises:
             StoreError: It cannot be opened.
         """
-        await self._begin(partial(self._reading.patiently, _nothing))
+        await self.begin(partial(self._reading.patiently, _nothing))
 
     async def fetch(self, sql: str, *arguments: object) -> list[Row]:
         """Return the rows of a query.
@@ -82,7 +79,7 @@ class Session:
         Raises:
             StoreError: It failed.
         """
-        return await self._begin(partial(self._reading.patiently, work))
+        return await self.begin(partial(self._reading.patiently, work))
 
     async def synchronous_commit(self) -> str | None:
         """Return the setting in force on the connection that writes; None where there is none.
@@ -90,7 +87,7 @@ class Session:
         Raises:
             StoreError: It cannot be asked for.
         """
-        if not self._writing.is_open or self._closing is not None:
+        if not self._writing.is_open or self.is_closing:
             return None
         rows: list[Row] = await self.writer.add(_settings, None, rows=1, size=0)
         return str(rows[0][0])
@@ -106,21 +103,25 @@ class Session:
         Returns:
             Whether what is said from now on is heard. If not, it is tried again.
         """
-        if self._closing is not None:
+        if self.is_closing:
             return False
         listener = self._listeners.get(channel)
         if listener is None:
             listener = self._listeners[channel] = Listener(self._server, channel, told)
         return await listener.ready()
 
-    async def close(self) -> None:
-        """Wait for what was begun and close the connections; every caller waits for the same closing."""
-        while self._closing is None or self._closing.cancelled():
-            self._closing = self.loop.create_task(self._close(), name="openharness: close a store")
-            # A caller that is cancelled does not cancel the closing.
-            await asyncio.wait((self._closing,))
-        await asyncio.wait((self._closing,))
-        self._closing.result()
+    async def close_all(self) -> None:
+        """Wait for what was begun and close the connections."""
+        try:
+            await asyncio.gather(*(listener.close() for listener in self._listeners.values()))
+            await self.writer.drain()
+            await self.drain()
+            await self._reading.close()
+            await self._writing.close()
+        except asyncio.CancelledError:
+            # The loop is being shut down.
+            self._stop()
+            raise
 
     def give_up(self) -> None:
         """Drop all connections, wherever this is called: the server sees them end."""
@@ -149,42 +150,9 @@ class Session:
         for listener in self._listeners.values():
             listener.stop()
 
-    def _begin(self, work: Callable[[], Coroutine[None, None, T]]) -> asyncio.Future[T]:
-        """Do work in a task of its own, and return a future for the caller, who may be cancelled."""
-        done: asyncio.Future[T] = self.loop.create_future()
-        task = self.loop.create_task(self._report(work, done))
-        self._tasks.add(task)
-        task.add_done_callback(partial(self._ended, done))
-        return done
-
-    async def _report(self, work: Callable[[], Coroutine[None, None, T]], done: asyncio.Future[T]) -> None:
-        try:
-            result = await work()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to the caller
-            if not done.done():
-                done.set_exception(store_error(error, store=self._settings.store))
-        else:
-            if not done.done():
-                done.set_result(result)
-
-    def _ended(self, done: asyncio.Future[T], task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        # A task that is cancelled before its first step has run nothing of its own.
-        if task.cancelled():
-            done.cancel()
-
-    async def _close(self) -> None:
-        try:
-            await asyncio.gather(*(listener.close() for listener in self._listeners.values()))
-            await self.writer.drain()
-            while self._tasks:
-                await asyncio.wait(tuple(self._tasks))
-            await self._reading.close()
-            await self._writing.close()
-        except asyncio.CancelledError:
-            # The loop is being shut down.
-            self._stop()
-            raise
+    def store_error(self, error: Exception) -> Exception:
+        """Return what callers are told of an error."""
+        return store_error(error, store=self._settings.store)
 
 
 def _keep_quiet(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

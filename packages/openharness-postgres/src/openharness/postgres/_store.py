@@ -1,4 +1,4 @@
-"""What every store on PostgreSQL is: its arguments, the session of the loop it is used in, and its end."""
+"""What every store on PostgreSQL is: its arguments, its URL, and what can be done with its tables."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import contextlib
 import math
 import os
 import ssl
-import warnings
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
-from openharness.core import InvalidValueError, StoreClosedError, StoreError
+from openharness.core import InvalidValueError, StoreError
+from openharness.core.storage import SessionStore
 from openharness.core.values import MAX_BYTES
 from openharness.postgres._address import checked_dsn, shown_dsn, split_url
 from openharness.postgres._connecting import Password, Settings, Tls
@@ -40,7 +40,7 @@ _OPTIONS: Final[dict[str, Callable[[str], object]]] = {
 }
 
 
-class PostgresStore:
+class PostgresStore(SessionStore[Session]):
     """The part of a store that is about its server. A store inherits from this first, then from its interface.
 
     The store connects on first use, and creates its tables where they are missing. It belongs to the event loop it was
@@ -88,11 +88,9 @@ class PostgresStore:
         statement_cache_size: int = 100,
         max_bytes: int = MAX_BYTES,
     ) -> None:
-        self._closed = True  # until all arguments are known to be valid there is nothing to close
-        self._session: Session | None = None
         checked_dsn(dsn)
         self._names = Names(schema=schema, prefix=prefix)
-        self._name = f"{type(self).__name__}({shown_dsn(dsn)!r}, schema={schema!r})"
+        name = f"{type(self).__name__}({shown_dsn(dsn)!r}, schema={schema!r})"
         if password is not None and not isinstance(cast("object", password), str) and not callable(password):
             raise InvalidValueError("password", value=type(password), expected="text, or a function that returns it")
         _check_tls(ssl)
@@ -114,9 +112,9 @@ class PostgresStore:
             command_timeout=float(command_timeout),
             reconnect_timeout=float(reconnect_timeout),
             statement_cache_size=statement_cache_size,
-            store=self._name,
+            store=name,
         )
-        self._closed = False
+        super().__init__(name=name)
 
     @classmethod
     def from_url(cls, url: str) -> Self:
@@ -139,21 +137,6 @@ class PostgresStore:
                 raise InvalidValueError(name, value=text, expected="a number") from None
         return cls(dsn, **arguments)
 
-    def __repr__(self) -> str:
-        return f"<{self._name}{', closed' if self._closed else ''}>"
-
-    async def close(self) -> None:
-        """Wait for what was begun and close the connections. Closing twice, or at once, is no error."""
-        self._closed = True
-        session = self._session
-        if session is None or session.process != os.getpid():
-            return
-        if session.loop is asyncio.get_running_loop():
-            await session.close()
-        else:
-            session.give_up()
-        self._session = None
-
     async def doctor(self) -> DoctorReport:
         """Examine the server and the tables, and report what is wrong instead of raising it; nothing is changed.
 
@@ -165,8 +148,7 @@ class PostgresStore:
 
         Where the extension ``amcheck`` is installed and the role may use it, every index is compared with its table.
         """
-        if self._closed:
-            raise StoreClosedError("the store was closed; make a new one.", store=self._name)
+        self._check_open()
         in_force = None
         session = self._session
         if session is not None and session.process == os.getpid() and session.loop is asyncio.get_running_loop():
@@ -174,46 +156,8 @@ class PostgresStore:
                 in_force = await session.synchronous_commit()
         return await doctor(self._settings, synchronous_commit=in_force)
 
-    async def __aenter__(self) -> Self:
-        """Connect, so that what is wrong with the server or the tables is known at once."""
-        await self._current().open()
-        return self
-
-    def __del__(self) -> None:
-        session = self._session
-        if session is None or session.process != os.getpid() or not session.is_open:
-            return
-        session.give_up()
-        kind = type(self).__name__
-        warnings.warn(
-            f"{self!r} was never closed. Use `async with {kind}(...) as store:`, or `await store.close()`.",
-            ResourceWarning,
-            source=self,
-            stacklevel=2,
-        )
-
-    def _current(self) -> Session:
-        """Return the session of the running loop, beginning one at the first use."""
-        if self._closed:
-            raise StoreClosedError("the store was closed; make a new one.", store=self._name)
-        session = self._session
-        loop = asyncio.get_running_loop()
-        if session is not None:
-            if session.process != os.getpid():
-                raise StoreClosedError(
-                    "the store was opened before this process was forked, and its connections belong to the parent; "
-                    "make a new one here.",
-                    store=self._name,
-                )
-            if session.loop is loop:
-                return session
-            if not session.loop.is_closed():
-                raise StoreClosedError(
-                    "the store is in use by another event loop; make one store for each loop.", store=self._name
-                )
-            session.give_up()
-        self._session = session = Session(self._settings)
-        return session
+    def _new_session(self) -> Session:
+        return Session(self._settings)
 
 
 def _check_tls(value: object) -> None:

@@ -2,7 +2,7 @@
 
 How the modules depend on each other, from the top:
 
-* ``_store``: the arguments of a store, and its life
+* ``_store``: the arguments of a store, and what can be done with its file
 * ``_doctor``: the examination of a file; ``_backup``: a copy of one that is in use
 * ``_session``: the two connections of a store in one event loop; ``_exit`` ends them when nobody did
 * ``_writer``: group commit; ``_channel``: one connection

@@ -1,4 +1,4 @@
-"""What every store on SQLite is: its arguments, the session of the loop it is used in, and its end."""
+"""What every store on SQLite is: its arguments, its URL, and what can be done with its file."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import asyncio
 import math
 import os
 import threading
-import warnings
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import attrs
 
-from openharness.core import InvalidValueError, StoreClosedError
+from openharness.core import InvalidValueError
+from openharness.core.storage import SessionStore
 from openharness.core.values import MAX_BYTES
 from openharness.sqlite._backup import backup_sqlite
-from openharness.sqlite._channel import reported
 from openharness.sqlite._doctor import doctor
-from openharness.sqlite._exit import stop_now
 from openharness.sqlite._location import checked_path, split_url
 from openharness.sqlite._opening import Settings
 from openharness.sqlite._session import Session
@@ -34,7 +32,7 @@ _DURABILITIES: Final = ("full", "process")
 _OPTIONS: Final[dict[str, Any]] = {"durability": str, "busy_timeout": float, "max_bytes": int}
 
 
-class SqliteStore:
+class SqliteStore(SessionStore[Session]):
     """The part of a store that is about its file. A store inherits from this first, then from its interface.
 
     The store opens the file on first use, creating it if there is none. It belongs to the event loop it was first used
@@ -62,8 +60,6 @@ class SqliteStore:
         busy_timeout: float = 30.0,
         max_bytes: int = MAX_BYTES,
     ) -> None:
-        self._closed = True  # until all arguments are known to be valid there is nothing to close
-        self._session: Session | None = None
         self._path = checked_path(filename)
         if durability not in _DURABILITIES:
             raise InvalidValueError("durability", value=durability, expected="'full' or 'process'")
@@ -75,8 +71,7 @@ class SqliteStore:
         self._durability: Durability = durability
         self._busy_timeout = float(busy_timeout)
         self._max_bytes = max_bytes
-        self._name = f"{type(self).__name__}({os.fspath(filename)!r})"
-        self._closed = False
+        super().__init__(name=f"{type(self).__name__}({os.fspath(filename)!r})")
 
     @classmethod
     def from_url(cls, url: str) -> Self:
@@ -106,21 +101,6 @@ class SqliteStore:
     def filename(self) -> Path:
         """The absolute path of the file."""
         return self._path
-
-    def __repr__(self) -> str:
-        return f"<{self._name}{', closed' if self._closed else ''}>"
-
-    async def close(self) -> None:
-        """Wait for what was begun and close the file. Closing twice, or at once, is no error."""
-        self._closed = True
-        session = self._session
-        if session is None or session.process != os.getpid():
-            return
-        if session.loop is asyncio.get_running_loop():
-            await session.close()
-        else:
-            await reported(*session.stop())
-        self._session = None
 
     async def backup(self, path: str | os.PathLike[str]) -> Path:
         """Write a copy of the file as it is at this moment, while any number of tasks and processes go on writing.
@@ -154,44 +134,8 @@ class SqliteStore:
             facts["synchronous"] = await session.synchronous()
         return attrs.evolve(report, facts=facts)
 
-    async def __aenter__(self) -> Self:
-        """Open the file, so that what is wrong with it is known at once."""
-        await self._current().open()
-        return self
-
-    def __del__(self) -> None:
-        session = self._session
-        if session is None or session.process != os.getpid() or not session.is_open:
-            return
-        stop_now(session)
-        kind = type(self).__name__
-        warnings.warn(
-            f"{self!r} was never closed. Use `async with {kind}(...) as store:`, or `await store.close()`.",
-            ResourceWarning,
-            source=self,
-            stacklevel=2,
-        )
-
-    def _current(self) -> Session:
-        """Return the session of the running loop, beginning one at the first use."""
-        self._check_open()
-        session = self._session
-        loop = asyncio.get_running_loop()
-        if session is not None:
-            if session.process != os.getpid():
-                raise StoreClosedError(
-                    "the store was opened before this process was forked, and its connections belong to the parent; "
-                    "make a new one here.",
-                    store=self._name,
-                )
-            if session.loop is loop:
-                return session
-            if not session.loop.is_closed():
-                raise StoreClosedError(
-                    "the store is in use by another event loop; make one store for each loop.", store=self._name
-                )
-            stop_now(session)
-        self._session = session = Session(
+    def _new_session(self) -> Session:
+        return Session(
             Settings(
                 path=self._path,
                 schema=self._schema,
@@ -201,11 +145,6 @@ class SqliteStore:
                 abandoned=threading.Event(),
             )
         )
-        return session
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise StoreClosedError("the store was closed; make a new one.", store=self._name)
 
 
 def _is_number(value: object) -> bool:

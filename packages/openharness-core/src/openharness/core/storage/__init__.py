@@ -12,7 +12,8 @@ metadata holds, `tag_index` one of tags; `ChangeWaiters` helps those who follow;
 `select_recordings` filters in memory. In a table, `recording_columns` and `recording_from_columns` keep what is known of a
 recording, a `StoredRecording`, and `signal_checksum` vouches for a signal. `encode_signal` and `decode_signal` are for stores that keep one text a signal.
 
-For both: `GroupWriter` writes what many tasks want written with one commit.
+For both: `GroupWriter` writes what many tasks want written with one commit; `SessionStore` and `StoreSession` are the
+life of a store in the event loops it is used in.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ from openharness.core.storage._recording_rows import (
 )
 from openharness.core.storage._run_rows import RUN_COLUMNS, run_columns, run_from_columns
 from openharness.core.storage._runs import EncodedRun, decode_run, encode_run, run_order, select_runs
+from openharness.core.storage._session import StoreSession
+from openharness.core.storage._session_store import SessionStore
 from openharness.core.storage._signals import (
     MessagePool,
     blob_digest,
@@ -77,7 +80,9 @@ __all__ = (
     "MessagePool",
     "RecordingHeader",
     "RecordingSummary",
+    "SessionStore",
     "SignalDecoder",
+    "StoreSession",
     "StoredRecording",
     "blob_digest",
     "check_finalize",
