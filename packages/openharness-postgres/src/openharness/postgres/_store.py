@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import contextlib
 import math
@@ -47,26 +48,8 @@ class PostgresStore(SessionStore[Session]):
     first used in; when that is closed, it may be used in another. Connections that were left open in the first are
     dropped then; what was being written there is in the database as a whole or not at all.
 
-    Args:
-        dsn: The URL of the database, ``postgresql://user@host:5432/database``, with the parameters of libpq:
-            ``sslmode``, ``sslrootcert``, ``target_session_attrs`` and several hosts. What it leaves out, ``PGHOST`` and
-            the other variables say, and ``~/.pgpass``.
-        tables: What the store keeps in the database.
-        schema: The schema that its tables are in; it is created where it is missing.
-        prefix: What the names of its tables begin with.
-        password: The password, instead of one in the URL; or a function that gives one, asked at each connection.
-        ssl: How the connection is secured: an `ssl.SSLContext`, one of libpq's modes (``"verify-full"``), or None for
-            what the URL says, which is TLS where the server offers it, unverified.
-        max_connections: How many connections it opens at most, 2 or more. One writes; the others read, and are closed
-            when they are not needed for five minutes.
-        connect_timeout: How many seconds opening a connection may take.
-        command_timeout: How many seconds a statement may take, and waiting for a free connection, before
-            `StoreBusyError`.
-        reconnect_timeout: How many seconds calls wait for a server that has gone, before `StoreOpenError`. One that
-            was never there is not waited for.
-        statement_cache_size: How many prepared statements each connection keeps. 0 is for poolers that cannot keep
-            them: PgBouncer before 1.21, or with ``max_prepared_statements=0``.
-        max_bytes: How large the JSON text of one value may be; 16 MiB by default.
+    A store says in ``_tables`` what it keeps in the database. The arguments are those of every store on PostgreSQL, which
+    `PostgresRunStore` and `PostgresSignalStore` explain to their users.
 
     Raises:
         InvalidValueError: An argument is not valid.
@@ -76,7 +59,6 @@ class PostgresStore(SessionStore[Session]):
         self,
         dsn: str,
         *,
-        tables: Schema,
         schema: str = "public",
         prefix: str = "openharness_",
         password: Password | None = None,
@@ -104,7 +86,7 @@ class PostgresStore(SessionStore[Session]):
         self._settings = Settings(
             dsn=dsn,
             names=self._names,
-            schema=tables,
+            schema=self._tables,
             password=password,
             ssl=ssl,
             max_connections=max_connections,
@@ -155,6 +137,11 @@ class PostgresStore(SessionStore[Session]):
             with contextlib.suppress(StoreError):  # the report will have it
                 in_force = await session.synchronous_commit()
         return await doctor(self._settings, synchronous_commit=in_force)
+
+    @property
+    @abc.abstractmethod
+    def _tables(self) -> Schema:
+        """What the store keeps in the database."""
 
     def _new_session(self) -> Session:
         return Session(self._settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, cast
 
 import attrs
@@ -10,7 +11,6 @@ import attrs
 from openharness.core import InvalidValueError, RunQuery, RunRecord, RunStatus, RunStore
 from openharness.core.records import check_id, time_ms
 from openharness.core.storage import run_from_columns, run_order
-from openharness.core.values import MAX_BYTES
 from openharness.postgres import PostgresStore, misled
 from openharness.run_store_postgres._pruning import AT_ONCE, Doomed, Pruning
 from openharness.run_store_postgres._query import Queries, rarest_first
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from openharness.core import Moment
-    from openharness.postgres import Password, Session, Tls
+    from openharness.postgres import Schema, Session
 
 __all__ = ("PostgresRunStore",)
 
@@ -66,38 +66,21 @@ class PostgresRunStore(PostgresStore, RunStore):
         InvalidValueError: An argument is not valid.
     """
 
-    def __init__(
-        self,
-        dsn: str,
-        *,
-        schema: str = "public",
-        prefix: str = "openharness_",
-        password: Password | None = None,
-        ssl: Tls = None,
-        max_connections: int = 5,
-        connect_timeout: float = 10.0,
-        command_timeout: float = 30.0,
-        reconnect_timeout: float = 30.0,
-        statement_cache_size: int = 100,
-        max_bytes: int = MAX_BYTES,
-    ) -> None:
-        super().__init__(
-            dsn,
-            tables=SCHEMA,
-            schema=schema,
-            prefix=prefix,
-            password=password,
-            ssl=ssl,
-            max_connections=max_connections,
-            connect_timeout=connect_timeout,
-            command_timeout=command_timeout,
-            reconnect_timeout=reconnect_timeout,
-            statement_cache_size=statement_cache_size,
-            max_bytes=max_bytes,
-        )
-        self._queries = Queries(self._names)
-        self._writing = Writing(self._names)
-        self._pruning = Pruning(self._names)
+    @property
+    def _tables(self) -> Schema:
+        return SCHEMA
+
+    @cached_property
+    def _queries(self) -> Queries:
+        return Queries(self._names)
+
+    @cached_property
+    def _writing(self) -> Writing:
+        return Writing(self._names)
+
+    @cached_property
+    def _pruning(self) -> Pruning:
+        return Pruning(self._names)
 
     async def save_run(self, run: RunRecord) -> None:
         """Save a run, replacing the one with the same id. See `RunStore.save_run`.

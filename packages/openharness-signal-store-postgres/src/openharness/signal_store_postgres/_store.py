@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from openharness.core import Recording, RecordingNotFoundError, RecordingQuery, SignalStore
@@ -18,7 +19,6 @@ from openharness.core.storage import (
     recording_from_columns,
     restored_header,
 )
-from openharness.core.values import MAX_BYTES
 from openharness.postgres import PostgresStore, misled
 from openharness.signal_store_postgres._batch import Job
 from openharness.signal_store_postgres._catalogue import found_fixture, found_recordings
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from openharness.core import LogEntry, Outcome, RecordingInfo, RecordingMatch, Signal
     from openharness.core.patterns import PatternLike
     from openharness.core.values import JSONValue
-    from openharness.postgres import Password, Session, Tls
+    from openharness.postgres import Schema, Session
+    from openharness.signal_store_postgres._catalogue import Catalogue
 
 __all__ = ("PostgresSignalStore",)
 
@@ -78,40 +79,27 @@ class PostgresSignalStore(PostgresStore, SignalStore):
         InvalidValueError: An argument is not valid.
     """
 
-    def __init__(
-        self,
-        dsn: str,
-        *,
-        schema: str = "public",
-        prefix: str = "openharness_",
-        password: Password | None = None,
-        ssl: Tls = None,
-        max_connections: int = 5,
-        connect_timeout: float = 10.0,
-        command_timeout: float = 30.0,
-        reconnect_timeout: float = 30.0,
-        statement_cache_size: int = 100,
-        max_bytes: int = MAX_BYTES,
-    ) -> None:
-        super().__init__(
-            dsn,
-            tables=SCHEMA,
-            schema=schema,
-            prefix=prefix,
-            password=password,
-            ssl=ssl,
-            max_connections=max_connections,
-            connect_timeout=connect_timeout,
-            command_timeout=command_timeout,
-            reconnect_timeout=reconnect_timeout,
-            statement_cache_size=statement_cache_size,
-            max_bytes=max_bytes,
-        )
-        self._writing = Writing(self._names, store=self._name)
-        self._pages = Pages(self._names)
-        self._searches = Searches(self._names)
-        self._catalogue = self._searches.catalogue
-        self._following: Following | None = None
+    _following: Following | None = None
+
+    @property
+    def _tables(self) -> Schema:
+        return SCHEMA
+
+    @cached_property
+    def _writing(self) -> Writing:
+        return Writing(self._names, store=self._name)
+
+    @cached_property
+    def _pages(self) -> Pages:
+        return Pages(self._names)
+
+    @cached_property
+    def _searches(self) -> Searches:
+        return Searches(self._names)
+
+    @property
+    def _catalogue(self) -> Catalogue:
+        return self._searches.catalogue
 
     async def create_recording(
         self,
