@@ -81,15 +81,7 @@ class Examination:
             self._more += 1
             return
         self._damaged.add(error.record_id)
-        self.findings.append(
-            Finding(
-                Severity.ERROR,
-                "damaged-record",
-                f"The {what} {error.record_id!r} is damaged ({error.reason}).",
-                advice="Restore it from a backup or delete it; the others can be read.",
-                record_id=error.record_id,
-            )
-        )
+        self.findings.append(Finding.damaged(error, what=what))
 
     async def none_of(self, sql: str, code: str, message: str, *, advice: str) -> None:
         """Report that there are rows where there should be none, with the first few of them.

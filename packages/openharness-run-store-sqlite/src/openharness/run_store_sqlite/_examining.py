@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from openharness.core import CorruptRecordError, Finding, Severity
+from openharness.core import CorruptRecordError, Finding
 from openharness.core.storage import RUN_COLUMNS
 from openharness.run_store_sqlite._rows import run_from_row
 
@@ -23,12 +23,6 @@ def examine(connection: sqlite3.Connection) -> Iterator[Finding | None]:
         try:
             run_from_row(row, store="")
         except CorruptRecordError as error:
-            yield Finding(
-                Severity.ERROR,
-                "damaged-record",
-                f"The run {error.record_id!r} is damaged ({error.reason}).",
-                advice="Restore it from a backup or delete it; the others can be read.",
-                record_id=error.record_id,
-            )
+            yield Finding.damaged(error, what="run")
         else:
             yield None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
 
-from openharness.core import CorruptRecordError, Finding, Severity
+from openharness.core import CorruptRecordError, Finding
 from openharness.core.storage import RECORDING_COLUMNS, checksum
 from openharness.signal_store_sqlite._rows import (
     SIGNAL_COLUMNS,
@@ -42,13 +42,7 @@ def examine(connection: sqlite3.Connection) -> Iterator[Finding | None]:
             for name, sealed in connection.execute(_FIXTURES, (number,)):
                 _check(recording_id, f"the fixture name {name!r}", sealed, _text(name), recording_id)
         except CorruptRecordError as error:
-            yield Finding(
-                Severity.ERROR,
-                "damaged-record",
-                f"The recording {error.record_id!r} is damaged ({error.reason}).",
-                advice="Restore it from a backup or delete it; the others can be read.",
-                record_id=error.record_id,
-            )
+            yield Finding.damaged(error, what="recording")
         else:
             yield None
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from openharness.core.values import JSONValue
 
-__all__ = ("ItemT", "damaged", "examined", "report_of")
+__all__ = ("ItemT", "examined", "report_of")
 
 _PAGE: Final = 200
 
@@ -27,17 +27,6 @@ class _Placed(Protocol):
 
 
 ItemT = TypeVar("ItemT", bound=_Placed)
-
-
-def damaged(error: CorruptRecordError) -> Finding:
-    """Return the finding for a record that is damaged."""
-    return Finding(
-        Severity.ERROR,
-        "damaged-record",
-        f"The record {error.record_id!r} is damaged ({error.reason}).",
-        advice="Restore it from a backup or delete it; the others can be read.",
-        record_id=error.record_id,
-    )
 
 
 async def examined(
@@ -57,7 +46,7 @@ async def examined(
         except CorruptRecordError as error:
             # Somewhere on this page; one by one, it alone is left out.
             if limit == 1:
-                findings.append(damaged(error))
+                findings.append(Finding.damaged(error))
                 offset += 1
             else:
                 limit = 1

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Self
 import attrs
 
 from openharness.core.errors import CorruptRecordError, InvalidValueError
-from openharness.core.interfaces._examining import damaged, examined, report_of
-from openharness.core.records import DoctorReport, Moment, RunQuery, RunStatus, time_ms
+from openharness.core.interfaces._examining import examined, report_of
+from openharness.core.records import DoctorReport, Finding, Moment, RunQuery, RunStatus, time_ms
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
     from types import TracebackType
 
-    from openharness.core.records import Finding, RunRecord
+    from openharness.core.records import RunRecord
 
 __all__ = ("RunStore",)
 
@@ -161,7 +161,7 @@ class RunStore(abc.ABC):
                 try:
                     await self.get_run(run.id)
                 except CorruptRecordError as error:
-                    findings.append(damaged(error))
+                    findings.append(Finding.damaged(error))
 
         return await report_of(look, store=repr(self), findings=findings, facts=lambda: {"runs": count})
 

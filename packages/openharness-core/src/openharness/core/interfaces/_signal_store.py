@@ -15,9 +15,9 @@ from openharness.core.errors import (
     RecordingNotFoundError,
     StoreUnsupportedError,
 )
-from openharness.core.interfaces._examining import damaged, examined, report_of
+from openharness.core.interfaces._examining import examined, report_of
 from openharness.core.patterns import PatternSequence
-from openharness.core.records import DoctorReport, RecordingMatch, RecordingQuery, check_id
+from openharness.core.records import DoctorReport, Finding, RecordingMatch, RecordingQuery, check_id
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from openharness.core.patterns import PatternLike
-    from openharness.core.records import Finding, LogEntry, Outcome, Recording, RecordingInfo, Signal
+    from openharness.core.records import LogEntry, Outcome, Recording, RecordingInfo, Signal
     from openharness.core.values import JSONValue
 
 __all__ = ("SignalStore",)
@@ -380,7 +380,7 @@ class SignalStore(abc.ABC):
                 except RecordingNotFoundError:
                     pass
                 except CorruptRecordError as error:
-                    findings.append(damaged(error))
+                    findings.append(Finding.damaged(error))
 
         return await report_of(look, store=repr(self), findings=findings, facts=lambda: {"recordings": count})
 

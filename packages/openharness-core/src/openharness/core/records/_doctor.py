@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Self
 
 import attrs
 
 from openharness.core.values import JSONValue
+
+if TYPE_CHECKING:
+    from openharness.core.errors import CorruptRecordError
 
 __all__ = ("DoctorReport", "Finding", "Severity")
 
@@ -40,6 +44,22 @@ class Finding:
     message: str
     advice: str | None = attrs.field(default=None, kw_only=True)
     record_id: str | None = attrs.field(default=None, kw_only=True)
+
+    @classmethod
+    def damaged(cls, error: CorruptRecordError, *, what: str = "record") -> Self:
+        """Return the finding for a record that is damaged, ``damaged-record``.
+
+        Args:
+            error: What reading it has raised.
+            what: What it is: ``run``, ``recording``.
+        """
+        return cls(
+            Severity.ERROR,
+            "damaged-record",
+            f"The {what} {error.record_id!r} is damaged ({error.reason}).",
+            advice="Restore it from a backup or delete it; the others can be read.",
+            record_id=error.record_id,
+        )
 
     def __str__(self) -> str:
         """Say it in a line."""
