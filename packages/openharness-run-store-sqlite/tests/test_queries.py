@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from openharness.core import InMemoryRunStore, RunQuery, RunRecord, RunStatus
+from openharness.core.storage import rarest_first
 from openharness.run_store_sqlite import SqliteRunStore, _query
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ async def test_the_rarest_key_is_walked(path: Path, statements: list[tuple[str, 
             query = RunQuery(metadata=metadata)
             assert [run.id for run in await store.list_runs(query)] == ["r07"]
             counts = [50 if key == "all" else 1 for key in metadata]
-            assert list(_query.rarest_first(query, counts).metadata) == ["n", "all"]
+            assert list(rarest_first(query, counts).metadata) == ["n", "all"]
         statements.clear()
         assert await store.count_runs(RunQuery(metadata={"all": 1, "n": 8})) == 1
         assert len(statements) == 2

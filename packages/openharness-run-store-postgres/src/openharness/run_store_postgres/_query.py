@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-import attrs
-
 from openharness.core import RunStatus, canonical_json
-from openharness.core.storage import RUN_COLUMNS
+from openharness.core.storage import RUN_COLUMNS, prefix_end
 from openharness.postgres import bounded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from openharness.core import RunQuery
     from openharness.postgres import Names
 
-__all__ = ("Queries", "Statement", "rarest_first")
+__all__ = ("Queries", "Statement")
 
 Statement: TypeAlias = "tuple[str, list[object]]"
 """SQL, and one value for each of its ``$n``."""
 
 _FREQUENT: Final = 1_000
 """From how many runs on it no longer matters which key is walked: a page is found soon."""
-_LAST_CHARACTER: Final = 0x10FFFF
-_FIRST_SURROGATE, _LAST_SURROGATE = 0xD800, 0xDFFF
 
 
 class _Values:
@@ -123,12 +117,6 @@ class Queries:
         return source, conditions
 
 
-def rarest_first(query: RunQuery, counts: Sequence[int]) -> RunQuery:
-    """Return the same query with its metadata in the order of `Queries.frequencies`: the first key is what is walked."""
-    numbers = dict(zip(query.metadata, counts, strict=True))
-    return attrs.evolve(query, metadata={key: query.metadata[key] for key in sorted(numbers, key=numbers.__getitem__)})
-
-
 def _position(query: RunQuery) -> tuple[str, str]:
     """The columns that order the runs, in the table whose index is walked."""
     return ("wanted.created_at", "wanted.run_id") if query.metadata else ("runs.created_at", "runs.id")
@@ -144,12 +132,9 @@ def _one_of(status: frozenset[RunStatus], values: _Values) -> str:
 
 
 def _begins_with(column: str, prefix: str, values: _Values) -> list[str]:
-    """A range, which has no wildcards and can use an index. Characters and UTF-8 bytes have the same order."""
+    """A range, which has no wildcards and can use an index."""
     conditions = [f"{column} >= {values(prefix, 'text')}"]
-    shortened = prefix.rstrip(chr(_LAST_CHARACTER))
-    if shortened:
-        following = ord(shortened[-1]) + 1
-        if _FIRST_SURROGATE <= following <= _LAST_SURROGATE:
-            following = _LAST_SURROGATE + 1
-        conditions.append(f"{column} < {values(shortened[:-1] + chr(following), 'text')}")
+    end = prefix_end(prefix)
+    if end is not None:
+        conditions.append(f"{column} < {values(end, 'text')}")
     return conditions

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from functools import cached_property
-from typing import TYPE_CHECKING, Final, cast
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, cast
 
 import attrs
 
 from openharness.core import InvalidValueError, RunQuery, RunRecord, RunStatus, RunStore
 from openharness.core.records import check_id, time_ms
-from openharness.core.storage import run_from_columns, run_order
+from openharness.core.storage import decode_rows, rarest_first, run_from_columns, wrong_answer
 from openharness.postgres import PostgresStore, misled
 from openharness.run_store_postgres._pruning import AT_ONCE, Doomed, Pruning
-from openharness.run_store_postgres._query import Queries, rarest_first
+from openharness.run_store_postgres._query import Queries
 from openharness.run_store_postgres._rows import row_size, run_to_row
 from openharness.run_store_postgres._schema import SCHEMA
 from openharness.run_store_postgres._writing import Writing
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from openharness.postgres import Schema, Session
 
 __all__ = ("PostgresRunStore",)
-
-_DECODED_AT_ONCE: Final = 100
 
 
 class PostgresRunStore(PostgresStore, RunStore):
@@ -122,13 +119,10 @@ class PostgresRunStore(PostgresStore, RunStore):
         query = await self._planned(session, query or RunQuery())
         sql, values = self._queries.select(query)
         rows = await session.fetch(sql, *values)
-        runs: list[RunRecord] = []
-        for start in range(0, len(rows), _DECODED_AT_ONCE):
-            if start:
-                # Other tasks get their turn while a long list is decoded.
-                await asyncio.sleep(0)
-            runs += [run_from_columns(row, store=self._name) for row in rows[start : start + _DECODED_AT_ONCE]]
-        self._check_answer(runs, query)
+        runs = await decode_rows(rows, partial(run_from_columns, store=self._name))
+        wrong = wrong_answer(runs, query, what="run")
+        if wrong is not None:
+            raise misled(wrong, store=self._name)
         return runs
 
     async def delete_run(self, run_id: str) -> None:
@@ -205,16 +199,3 @@ class PostgresRunStore(PostgresStore, RunStore):
         sql, values = self._queries.frequencies(query)
         (counts,) = await session.fetch(sql, *values)
         return rarest_first(query, tuple(counts))
-
-    def _check_answer(self, runs: list[RunRecord], query: RunQuery) -> None:
-        """Notice an index that no longer agrees with the rows, which each are what was saved."""
-        newest = query.order == "newest"
-        conditions = attrs.evolve(query, limit=None, offset=0)
-        last = None if query.after is None else (query.after[0], query.after[1].encode())
-        for run in runs:
-            position = run_order(run)
-            if not conditions.matches(run):
-                raise misled(f"the run {run.id!r} does not meet the conditions", store=self._name)
-            if last is not None and (position >= last if newest else position <= last):
-                raise misled(f"the run {run.id!r} is out of order", store=self._name)
-            last = position

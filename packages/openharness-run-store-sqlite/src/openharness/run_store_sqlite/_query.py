@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from openharness.core import RunStatus, canonical_json
-from openharness.core.storage import RUN_COLUMNS
+from openharness.core.storage import RUN_COLUMNS, prefix_end
 from openharness.sqlite import Statement
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from openharness.core import RunQuery
-    from openharness.sqlite import Value
 
-__all__ = ("count", "frequencies", "positions", "rarest_first", "select", "select_one")
+__all__ = ("count", "frequencies", "positions", "select", "select_one")
 
 _FREQUENT: Final = 1_000
 """From how many runs on it no longer matters which key is walked: a page is found soon."""
-_LAST_CHARACTER: Final = 0x10FFFF
-_FIRST_SURROGATE, _LAST_SURROGATE = 0xD800, 0xDFFF
 
 
 _ONE: Final = f"SELECT {', '.join((*RUN_COLUMNS, 'state'))} FROM runs WHERE id = ?"  # noqa: S608 - names of our own
@@ -70,12 +65,6 @@ def frequencies(query: RunQuery) -> Statement:
     one = "(SELECT count(*) FROM (SELECT 1 FROM run_metadata WHERE key = ? AND value = ? LIMIT ?))"
     parameters = [value for key, item in query.metadata.items() for value in (key, canonical_json(item), _FREQUENT)]
     return Statement(f"SELECT {', '.join([one] * len(query.metadata))}", tuple(parameters))
-
-
-def rarest_first(query: RunQuery, counts: Sequence[Value]) -> RunQuery:
-    """Return the same query with its metadata in the order of `frequencies`, as the first key decides what is walked."""
-    numbers = dict(zip(query.metadata, cast("Sequence[int]", counts), strict=True))
-    return attrs.evolve(query, metadata={key: query.metadata[key] for key in sorted(numbers, key=numbers.__getitem__)})
 
 
 def _paged(columns: str, query: RunQuery) -> Statement:
@@ -133,12 +122,7 @@ def _one_of(status: frozenset[RunStatus]) -> Statement:
 
 
 def _begins_with(column: str, prefix: str) -> list[Statement]:
-    """A range, which has no wildcards and can use an index. Characters and UTF-8 bytes have the same order."""
-    conditions = [Statement(f"{column} >= ?", (prefix,))]
-    shortened = prefix.rstrip(chr(_LAST_CHARACTER))
-    if shortened:
-        following = ord(shortened[-1]) + 1
-        if _FIRST_SURROGATE <= following <= _LAST_SURROGATE:
-            following = _LAST_SURROGATE + 1
-        conditions.append(Statement(f"{column} < ?", (shortened[:-1] + chr(following),)))
-    return conditions
+    """A range, which has no wildcards and can use an index."""
+    end = prefix_end(prefix)
+    behind = [] if end is None else [Statement(f"{column} < ?", (end,))]
+    return [Statement(f"{column} >= ?", (prefix,)), *behind]

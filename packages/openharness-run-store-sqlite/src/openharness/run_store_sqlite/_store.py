@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Final, cast
+from functools import partial
+from typing import TYPE_CHECKING, cast
 
 from openharness.core import InvalidValueError, RunQuery, RunRecord, RunStatus, RunStore
 from openharness.core.records import check_id, time_ms
-from openharness.core.storage import run_order
+from openharness.core.storage import decode_rows, rarest_first, wrong_answer
 from openharness.core.values import MAX_BYTES
 from openharness.run_store_sqlite import _query
 from openharness.run_store_sqlite._rows import row_size, run_from_row, run_to_row
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from openharness.sqlite import Durability, Session
 
 __all__ = ("SqliteRunStore",)
-
-_DECODED_AT_ONCE: Final = 100
 
 
 class SqliteRunStore(SqliteStore, RunStore):
@@ -99,13 +97,10 @@ class SqliteRunStore(SqliteStore, RunStore):
         session = self._current()
         query = await _planned(session, query or RunQuery())
         rows = await session.read(_query.select(query))
-        runs: list[RunRecord] = []
-        for start in range(0, len(rows), _DECODED_AT_ONCE):
-            if start:
-                # Other tasks get their turn while a long list is decoded.
-                await asyncio.sleep(0)
-            runs += [run_from_row(row, store=self._name) for row in rows[start : start + _DECODED_AT_ONCE]]
-        self._check_answer(runs, query)
+        runs = await decode_rows(rows, partial(run_from_row, store=self._name))
+        wrong = wrong_answer(runs, query, what="run")
+        if wrong is not None:
+            raise misled(wrong, store=self._name)
         return runs
 
     async def delete_run(self, run_id: str) -> None:
@@ -166,22 +161,10 @@ class SqliteRunStore(SqliteStore, RunStore):
             await session.writer.add(delete_runs, some, rows=len(some), size=0)
         return len(doomed)
 
-    def _check_answer(self, runs: list[RunRecord], query: RunQuery) -> None:
-        """Notice an index that no longer agrees with the rows, which each are what was saved."""
-        newest = query.order == "newest"
-        last = None if query.after is None else (query.after[0], query.after[1].encode())
-        for run in runs:
-            position = run_order(run)
-            if not query.matches(run):
-                raise misled(f"the run {run.id!r} does not meet the conditions", store=self._name)
-            if last is not None and (position >= last if newest else position <= last):
-                raise misled(f"the run {run.id!r} is out of order", store=self._name)
-            last = position
-
 
 async def _planned(session: Session, query: RunQuery) -> RunQuery:
     """Put the rarest of several metadata keys first."""
     if len(query.metadata) < 2:  # noqa: PLR2004 - with one there is no choice
         return query
     (counts,) = await session.read(_query.frequencies(query))
-    return _query.rarest_first(query, counts)
+    return rarest_first(query, cast("tuple[int, ...]", counts))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, cast
 import attrs
 
 from openharness.core import CorruptRecordError, canonical_json
-from openharness.core.storage import RECORDING_COLUMNS, checksum, tag_index
+from openharness.core.storage import RECORDING_COLUMNS, checksum, tag_index, wrong_answer
 from openharness.signal_store_sqlite._rows import recording_from_row, text_of
 from openharness.sqlite import Statement, misled
 
@@ -151,18 +151,10 @@ def found_recordings(rows: Sequence[Row], query: RecordingQuery, *, store: str) 
         CorruptRecordError: What is known of one of them is damaged.
         StoreCorruptError: An index no longer agrees with the rows.
     """
-    infos: list[RecordingInfo] = []
-    newest = query.order == "newest"
-    last = None if query.after is None else (query.after[0], query.after[1].encode())
-    for row in rows:
-        info = recording_from_row(row, store=store).info(store=store)
-        position = info.created_at, info.id.encode()
-        if not query.matches(info):
-            raise misled(f"the recording {info.id!r} does not meet the conditions", store=store)
-        if last is not None and (position >= last if newest else position <= last):
-            raise misled(f"the recording {info.id!r} is out of order", store=store)
-        last = position
-        infos.append(info)
+    infos = [recording_from_row(row, store=store).info(store=store) for row in rows]
+    wrong = wrong_answer(infos, query, what="recording")
+    if wrong is not None:
+        raise misled(wrong, store=store)
     return infos
 
 

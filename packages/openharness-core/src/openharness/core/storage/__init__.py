@@ -13,11 +13,22 @@ metadata holds, `tag_index` one of tags; `ChangeWaiters` helps those who follow;
 recording, a `StoredRecording`, and `signal_checksum` vouches for a signal. `encode_signal` and `decode_signal` are for stores that keep one text a signal.
 
 For both: `GroupWriter` writes what many tasks want written with one commit; `SessionStore` and `StoreSession` are the
-life of a store in the event loops it is used in.
+life of a store in the event loops it is used in; `decode_rows`, `wrong_answer`, `prefix_end` and `rarest_first` serve
+databases that answer queries.
 """
 
 from __future__ import annotations
 
+from openharness.core.storage._answers import (
+    decode_rows,
+    prefix_end,
+    rarest_first,
+    recording_order,
+    run_order,
+    select_recordings,
+    select_runs,
+    wrong_answer,
+)
 from openharness.core.storage._group_writer import GroupWriter, JobKind
 from openharness.core.storage._log_entries import EncodedBlob, EncodedEntry, EncodedSignal, encode_entries
 from openharness.core.storage._log_header import (
@@ -37,8 +48,6 @@ from openharness.core.storage._log_rules import (
     needs_finalizing,
     ordered_checkpoints,
     plan_append,
-    recording_order,
-    select_recordings,
 )
 from openharness.core.storage._metadata_index import metadata_index, metadata_index_text
 from openharness.core.storage._recording_rows import (
@@ -50,7 +59,7 @@ from openharness.core.storage._recording_rows import (
     tag_index,
 )
 from openharness.core.storage._run_rows import RUN_COLUMNS, run_columns, run_from_columns
-from openharness.core.storage._runs import EncodedRun, decode_run, encode_run, run_order, select_runs
+from openharness.core.storage._runs import EncodedRun, decode_run, encode_run
 from openharness.core.storage._session import StoreSession
 from openharness.core.storage._session_store import SessionStore
 from openharness.core.storage._signals import (
@@ -88,6 +97,7 @@ __all__ = (
     "check_finalize",
     "check_range",
     "checksum",
+    "decode_rows",
     "decode_run",
     "decode_signal",
     "encode_blob",
@@ -104,6 +114,8 @@ __all__ = (
     "new_header",
     "ordered_checkpoints",
     "plan_append",
+    "prefix_end",
+    "rarest_first",
     "recording_columns",
     "recording_from_columns",
     "recording_order",
@@ -118,4 +130,5 @@ __all__ = (
     "sha256_checksum",
     "signal_checksum",
     "tag_index",
+    "wrong_answer",
 )

@@ -20,9 +20,8 @@ from openharness.core.records import Checkpoint, Outcome, check_id, check_outcom
 from openharness.core.storage._log_entries import EncodedBlob
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from openharness.core.records import RecordingInfo, RecordingQuery
     from openharness.core.storage._log_entries import EncodedEntry, EncodedSignal
 
 __all__ = (
@@ -34,8 +33,6 @@ __all__ = (
     "needs_finalizing",
     "ordered_checkpoints",
     "plan_append",
-    "recording_order",
-    "select_recordings",
 )
 
 
@@ -227,27 +224,3 @@ def check_range(start: object, stop: object) -> None:
             continue
         if type(bound) is not int or bound < 0:
             raise InvalidValueError(name, value=bound, expected="an integer from 0 on")
-
-
-def select_recordings(infos: Iterable[RecordingInfo], query: RecordingQuery) -> list[RecordingInfo]:
-    """Filter, order and page recordings as `RecordingQuery` says.
-
-    Args:
-        infos: All recordings, in any order.
-        query: What is wanted.
-    """
-    newest = query.order == "newest"
-    found = sorted((info for info in infos if query.matches(info)), key=recording_order, reverse=newest)
-    if query.after is not None:
-        created_at, recording_id = query.after
-        position = created_at, recording_id.encode()
-        found = [
-            info for info in found if (recording_order(info) < position) == newest and recording_order(info) != position
-        ]
-    stop = None if query.limit is None else query.offset + query.limit
-    return found[query.offset : stop]
-
-
-def recording_order(info: RecordingInfo) -> tuple[int, bytes]:
-    """The key that puts recordings in their total order, oldest first."""
-    return info.created_at, info.id.encode()

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Final, cast
 import attrs
 
 from openharness.core.errors import CorruptRecordError, OpenHarnessError
-from openharness.core.records import RunQuery, RunRecord, RunStatus, check_id, time_ms
+from openharness.core.records import RunRecord, RunStatus, check_id, time_ms
 from openharness.core.records._metadata import optional_metadata
 from openharness.core.records._run import make_run_record, one_sentence
 from openharness.core.storage._metadata_index import metadata_index
 from openharness.core.values import MAX_BYTES, JSONObject, checksum, decode_json, encode_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from openharness.core.values import JSONValue
 
-__all__ = ("EncodedRun", "decode_run", "encode_run", "make_run", "run_order", "select_runs")
+__all__ = ("EncodedRun", "decode_run", "encode_run", "make_run")
 
 _STATUSES: Final = {status.value: status for status in RunStatus}
 
@@ -156,25 +156,3 @@ def _decoded_metadata(text: str) -> Mapping[str, JSONValue] | None:
     if isinstance(value, dict) and text.isascii() and "\\u" not in text:
         return value
     return optional_metadata(cast("JSONObject", value))
-
-
-def select_runs(runs: Iterable[RunRecord], query: RunQuery) -> list[RunRecord]:
-    """Filter, order and page runs as `RunQuery` says: for stores that look at every record.
-
-    Args:
-        runs: All runs, in any order.
-        query: What is wanted.
-    """
-    newest = query.order == "newest"
-    found = sorted((run for run in runs if query.matches(run)), key=run_order, reverse=newest)
-    if query.after is not None:
-        created_at, run_id = query.after
-        position = created_at, run_id.encode()
-        found = [run for run in found if (run_order(run) < position) == newest and run_order(run) != position]
-    stop = None if query.limit is None else query.offset + query.limit
-    return found[query.offset : stop]
-
-
-def run_order(run: RunRecord) -> tuple[int, bytes]:
-    """The key that puts runs in their total order, oldest first."""
-    return run.created_at, run.id.encode()
