@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import attrs
@@ -16,7 +17,9 @@ from openharness.core import (
     RecordingFinalizedError,
     SerializationError,
     Signal,
+    StoreFullError,
 )
+from openharness.core.patterns import compile_pattern
 from openharness.core.records import signal_id
 from openharness.core.storage import (
     EncodedBlob,
@@ -25,8 +28,10 @@ from openharness.core.storage import (
     MessagePool,
     SignalDecoder,
     blob_digest,
+    caller_error,
     check_finalize,
     encode_entries,
+    name_prefixes,
     needs_checkpoint,
     needs_finalizing,
     plan_append,
@@ -37,9 +42,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from openharness.core import LogEntry
-    from openharness.core.storage import EncodedEntry
+    from openharness.core.storage import EncodedEntry, ErrorMeaning
 
 STORE = "TestStore()"
+NAMES = st.sampled_from(["tool", "tool:call", "tool:call:x", "agent:a:b", "agent:a", "to", "x", "y:z"])
 
 
 def make(seq: int, payload: object = None, name: str = "a:b") -> Signal:
@@ -149,3 +155,38 @@ def test_checkpoints_stand_at_signals() -> None:
                 needs_checkpoint(one, {"x": 0}, name, seq, store=STORE)
     with pytest.raises(InvalidValueError):
         needs_checkpoint(position, {}, "", 0, store=STORE)
+
+
+@given(st.lists(st.sampled_from(["tool:*", "tool:**", "tool:call", "agent:*:b", "**", "to*", "x"]), max_size=4), NAMES)
+def test_names_begin_with_their_prefixes(patterns: list[str], name: str) -> None:
+    """A name that a pattern matches begins with exactly one of the prefixes, and without patterns there are none."""
+    compiled = [compile_pattern(pattern) for pattern in patterns]
+    prefixes = name_prefixes(compiled)
+    if any(pattern.matches(name) for pattern in compiled):
+        assert sum(name.startswith(prefix) for prefix in prefixes) == 1
+    assert bool(prefixes) == bool(patterns)
+
+
+def test_a_regular_expression_may_begin_with_anything() -> None:
+    """What a name must begin with is known of patterns only."""
+    assert name_prefixes([compile_pattern("tool:call"), compile_pattern(re.compile("x"))]) == [""]
+    assert name_prefixes([compile_pattern("tool:call"), compile_pattern("tool:**")]) == ["tool"]
+
+
+def test_each_caller_gets_an_error_of_its_own() -> None:
+    """A driver's error becomes one of the store's with its cause, and a store's own stays what it is, but is not shared."""
+    failed = OSError("no disk")
+
+    def meaning(error: BaseException) -> ErrorMeaning:
+        assert error is failed
+        return StoreFullError, "the disk is full."
+
+    first, second = (caller_error(failed, meaning, said="it says: no disk", store=STORE) for _ in range(2))
+    assert (type(first), str(first), first.__cause__) == (type(second), str(second), second.__cause__)
+    assert isinstance(first, StoreFullError)
+    assert first is not second
+    assert "the disk is full. (it says: no disk)" in str(first)
+    assert first.__cause__ is failed
+    own = caller_error(first, meaning, said="", store="OtherStore()")
+    assert own is not first
+    assert (type(own), str(own), own.store, own.__cause__) == (StoreFullError, str(first), STORE, failed)

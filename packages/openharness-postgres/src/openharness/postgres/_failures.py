@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import ssl
-from typing import Final, TypeAlias
+from typing import Final
 
 import asyncpg
 
@@ -17,67 +16,66 @@ from openharness.core import (
     StoreOpenError,
     StoreReadOnlyError,
 )
+from openharness.core.storage import ErrorMeaning, caller_error
 
 __all__ = ("concerns_one_row", "is_conflict", "is_lost", "misled", "store_error")
 
-_Meaning: TypeAlias = "tuple[type[StoreError], str]"
-
-_LOST: Final[_Meaning] = (
+_LOST: Final[ErrorMeaning] = (
     StoreOpenError,
     (
         "the server cannot be reached, or ended the connection. Whether what was being written is there is not known; "
         "writing it again is safe."
     ),
 )
-_SLOW: Final[_Meaning] = (
+_SLOW: Final[ErrorMeaning] = (
     StoreBusyError,
     (
         "the server did not answer in time. Whether what was being written is there is not known; writing it again is "
         "safe. Look for locks in pg_locks, or give a longer command_timeout."
     ),
 )
-_CONFLICT: Final[_Meaning] = (
+_CONFLICT: Final[ErrorMeaning] = (
     StoreBusyError,
     "other transactions stood in the way again and again. Nothing was written; try again.",
 )
-_CROWDED: Final[_Meaning] = (
+_CROWDED: Final[ErrorMeaning] = (
     StoreBusyError,
     "the server takes no more connections. Give a smaller max_connections, or put a pooler before the server.",
 )
-_FULL: Final[_Meaning] = (
+_FULL: Final[ErrorMeaning] = (
     StoreFullError,
     "nothing more can be written: the server's disk is full. What was saved before is safe. Free some room and try again.",
 )
-_READ_ONLY: Final[_Meaning] = (
+_READ_ONLY: Final[ErrorMeaning] = (
     StoreReadOnlyError,
     (
         "the server may only be read: it is a standby, or its transactions are read-only by default. With several hosts "
         "in the URL, target_session_attrs=read-write finds the one that can be written to."
     ),
 )
-_REFUSED: Final[_Meaning] = (
+_REFUSED: Final[ErrorMeaning] = (
     StoreOpenError,
     "the server refuses the connection. Check user, password, database and the server's pg_hba.conf.",
 )
-_FORBIDDEN: Final[_Meaning] = (
+_FORBIDDEN: Final[ErrorMeaning] = (
     StoreOpenError,
     (
         "the role may not do this. It needs to read and write the tables of the store; to create them, CREATE on their "
         "schema, or on the database where that schema is missing."
     ),
 )
-_INSECURE: Final[_Meaning] = (
+_INSECURE: Final[ErrorMeaning] = (
     StoreOpenError,
     "no secure connection could be made. Check sslmode, the certificates, and whether the server offers TLS.",
 )
-_INCOMPLETE: Final[_Meaning] = (
+_INCOMPLETE: Final[ErrorMeaning] = (
     StoreCorruptError,
     "the tables of the store are not as their version has them. Restore them from a backup, or give the store another schema.",
 )
-_DAMAGED: Final[_Meaning] = (StoreCorruptError, "the server found damaged data. Restore it from a backup.")
-_UNKNOWN: Final[_Meaning] = (StoreError, "the statement failed and changed nothing.")
+_DAMAGED: Final[ErrorMeaning] = (StoreCorruptError, "the server found damaged data. Restore it from a backup.")
+_UNKNOWN: Final[ErrorMeaning] = (StoreError, "the statement failed and changed nothing.")
 
-_CODES: Final[dict[str, _Meaning]] = {
+_CODES: Final[dict[str, ErrorMeaning]] = {
     "08": _LOST,
     "25006": _READ_ONLY,
     "28": _REFUSED,
@@ -132,18 +130,11 @@ def store_error(error: BaseException, *, store: str) -> StoreError:
         error: What the driver raised.
         store: What the store calls itself.
     """
-    if isinstance(error, StoreError):
-        own = copy.copy(error)
-        own.__cause__ = error.__cause__
-        return own
-    kind, sentence = _meaning(error)
     said = f"PostgreSQL says: {error}" if _code(error) else f"the driver says: {error!r}"
-    made = kind(f"{sentence} ({said})", store=store)
-    made.__cause__ = error
-    return made
+    return caller_error(error, _meaning, said=said, store=store)
 
 
-def _meaning(error: BaseException) -> _Meaning:
+def _meaning(error: BaseException) -> ErrorMeaning:
     code = _code(error)
     if code:
         return _CODES.get(code) or _CODES.get(code[:2]) or _UNKNOWN

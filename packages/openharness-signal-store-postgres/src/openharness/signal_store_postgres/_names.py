@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from openharness.core.patterns import compile_pattern
-from openharness.core.storage import name_filter
+from openharness.core.storage import name_filter, name_prefixes
 from openharness.postgres import bounded
 from openharness.signal_store_postgres._rows import name_from, stored_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from openharness.core.patterns import Pattern, PatternLike
+    from openharness.core.patterns import PatternLike
     from openharness.postgres import Channel, Names
 
-__all__ = ("Wanted", "WantedNames", "indexed_prefix", "prefixes")
+__all__ = ("Wanted", "WantedNames", "indexed_prefix")
 
 _MAX_TRIED: Final = 64
 """On how many names of a recording patterns are tried; where there are more, all signals are read and filtered."""
@@ -73,7 +73,7 @@ class WantedNames:
             f"SELECT name, long_name FROM {tables('signal_names')} WHERE recording = $1 "  # noqa: S608 - names of our own
             f"AND EXISTS (SELECT FROM unnest($2::text[]) AS begin WHERE starts_with(name, begin)) LIMIT {_MAX_TRIED + 1}",
             number,
-            [indexed_prefix(prefix) for prefix in prefixes(self._patterns)],
+            [indexed_prefix(prefix) for prefix in name_prefixes(self._patterns)],
         )
         names = sorted(row[0] for row in rows if self._matches(name_from(*row)))
         if len(rows) > _MAX_TRIED or len(names) > _MAX_WANTED:
@@ -85,22 +85,3 @@ def indexed_prefix(prefix: str) -> str:
     """Return what the indexed names begin with whose names begin with a prefix; those of others may begin with it too."""
     text = stored_text(prefix)
     return text if bounded(text) == text else bounded(text).rpartition("#")[0]
-
-
-def prefixes(patterns: Sequence[Pattern]) -> list[str]:
-    """Return what the names begin with that patterns match; none begins with another one."""
-    kept: list[str] = []
-    for prefix in sorted(map(_prefix, patterns)):
-        if not kept or not prefix.startswith(kept[-1]):
-            kept.append(prefix)
-    return kept
-
-
-def _prefix(pattern: Pattern) -> str:
-    """What every name begins with that a pattern matches."""
-    if not isinstance(pattern.source, str):
-        return ""
-    if pattern.is_literal:
-        return pattern.source
-    # ``tool:**`` also matches ``tool``.
-    return pattern.source.partition("*")[0].removesuffix(":")

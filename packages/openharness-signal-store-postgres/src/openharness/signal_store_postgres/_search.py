@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from openharness.core import RecordingMatch
+from openharness.core.storage import name_prefixes
 from openharness.signal_store_postgres._catalogue import Catalogue, HavingName, found_recordings
-from openharness.signal_store_postgres._names import indexed_prefix, prefixes
+from openharness.signal_store_postgres._names import indexed_prefix
 from openharness.signal_store_postgres._rows import indexed_name, name_from
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ class Search:
         """Return the names that a pattern matches, of all that signals have here, as they are in the index."""
         if pattern.is_literal:
             return [indexed_name(pattern.text)[0]]
-        (prefix,) = prefixes((pattern,))
+        (prefix,) = name_prefixes((pattern,))
         rows = await channel.fetch(self._searches.names, indexed_prefix(prefix))
         return [row[0] for row in rows if pattern.matches(name_from(*row))]
 

@@ -9,8 +9,6 @@ from openharness.core import Recording, RecordingNotFoundError, RecordingQuery, 
 from openharness.core.patterns import PatternSequence
 from openharness.core.records import check_id
 from openharness.core.storage import (
-    EncodedBlob,
-    EncodedEntry,
     check_finalize,
     check_range,
     encode_entries,
@@ -129,7 +127,7 @@ class PostgresSignalStore(PostgresStore, SignalStore):
         session = self._current()
         check_id(recording_id, name="recording_id")
         encoded = encode_entries(entries, max_bytes=self._max_bytes)
-        size = sum(map(_size, encoded))
+        size = sum([entry.size for entry in encoded])
         job = Job(
             recording_id=recording_id,
             do=lambda batch: batch.append(recording_id, encoded),
@@ -316,7 +314,3 @@ class PostgresSignalStore(PostgresStore, SignalStore):
     def _wake(self, recording_id: str) -> None:
         if self._following is not None and self._following.session is self._session:
             self._following.wake(recording_id)
-
-
-def _size(entry: EncodedEntry) -> int:
-    return len(entry.data if isinstance(entry, EncodedBlob) else entry.payload)

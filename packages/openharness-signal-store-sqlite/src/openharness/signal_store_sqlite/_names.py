@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from openharness.core.patterns import compile_pattern
-from openharness.core.storage import name_filter
+from openharness.core.storage import name_filter, name_prefixes
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-    from openharness.core.patterns import Pattern, PatternLike
+    from openharness.core.patterns import PatternLike
 
-__all__ = ("Wanted", "WantedNames", "prefixes")
+__all__ = ("Wanted", "WantedNames")
 
 _MAX_TRIED: Final = 64
 """On how many names of a recording patterns are tried; where there are more, all signals are read and filtered."""
@@ -71,37 +71,13 @@ class WantedNames:
             return Wanted()
         filtered = Wanted(matches=self._matches)
         found: set[str] = set()
-        for prefix in prefixes(self._patterns):
+        for prefix in name_prefixes(self._patterns):
             some = _names_from(connection, number, prefix, _MAX_TRIED - len(found))
             if some is None:
                 return filtered
             found.update(some)
         wanted = sorted(filter(self._matches, found))
         return filtered if len(wanted) > _MAX_WANTED else Wanted(tuple(wanted), self._matches)
-
-
-def prefixes(patterns: Sequence[Pattern]) -> list[str]:
-    """Return what the names begin with that patterns match; none begins with another one."""
-    return _shortest({_prefix(pattern) for pattern in patterns})
-
-
-def _prefix(pattern: Pattern) -> str:
-    """What every name begins with that a pattern matches."""
-    if not isinstance(pattern.source, str):
-        return ""
-    if pattern.is_literal:
-        return pattern.source
-    # ``tool:**`` also matches ``tool``.
-    return pattern.source.partition("*")[0].removesuffix(":")
-
-
-def _shortest(prefixes: set[str]) -> list[str]:
-    """Leave out those that begin with another one."""
-    kept: list[str] = []
-    for prefix in sorted(prefixes):
-        if not kept or not prefix.startswith(kept[-1]):
-            kept.append(prefix)
-    return kept
 
 
 def _names_from(connection: sqlite3.Connection, number: int, prefix: str, limit: int) -> list[str] | None:

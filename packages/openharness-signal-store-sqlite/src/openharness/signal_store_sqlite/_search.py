@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from openharness.core import RecordingMatch
+from openharness.core.storage import name_prefixes
 from openharness.signal_store_sqlite import _catalogue as catalogue
-from openharness.signal_store_sqlite._names import prefixes
 from openharness.sqlite import Statement, transaction
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _names(connection: sqlite3.Connection, pattern: Pattern) -> list[bytes]:
     if pattern.is_literal:
         return [pattern.text.encode()]
     names: list[bytes] = []
-    (prefix,) = prefixes((pattern,))
+    (prefix,) = name_prefixes((pattern,))
     begin = prefix.encode()
     (found,) = connection.execute(_FIRST_NAME, (prefix,)).fetchone()
     # The index leads from one name to the next, however many recordings have it.

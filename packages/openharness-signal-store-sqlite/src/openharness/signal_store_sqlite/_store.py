@@ -10,8 +10,6 @@ from openharness.core.patterns import PatternSequence
 from openharness.core.records import check_id
 from openharness.core.storage import (
     ChangeWaiters,
-    EncodedBlob,
-    EncodedEntry,
     check_finalize,
     check_range,
     encode_entries,
@@ -108,7 +106,7 @@ class SqliteSignalStore(SqliteStore, SignalStore):
         session = self._current()
         check_id(recording_id, name="recording_id")
         encoded = encode_entries(entries, max_bytes=self._max_bytes)
-        size = sum(map(_size, encoded))
+        size = sum([entry.size for entry in encoded])
         await self._do(session, lambda tables: tables.append(recording_id, encoded), rows=len(encoded), size=size)
         self._waiters.wake(recording_id)
 
@@ -271,7 +269,3 @@ class SqliteSignalStore(SqliteStore, SignalStore):
 
     async def _do(self, session: Session, job: Job, *, rows: int = 1, size: int = 0) -> None:
         await session.writer.add(self._write, job, rows=rows, size=size)
-
-
-def _size(entry: EncodedEntry) -> int:
-    return len(entry.data if isinstance(entry, EncodedBlob) else entry.payload)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import sqlite3
-from typing import Final, TypeAlias
+from typing import Final
 
 from openharness.core import (
     StoreBusyError,
@@ -14,51 +13,50 @@ from openharness.core import (
     StoreOpenError,
     StoreReadOnlyError,
 )
+from openharness.core.storage import ErrorMeaning, caller_error
 
 __all__ = ("concerns_one_row", "is_busy", "misled", "store_error")
 
-_Meaning: TypeAlias = "tuple[type[StoreError], str]"
-
-_BUSY: Final[_Meaning] = (
+_BUSY: Final[ErrorMeaning] = (
     StoreBusyError,
     (
         "another process held the lock of the file for longer than busy_timeout. Nothing was written; try again, or give "
         "a longer busy_timeout."
     ),
 )
-_FULL: Final[_Meaning] = (
+_FULL: Final[ErrorMeaning] = (
     StoreFullError,
     (
         "nothing more can be written: the disk, a quota or a limit on the size of files is full. What was saved before is "
         "safe. Free some room and try again."
     ),
 )
-_READ_ONLY: Final[_Meaning] = (
+_READ_ONLY: Final[ErrorMeaning] = (
     StoreReadOnlyError,
     (
         "the file or its folder may only be read, and SQLite needs to write to both (beside the file it keeps -wal and "
         "-shm). Give write permission, or copy the file to where you have it."
     ),
 )
-_MOVED: Final[_Meaning] = (StoreOpenError, "the file was moved or deleted while it was open. Make a new store.")
-_REFUSED: Final[_Meaning] = (
+_MOVED: Final[ErrorMeaning] = (StoreOpenError, "the file was moved or deleted while it was open. Make a new store.")
+_REFUSED: Final[ErrorMeaning] = (
     StoreOpenError,
     (
         "the file cannot be opened. Its folder must exist, both must be readable and writable, and the path must not be a "
         "folder."
     ),
 )
-_DAMAGED: Final[_Meaning] = (
+_DAMAGED: Final[ErrorMeaning] = (
     StoreCorruptError,
     (
         "the file is damaged, or is no SQLite database. Restore it from a backup; `sqlite3 FILE .recover` saves what can "
         "be read."
     ),
 )
-_INCOMPLETE: Final[_Meaning] = (StoreCorruptError, "the file lacks tables or columns that its version has.")
-_UNKNOWN: Final[_Meaning] = (StoreError, "the statement failed and changed nothing.")
+_INCOMPLETE: Final[ErrorMeaning] = (StoreCorruptError, "the file lacks tables or columns that its version has.")
+_UNKNOWN: Final[ErrorMeaning] = (StoreError, "the statement failed and changed nothing.")
 
-_MEANINGS: Final[dict[int, _Meaning]] = {
+_MEANINGS: Final[dict[int, ErrorMeaning]] = {
     sqlite3.SQLITE_BUSY: _BUSY,
     sqlite3.SQLITE_LOCKED: _BUSY,
     sqlite3.SQLITE_FULL: _FULL,
@@ -99,18 +97,11 @@ def store_error(error: BaseException, *, store: str) -> StoreError:
         error: What the driver raised.
         store: What the store calls itself.
     """
-    if isinstance(error, StoreError):
-        own = copy.copy(error)
-        own.__cause__ = error.__cause__
-        return own
-    kind, sentence = _meaning(error)
     said = f"SQLite says: {error}" if isinstance(error, sqlite3.Error) else f"the driver says: {error!r}"
-    made = kind(f"{sentence} ({said})", store=store)
-    made.__cause__ = error
-    return made
+    return caller_error(error, _meaning, said=said, store=store)
 
 
-def _meaning(error: BaseException) -> tuple[type[StoreError], str]:
+def _meaning(error: BaseException) -> ErrorMeaning:
     code = _code(error)
     if code in _MEANINGS:
         return _MEANINGS[code]

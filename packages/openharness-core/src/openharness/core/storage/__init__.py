@@ -8,13 +8,13 @@ For a run store: `encode_run` and `decode_run`, `select_runs` where nothing else
 For a signal store: `new_header` checks what a recording is created with, `restored_header` what one is restored with;
 `encode_entries` gives the columns of what is appended, before the first ``await``; `plan_append` tells what of it is new,
 `needs_finalizing` and `needs_checkpoint` whether there is anything to write; `metadata_index` gives what an index of
-metadata holds, `tag_index` one of tags; `ChangeWaiters` helps those who follow; `SignalDecoder`, `name_filter` and `check_range` serve readers;
+metadata holds, `tag_index` one of tags; `ChangeWaiters` helps those who follow; `SignalDecoder`, `name_filter`, `name_prefixes` and `check_range` serve readers;
 `select_recordings` filters in memory. In a table, `recording_columns` and `recording_from_columns` keep what is known of a
 recording, a `StoredRecording`, and `signal_checksum` vouches for a signal. `encode_signal` and `decode_signal` are for stores that keep one text a signal.
 
 For both: `GroupWriter` writes what many tasks want written with one commit; `SessionStore` and `StoreSession` are the
 life of a store in the event loops it is used in; `decode_rows`, `wrong_answer`, `prefix_end` and `rarest_first` serve
-databases that answer queries.
+databases that answer queries, and `caller_error` those that fail.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from openharness.core.storage._answers import (
     select_runs,
     wrong_answer,
 )
+from openharness.core.storage._failures import ErrorMeaning, caller_error
 from openharness.core.storage._group_writer import GroupWriter, JobKind
 from openharness.core.storage._log_entries import EncodedBlob, EncodedEntry, EncodedSignal, encode_entries
 from openharness.core.storage._log_header import (
@@ -38,7 +39,7 @@ from openharness.core.storage._log_header import (
     new_header,
     restored_header,
 )
-from openharness.core.storage._log_reading import SignalDecoder, name_filter
+from openharness.core.storage._log_reading import SignalDecoder, name_filter, name_prefixes
 from openharness.core.storage._log_rules import (
     ExistingSignals,
     LogPosition,
@@ -82,6 +83,7 @@ __all__ = (
     "EncodedEntry",
     "EncodedRun",
     "EncodedSignal",
+    "ErrorMeaning",
     "ExistingSignals",
     "GroupWriter",
     "JobKind",
@@ -94,6 +96,7 @@ __all__ = (
     "StoreSession",
     "StoredRecording",
     "blob_digest",
+    "caller_error",
     "check_finalize",
     "check_range",
     "checksum",
@@ -108,6 +111,7 @@ __all__ = (
     "metadata_index",
     "metadata_index_text",
     "name_filter",
+    "name_prefixes",
     "needs_checkpoint",
     "needs_finalizing",
     "needs_restoring",

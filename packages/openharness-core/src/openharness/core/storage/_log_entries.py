@@ -63,6 +63,11 @@ class EncodedSignal(msgspec.Struct, gc=False, eq=False):
 
     __hash__ = None  # type: ignore[assignment]
 
+    @property
+    def size(self) -> int:
+        """How many bytes of JSON text it carries."""
+        return len(self.payload)
+
     def decode(self) -> Signal:
         """Return the signal as a new object.
 
@@ -84,6 +89,11 @@ class EncodedBlob:
 
     digest: str
     data: bytes
+
+    @property
+    def size(self) -> int:
+        """How many bytes of JSON text it carries."""
+        return len(self.data)
 
 
 EncodedEntry: TypeAlias = "EncodedSignal | EncodedBlob"
