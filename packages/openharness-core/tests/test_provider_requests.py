@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openharness.core import Message, ProviderError, ProviderRequest
-from openharness.core.providers import check_request, further_options, json_text, without_surrogates
+from openharness.core.providers import check_request, function_tool, further_options, json_text, without_surrogates
 
 REQUEST = ProviderRequest(messages=[Message("user", "x")], max_tokens=1, temperature=0, stop=["."])
 
@@ -56,3 +56,14 @@ def test_no_lone_surrogate_is_left(body: dict[str, str]) -> None:
     assert json.loads(text) == clean
     if not count:
         assert clean == body
+
+
+def test_a_tool_is_a_function() -> None:
+    """What a tool does not say is said for it: there is no description, and there are no parameters."""
+    parameters = {"type": "object", "properties": {"city": {"type": "string"}}}
+    tool = {"name": "weather", "description": "The weather of a city.", "parameters": parameters}
+    assert function_tool(tool) == {"type": "function", "function": tool}
+    assert function_tool({"name": "now"}) == {
+        "type": "function",
+        "function": {"name": "now", "description": "", "parameters": {"type": "object", "properties": {}}},
+    }

@@ -6,11 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from openharness.core import ProviderError
-from openharness.core.providers import check_request, further_options, json_text
+from openharness.core.providers import check_request, function_tool, further_options, json_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from openharness.core import Message, ProviderRequest, ToolCall
 
 __all__ = ("request_body",)
@@ -72,7 +70,7 @@ def request_body(request: ProviderRequest, *, model: str, max_tokens: int, cache
     if request.seed is not None:
         body["seed"] = request.seed % _SEEDS
     if request.tools:
-        body["tools"] = [_tool(tool) for tool in request.tools]
+        body["tools"] = [function_tool(tool) for tool in request.tools]
     elif request.output_schema is not None:
         # With both, llama.cpp keeps the model to the schema, and it can call no tool.
         body["response_format"] = {
@@ -96,15 +94,6 @@ def _tool_call(call: ToolCall) -> dict[str, Any]:
     # Also where a model wrote something that is no JSON, which comes as a text: llama.cpp reads nothing else.
     arguments = json.dumps(call.arguments, ensure_ascii=False)
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
-
-
-def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
-    function: dict[str, Any] = {
-        "name": tool["name"],
-        "description": tool.get("description") or "",
-        "parameters": tool.get("parameters") or {"type": "object", "properties": {}},
-    }
-    return {"type": "function", "function": function}
 
 
 def _check(request: ProviderRequest, model: str) -> None:

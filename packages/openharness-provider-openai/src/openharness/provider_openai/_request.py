@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, cast
 
 from openharness.core import ProviderError
+from openharness.core.providers import function_tool
 from openharness.provider_http import further_options
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def request_body(
     if request.seed is not None:
         body["seed"] = request.seed
     if request.tools:
-        body["tools"] = [_tool(tool) for tool in request.tools]
+        body["tools"] = [function_tool(tool) for tool in request.tools]
     if request.output_schema is not None:
         body["response_format"] = _response_format(request.output_schema)
     return body
@@ -102,15 +103,6 @@ def _message(message: Message) -> dict[str, Any]:
 def _arguments(call: ToolCall) -> str:
     # What a model wrote that is no JSON is sent again as it was.
     return call.arguments if isinstance(call.arguments, str) else json.dumps(call.arguments, ensure_ascii=False)
-
-
-def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
-    function: dict[str, Any] = {
-        "name": tool["name"],
-        "description": tool.get("description") or "",
-        "parameters": tool.get("parameters") or {"type": "object", "properties": {}},
-    }
-    return {"type": "function", "function": function}
 
 
 def _response_format(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from openharness.core.providers._events import open_events
 from openharness.core.providers._function import AnswerPiece, FunctionProvider, ProviderAnswer
 from openharness.core.providers._limited import LimitedProvider
-from openharness.core.providers._request import check_request, further_options, json_text, without_surrogates
+from openharness.core.providers._request import (
+    check_request,
+    function_tool,
+    further_options,
+    json_text,
+    without_surrogates,
+)
 
 __all__ = (
     "AnswerPiece",
@@ -13,6 +19,7 @@ __all__ = (
     "LimitedProvider",
     "ProviderAnswer",
     "check_request",
+    "function_tool",
     "further_options",
     "json_text",
     "open_events",

@@ -1,4 +1,4 @@
-"""Checks of requests, and the texts that no server could read."""
+"""Checks of requests, the form of tools that many servers read, and the texts that none could."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from openharness.core.interfaces import ProviderRequest
 
-__all__ = ("check_request", "further_options", "json_text", "without_surrogates")
+__all__ = ("check_request", "function_tool", "further_options", "json_text", "without_surrogates")
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -50,6 +50,19 @@ def further_options(request: ProviderRequest, *, reserved: frozenset[str]) -> di
     if wrong:
         raise _refused(f"options must hold further parameters, got {wrong!r}, which the request has attributes for.")
     return dict(request.options)
+
+
+def function_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a tool of `ProviderRequest.tools` as servers read it that follow the chat API of OpenAI: as a function.
+
+    One without parameters takes none.
+    """
+    function: dict[str, Any] = {
+        "name": tool["name"],
+        "description": tool.get("description") or "",
+        "parameters": tool.get("parameters") or {"type": "object", "properties": {}},
+    }
+    return {"type": "function", "function": function}
 
 
 def without_surrogates(body: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
