@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from openharness.core import (
     Blob,
     InvalidValueError,
+    PatternError,
     RecordingConflictError,
     RecordingFinalizedError,
     SerializationError,
@@ -27,6 +28,8 @@ from openharness.core.storage import (
     LogPosition,
     MessagePool,
     SignalDecoder,
+    WantedNames,
+    WantedSignals,
     blob_digest,
     caller_error,
     check_finalize,
@@ -190,3 +193,28 @@ def test_each_caller_gets_an_error_of_its_own() -> None:
     own = caller_error(first, meaning, said="", store="OtherStore()")
     assert own is not first
     assert (type(own), str(own), own.store, own.__cause__) == (StoreFullError, str(first), STORE, failed)
+
+
+def test_few_names_are_looked_for() -> None:
+    """Up to eight wanted names are, as they are indexed; of more, or of names nobody could try, every signal is read."""
+    wanted = WantedNames(("tool:*", re.compile("x")))
+    assert wanted.prefixes == ("",)
+    found = wanted.among({"i-b": "tool:b", "i-a": "tool:a", "i-n": "agent:n", "i-x": "x"})
+    assert found.names == ("i-a", "i-b", "i-x")
+    assert found.matches is not None
+    assert [found.matches(name) for name in ("tool:c", "agent:n")] == [True, False]
+    names = {f"i{number}": f"tool:{number}" for number in range(8)}
+    assert wanted.among(names).names == tuple(names)
+    for too_many in ({**names, "i8": "tool:8"}, {f"i{number}": f"agent:{number}" for number in range(65)}, None):
+        some = wanted.among(too_many)
+        assert (some.names, some.matches) == (None, found.matches)
+    assert wanted.among({f"i{number}": f"agent:{number}" for number in range(64)}).names == ()
+
+
+def test_without_patterns_every_signal_is_wanted() -> None:
+    """Then nothing need be looked for, and nothing be filtered."""
+    wanted = WantedNames(())
+    assert wanted.prefixes == ()
+    assert wanted.among({}) == WantedSignals() == wanted.among({"i": "a"})
+    with pytest.raises(PatternError):
+        WantedNames("a::b")

@@ -10,10 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final, cast
 
 from openharness.core import CorruptRecordError, RecordingNotFoundError, SerializationError
-from openharness.core.storage import SignalDecoder, checksum, recording_from_columns, references
+from openharness.core.storage import SignalDecoder, WantedSignals, checksum, recording_from_columns, references
 from openharness.postgres import misled
 from openharness.signal_store_postgres._catalogue import Catalogue
-from openharness.signal_store_postgres._names import Wanted
 from openharness.signal_store_postgres._rows import SIGNAL_COLUMNS, signal_from_row
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ class LogReading:
         self._whole = whole
         self._store = store
         self._number = 0
-        self._wanted = Wanted()
+        self._wanted = WantedSignals()
         self._blobs = _Blobs()
         self._decoder = self._new_decoder()
 

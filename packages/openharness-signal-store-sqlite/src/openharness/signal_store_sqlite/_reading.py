@@ -11,8 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, cast
 
 from openharness.core import CorruptRecordError, RecordingNotFoundError
-from openharness.core.storage import RECORDING_COLUMNS, SignalDecoder, checksum
-from openharness.signal_store_sqlite._names import Wanted
+from openharness.core.storage import RECORDING_COLUMNS, SignalDecoder, WantedSignals, checksum
 from openharness.signal_store_sqlite._rows import (
     SIGNAL_COLUMNS,
     recording_from_row,
@@ -90,7 +89,7 @@ class LogReading:
         self._whole = whole
         self._store = store
         self._number = 0
-        self._wanted = Wanted()
+        self._wanted = WantedSignals()
         self._blobs = _Blobs(recording_id, store)
         self._decoder: SignalDecoder | None = None
 

@@ -8,7 +8,8 @@ For a run store: `encode_run` and `decode_run`, `select_runs` where nothing else
 For a signal store: `new_header` checks what a recording is created with, `restored_header` what one is restored with;
 `encode_entries` gives the columns of what is appended, before the first ``await``; `plan_append` tells what of it is new,
 `needs_finalizing` and `needs_checkpoint` whether there is anything to write; `metadata_index` gives what an index of
-metadata holds, `tag_index` one of tags; `ChangeWaiters` helps those who follow; `SignalDecoder`, `name_filter`, `name_prefixes` and `check_range` serve readers;
+metadata holds, `tag_index` one of tags; `ChangeWaiters` helps those who follow; `SignalDecoder`, `name_filter` and `check_range` serve readers, and where
+names have an index `WantedNames` and `name_prefixes`;
 `select_recordings` filters in memory. In a table, `recording_columns` and `recording_from_columns` keep what is known of a
 recording, a `StoredRecording`, and `signal_checksum` vouches for a signal. `encode_signal` and `decode_signal` are for stores that keep one text a signal.
 
@@ -39,7 +40,7 @@ from openharness.core.storage._log_header import (
     new_header,
     restored_header,
 )
-from openharness.core.storage._log_reading import SignalDecoder, name_filter, name_prefixes
+from openharness.core.storage._log_reading import SignalDecoder, name_filter
 from openharness.core.storage._log_rules import (
     ExistingSignals,
     LogPosition,
@@ -73,6 +74,7 @@ from openharness.core.storage._signals import (
     resolve_signal,
 )
 from openharness.core.storage._waiting import ChangeWaiters
+from openharness.core.storage._wanted_names import WantedNames, WantedSignals, name_prefixes
 from openharness.core.values import checksum, has_checksum, sha256_checksum
 
 __all__ = (
@@ -95,6 +97,8 @@ __all__ = (
     "SignalDecoder",
     "StoreSession",
     "StoredRecording",
+    "WantedNames",
+    "WantedSignals",
     "blob_digest",
     "caller_error",
     "check_finalize",

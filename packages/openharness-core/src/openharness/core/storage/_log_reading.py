@@ -11,14 +11,14 @@ from openharness.core.storage._signals import POOLING_SIGNAL, pooled_lists, reso
 from openharness.core.values import decode_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from openharness.core.patterns import Pattern, PatternLike
+    from openharness.core.patterns import PatternLike
     from openharness.core.records import Signal
     from openharness.core.storage._log_entries import EncodedSignal
     from openharness.core.values import JSONValue
 
-__all__ = ("SignalDecoder", "name_filter", "name_prefixes")
+__all__ = ("SignalDecoder", "name_filter")
 
 MAX_RESOLVED_ITEMS: Final = 20_000_000
 """How many messages and tools one reading puts back in place. A few bytes of a reference stand for a whole conversation,
@@ -36,24 +36,6 @@ def name_filter(patterns: PatternLike | Sequence[PatternLike]) -> Callable[[str]
     if not compiled:
         return lambda _: True
     return lambda name: any(pattern.matches(name) for pattern in compiled)
-
-
-def name_prefixes(patterns: Iterable[Pattern]) -> list[str]:
-    """Return what the names begin with that patterns match, for an index of names; none begins with another one."""
-    kept: list[str] = []
-    for prefix in sorted(map(_prefix, patterns)):
-        if not kept or not prefix.startswith(kept[-1]):
-            kept.append(prefix)
-    return kept
-
-
-def _prefix(pattern: Pattern) -> str:
-    if not isinstance(pattern.source, str):
-        return ""
-    if pattern.is_literal:
-        return pattern.source
-    # ``tool:**`` also matches ``tool``.
-    return pattern.source.partition("*")[0].removesuffix(":")
 
 
 class SignalDecoder:
