@@ -125,7 +125,7 @@ names = st.sampled_from(
 members = st.sampled_from(
     [
         *("agent", "activation", "call", "tool_call", "output", "error", "status", "name", "id", "request", "data"),
-        *("arguments", "result", "message", "kind", "type", "run_id", "resumed_from", "text"),
+        *("arguments", "result", "message", "kind", "type", "run_id", "resumed_from", "text", "history"),
     ]
 )
 payloads = st.one_of(values, st.dictionaries(members, st.one_of(texts, values), max_size=6))

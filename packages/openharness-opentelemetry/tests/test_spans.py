@@ -500,6 +500,46 @@ async def test_a_run_begun_again(spans: Spans) -> None:
     assert reporter._runs == {}
 
 
+@pytest.mark.parametrize("thread", [None, "thread-1"])
+async def test_conversations_of_agents(spans: Spans, thread: str | None) -> None:
+    """What an agent with a history asks belongs to its conversation in the run, unless that of the run is named."""
+    harness = create_harness()
+    agents = {
+        "teller": harness.agent(prompt="Tell!", activate_on="harness:start", emits="story:told"),
+        "clerk": harness.agent(
+            prompt="retry", activate_on=["harness:start", "story:told"], history="agent", retries=1, retry_delay=0.0
+        ),
+    }
+    reporter = OpenTelemetryReporter(spans.provider, conversation_of=lambda first: thread)
+    recording = await run_told(reporter, agents=agents)
+    told = {span.id: span.get("gen_ai.conversation.id") for span in spans.seen}
+    own = [f"{kind}clerk#{number}{call}" for number in (1, 2) for kind, call in (("", ""), ("chat ", "/0/0"))]
+    own += ["chat clerk#1/0/1", "chat clerk#2/0/1"]
+    run_id = recording.info.run_id
+    assert told == {
+        **dict.fromkeys(["run", "teller#1", "chat teller#1/0/0"], thread),
+        **dict.fromkeys(own, thread or f"{run_id}/clerk"),
+    }
+
+
+async def test_an_agent_that_forgets_in_a_fork(spans: Spans) -> None:
+    """An activation that asks again in a fork without the history it had is in no conversation any more."""
+    harness, store = create_harness(), MemorySignalStore()
+    remembering = harness.agent(prompt="Tell!", activate_on="harness:start", history="agent")
+    options = {"provider": Storyteller(), "store": store}
+    first = await harness.run_reactive(agents={"clerk": remembering}, state={}, mode="record", fixture="one", **options)
+    asked = next(signal.seq for signal in first.signals if signal.name == "provider:start")
+    fork = await harness.fork(
+        str(first.recording_id), at=asked, agents={"clerk": attrs.evolve(remembering, history="none")}, **options
+    )
+    recording = await store.load_recording(str(fork.recording_id))
+    assert recording is not None
+    export_spans(recording, spans.provider)
+    assert [span.get("gen_ai.conversation.id") for span in spans.named("invoke_agent clerk")] == [None]
+    calls = [span.get("gen_ai.conversation.id") for span in spans.named("chat")]
+    assert calls == [f"{fork.run_id}/clerk", None]
+
+
 @pytest.mark.parametrize(
     "options",
     [{"capture_content": "yes"}, {"workflow": 3}, {"conversation_of": "thread"}],

@@ -152,6 +152,7 @@ async def random_run(seed: int, *listeners: Callable[..., Any]) -> Recording:
             model=chance.choice([None, "story-0"]),
             retries=chance.randint(0, 2),
             retry_delay=0.0,
+            history=chance.choice(["none", "agent"]),
             on_error=chance.choice(["continue", "continue", "continue", "fail"]),
             when=chance.choice([lambda ctx: True, lambda ctx: ctx.signal.seq < 60]),
         )

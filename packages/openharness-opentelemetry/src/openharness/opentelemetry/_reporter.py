@@ -87,7 +87,8 @@ class OpenTelemetryReporter:
         capture_content: Whether spans hold prompts, answers, arguments and results of tools, as the log has them. None:
             as the environment variable ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`` says, and without it: no.
         workflow: The name of what is run: ``gen_ai.workflow.name``.
-        conversation_of: Given the first signal of a run, returns the conversation it belongs to, or None.
+        conversation_of: Given the first signal of a run, returns the conversation it belongs to, or None. Then agents
+            with ``history="agent"`` have one each in that run, by the name ``RUN/AGENT``.
         provider_names: ``gen_ai.provider.name`` by `openharness.core.Provider.type`, where it is not the type itself;
             ``claude`` is known to be ``anthropic``.
 

@@ -39,6 +39,8 @@ _INCOMPLETE: Final = "incomplete"
 _INTERRUPTED: Final = "interrupted"
 _OTHER: Final = "_OTHER"
 """The conventions' word for an error of which no more is known."""
+_FIRST: Final = "/0/0"
+"""How the first call of every activation ends."""
 _MS: Final = 1000
 _NUMBERS: Final[Mapping[str, str]] = {
     "temperature": names.TEMPERATURE,
@@ -156,6 +158,7 @@ class _Activation:
     request: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
     vendor_ids: dict[str, str] = attrs.field(factory=dict[str, str])
     tools: dict[str, dict[str, Any]] = attrs.field(factory=dict[str, dict[str, Any]])
+    conversation: str | None = None
 
 
 @attrs.define
@@ -373,6 +376,8 @@ class RunSpans:
         if activation is None:
             return {}
         summary: dict[str, Value] = dict(activation.usage)
+        if activation.conversation is not None:
+            summary[names.CONVERSATION_ID] = activation.conversation
         if activation.model is not None:
             summary[names.REQUEST_MODEL] = activation.model
         if activation.finish_reasons:
@@ -383,14 +388,24 @@ class RunSpans:
 
     def _sent(self, signal: Signal, payload: Mapping[str, Any], at: int) -> None:
         call = text(payload.get("call"))
-        if call is not None:
-            self._begin_chat(signal, call, fields_of(payload.get("request")), at)
+        if call is None:
+            return
+        if call.endswith(_FIRST):
+            # Only the first request of an activation tells; after a fork there is a first one again.
+            _, going = self._activation(signal, at, call)
+            going.conversation = self._conversation_of(going.agent) if "history" in payload else None
+        self._begin_chat(signal, call, fields_of(payload.get("request")), at)
 
     def _sent_again(self, signal: Signal, payload: Mapping[str, Any], at: int) -> None:
         call = text(payload.get("call"))
         if call is not None:
             _, going = self._activation(signal, at, call)
             self._begin_chat(signal, call, going.request, at)
+
+    def _conversation_of(self, agent: str) -> str | None:
+        """Name the conversation that an agent keeps in this run, unless the application has named that of the run."""
+        run = self._common.get(names.RUN_ID)
+        return None if run is None or names.CONVERSATION_ID in self._common else f"{run}/{agent}"
 
     def _begin_chat(self, signal: Signal, call: str, request: Mapping[str, Any], at: int) -> _Chat:
         activation, going = self._activation(signal, at, call)
@@ -404,6 +419,7 @@ class RunSpans:
                 names.OPERATION_NAME: names.CHAT,
                 names.PROVIDER_NAME: self._options.provider_names.get(provider, provider),
                 names.REQUEST_MODEL: model,
+                names.CONVERSATION_ID: going.conversation,
                 **self._common,
                 names.CALL: call,
                 names.OUTPUT_TYPE: "json" if request.get("output_schema") is not None else None,
