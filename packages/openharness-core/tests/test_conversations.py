@@ -16,6 +16,7 @@ from tool_kit import AskingProvider, asks
 from openharness.core import (
     Completed,
     InvalidValueError,
+    ProviderCapabilities,
     ProviderOutput,
     ReplayDriftError,
     ReplayDriftWarning,
@@ -202,6 +203,24 @@ async def test_what_a_provider_needs_again_comes_back() -> None:
     messages = provider.requests[-1][0].messages
     assert [message.continuation for message in messages[1::2]] == [{"session": number} for number in (1, 2, 3)]
     assert messages[3].content == "(no answer)"
+
+
+async def test_what_a_provider_needs_again_comes_back_with_an_answer_that_does_not_fit() -> None:
+    """Also where an answer is not of the agent's type, the request to mend it goes on with the provider's session."""
+
+    class Sessions(ScriptedProvider):
+        capabilities = ProviderCapabilities(output_schema=True)
+
+        async def run(self, request: Any, context: Any) -> AsyncGenerator[Any, None]:
+            self.requests.append((request, context))
+            number = len(self.requests)
+            yield Completed(ProviderOutput(content=str(number) if number % 2 == 0 else "?", continuation=number))
+
+    provider = Sessions()
+    await talk(talker(turns=2, output=int, updates=None), provider=provider)
+    asked = [request.messages for request, _ in provider.requests]
+    sessions = [[message.continuation for message in messages if message.role == "assistant"] for messages in asked]
+    assert sessions == [[], [1], [1, 2], [1, 2, 3]]
 
 
 # --- The bound --------------------------------------------------------------------------------------------------------

@@ -117,12 +117,15 @@ def corrected_request(activation: OpenActivation, error: str) -> JSONObject:
     request, answer = cast("JSONObject", activation.request), cast("JSONObject", activation.answer)
     messages = cast("list[JSONValue]", request["messages"])
     said = cast("str", answer["content"])
+    rejected: JSONObject = {"role": "assistant", "content": said if said.strip() else NO_ANSWER}
+    if "continuation" in answer:
+        rejected["continuation"] = copy_json(answer["continuation"])
     correction = f"This answer cannot be used: {error} Answer again, with nothing but JSON that fits the schema."
     return {
         **request,
         "messages": [
             *messages,
-            {"role": "assistant", "content": said if said.strip() else NO_ANSWER},
+            rejected,
             {"role": "user", "content": correction},
         ],
     }
