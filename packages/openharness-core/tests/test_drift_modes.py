@@ -289,6 +289,18 @@ async def test_the_warning_travels_between_processes_and_names_the_places() -> N
     assert "… and 5 more" in str(ReplayDriftWarning(result.drift[:1] * 15))
 
 
+@pytest.mark.parametrize("histories", [("agent", "none"), ("none", "agent")])
+async def test_a_history_that_tells_nothing_yet_is_the_runs_own(histories: Any) -> None:
+    """Whether an agent keeps a history is told by the run also where its request is the recorded one, and warned of."""
+    before, now = ({"poet": agent("rhyme", history=history)} for history in histories)
+    store = await record(before)
+    result = await warned(now, store)
+    assert [(report.kind, report.subject) for report in result.drift] == [("history", "history of agent 'poet'")]
+    told = [signal for signal in result.signals if signal.name == "provider:start" and signal.source.agent == "poet"]
+    assert ["history" in signal.payload for signal in told] == [histories[1] == "agent"]
+    assert ("poet" in RunFold.of(result.signals).conversations) == (histories[1] == "agent")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600 if LONG else 60)
 async def test_changed_code_ends_or_raises_and_what_is_warned_of_is_what_replay_refuses() -> None:

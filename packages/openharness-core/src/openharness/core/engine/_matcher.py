@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from openharness.core.records import Signal
 
 __all__ = ("Matcher",)
+
+_HISTORY: Final = "history"
 
 
 class Matcher(RecordedRun):
@@ -179,10 +181,18 @@ class Matcher(RecordedRun):
             asked.popleft()
             return attrs.evolve(
                 actual,
-                payload=recorded.payload,
+                payload=self._payload_of(recorded, actual),
                 source=attrs.evolve(actual.source, provider=recorded.source.provider),
             )
         raise self._unmatched(recorded, actual)
+
+    def _payload_of(self, recorded: Signal, actual: Signal) -> dict[str, Any]:
+        """The recorded payload; what an agent is told of earlier is no part of its request, and is told by the run."""
+        told, tells = cast("dict[str, Any]", recorded.payload), cast("dict[str, Any]", actual.payload)
+        if told.get(_HISTORY) == tells.get(_HISTORY) or self.volatile.same(recorded, actual):
+            return told
+        rest = {key: value for key, value in told.items() if key != _HISTORY}
+        return {**rest, _HISTORY: tells[_HISTORY]} if _HISTORY in tells else rest
 
     def _same_request(self, recorded: Signal, actual: Signal) -> bool:
         one, other = (cast("dict[str, Any]", signal.payload).get("digest") for signal in (recorded, actual))
