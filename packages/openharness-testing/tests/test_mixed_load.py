@@ -202,9 +202,9 @@ async def test_a_postgres_in_trouble_loses_nothing(
     """Killed every few seconds, also while it commits and while it recovers, a server has what was acknowledged, once."""
     pytest.importorskip("openharness.run_store_postgres")
     pytest.importorskip("openharness.signal_store_postgres")
-    seconds, every = (600, (1.0, 6.0)) if LONG else (2, (0.1, 0.4))
+    seconds, every, most = (600, (1.0, 6.0), 1_000) if LONG else (2, (0.1, 0.4), 4)
     with PostgresServer(COMMITS_SLOWLY) as server:
-        trouble = Trouble(server, every)
+        trouble = Trouble(server, every, seconds, most)
         url = f"{server.dsn}&schema=troubled&reconnect_timeout={PATIENCE}"
         # Before the first trouble there are tables: a server that was never reached is not waited for.
         async with open_run_store(url) as runs, open_signal_store(url) as signals:

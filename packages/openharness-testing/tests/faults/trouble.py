@@ -42,20 +42,25 @@ class Trouble:
     Attributes:
         server: For whom.
         every: The least and the most seconds between two troubles.
+        seconds: For how long there is trouble. Who works in it then gets time to end.
+        most: How often there is trouble at most: where the machine is busy, each takes long.
         counts: How often there was which.
         returns: When the server was back after being gone, by `time.monotonic`.
     """
 
     server: PostgresServer
     every: tuple[float, float]
+    seconds: float
+    most: int
     counts: dict[str, int] = attrs.field(factory=dict[str, int])
     returns: list[float] = attrs.field(factory=list[float])
 
     async def make(self, began: asyncio.Event, *, until: asyncio.Event) -> None:
-        """Make trouble from one event to another one; then the server runs."""
+        """Make trouble from one event on, but not after another one; then the server runs."""
         ways: list[str] = []
         await began.wait()
-        while not until.is_set():
+        end = time.monotonic() + self.seconds
+        while not until.is_set() and time.monotonic() < end and len(self.returns) < self.most:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(until.wait(), random.uniform(*self.every))
             if until.is_set():
