@@ -31,7 +31,7 @@ AT_ONCE = EVERY if LONG else [("postgres", "runs", "none"), ("postgres", "signal
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(3_600 if LONG else 60),
+    pytest.mark.timeout(3_600 if LONG else 240),
     pytest.mark.skipif(not hasattr(os, "fork"), reason="kill -9 and fork are POSIX"),
 ]
 

@@ -35,7 +35,7 @@ COUNTS = {
 }
 SHORT = {"runs": 1_000, "signals": 20_000, "files": 20_000, "served runs": 600, "served signals": 10_000}
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(7_200 if LONG else 60)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(7_200 if LONG else 240)]
 
 
 @pytest.fixture

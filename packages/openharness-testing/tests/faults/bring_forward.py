@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ()
 
-COUNT: Final = 20
+COUNT: Final = 12
 
 
 def make_run(name: str) -> RunRecord:
