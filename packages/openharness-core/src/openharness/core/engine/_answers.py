@@ -90,7 +90,7 @@ class Answers(Generic[S]):
         return self._log.write(
             arrival.name,
             arrival.payload,
-            parent=parent.id,
+            parent=parent,
             agent=activation.agent,
             provider=activation.provider,
             activation=activation.id,

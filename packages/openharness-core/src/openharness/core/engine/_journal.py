@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from openharness.core.log import RunFold
-from openharness.core.records import Signal, SignalSource
+from openharness.core.records._signal import make_signal, make_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from openharness.core.records import Signal
 
 __all__ = ("Journal",)
 
@@ -33,17 +35,17 @@ class Journal:
         self.check = check
         self.substitutes = False
         self._drained = 0
-        self._source = SignalSource()
+        self._source = make_source(None, None, None, None)
 
     def begin_step(self, timestamp: int) -> None:
         """Set the time of all signals of the step; it never goes back."""
-        self.now = max(self.now, timestamp)
+        if timestamp > self.now:
+            self.now = timestamp
 
     def append(
         self,
         name: str,
         payload: Any,
-        *,
         parent: str | None,
         agent: str | None = None,
         provider: str | None = None,
@@ -54,7 +56,8 @@ class Journal:
         Raises:
             ReplayDriftError: The recording has something else here.
         """
-        seq = len(self.signals)
+        signals = self.signals
+        seq = len(signals)
         source = self._source
         if (
             parent != source.parent
@@ -63,18 +66,12 @@ class Journal:
             or agent != source.agent
         ):
             # What one signal causes has one source, so many signals share that of the one before.
-            self._source = source = SignalSource(agent, provider, parent, activation)
-        signal = Signal(
-            f"{self.run_id}/{seq}",  # `signal_id`, without the call
-            name=name,
-            payload=payload,
-            timestamp=self.now,
-            seq=seq,
-            source=source,
-        )
+            self._source = source = make_source(agent, provider, parent, activation)
+        # The id is `signal_id`, without the call.
+        signal = make_signal(f"{self.run_id}/{seq}", name, payload, self.now, seq, source)
         if self.check is not None:
             signal = self.check(signal)
-        self.signals.append(signal)
+        signals.append(signal)
         self.fold.apply(signal)
         return signal
 

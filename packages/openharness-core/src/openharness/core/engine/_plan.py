@@ -157,7 +157,9 @@ class RunPlan(Generic[S]):
 
     def has_interest(self, name: str) -> bool:
         """Tell whether anybody looks at the signals of a name: a reducer, an agent, or ``end_when``."""
-        known = self._known.get(name) or self.interested_in(name)
+        known = self._known.get(name)
+        if known is None:
+            known = self.interested_in(name)
         return known is not _NOBODY or self.end_when is not None
 
     def fingerprint(self) -> JSONObject:

@@ -72,7 +72,7 @@ class StepLog(Generic[S]):
         name: str,
         payload: Any,
         *,
-        parent: Signal | str | None,
+        parent: Signal | None,
         agent: str | None = None,
         provider: str | None = None,
         activation: str | None = None,
@@ -83,12 +83,7 @@ class StepLog(Generic[S]):
             ReplayDriftError: The log is compared with a recording that has something else here.
         """
         signal = self._journal.append(
-            name,
-            payload,
-            parent=parent if parent is None or isinstance(parent, str) else parent.id,
-            agent=agent,
-            provider=provider,
-            activation=activation,
+            name, payload, None if parent is None else parent.id, agent, provider, activation
         )
         if self._plan.has_interest(name):
             self._queue.append((signal, self.depth, self.chain))
@@ -96,9 +91,9 @@ class StepLog(Generic[S]):
 
     def tell(self, activation: OpenActivation, name: str, payload: JSONObject, parent: Signal) -> Signal:
         """Write a signal of an activation."""
-        depth, self.depth = self.depth, activation.depth
-        signal = self.write(name, payload, parent=parent, agent=activation.agent, activation=activation.id)
-        self.depth = depth
+        signal = self._journal.append(name, payload, parent.id, activation.agent, None, activation.id)
+        if self._plan.has_interest(name):
+            self._queue.append((signal, activation.depth, self.chain))
         return signal
 
     def change(self, changes: Iterable[Change], parent: Signal, *, agent: str | None, activation: str | None) -> None:

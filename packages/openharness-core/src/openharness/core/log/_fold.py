@@ -311,20 +311,22 @@ def _skipped(fold: RunFold, signal: Signal) -> None:
 
 
 def _provider_start(fold: RunFold, signal: Signal) -> None:
-    payload = signal.payload
-    activation = fold.activations[cast("str", signal.source.activation)]
+    payload, source = signal.payload, signal.source
+    call, attempt = payload["call"], payload["attempt"]
+    key: Any = source.activation
+    activation = fold.activations[key]
     totals = fold.totals_of(activation.agent)
     totals.provider_calls += 1
-    if payload["attempt"] > 0:
+    if attempt > 0:
         totals.retries += 1
-    if payload["attempt"] == 0 and activation.request is not None:
+    elif attempt == 0 and activation.request is not None:
         activation.unfit_turns = activation.unfit_turns + 1 if activation.is_unfit else 0
         activation.turn += 1
     activation.answer = None
     activation.tool_calls = {}
     activation.request = payload["request"]
-    activation.provider = signal.source.provider
-    activation.attempt = payload["attempt"]
+    activation.provider = source.provider
+    activation.attempt = attempt
     activation.waits_for_retry = False
     if "history" in payload:
         history = payload["history"]
@@ -333,7 +335,7 @@ def _provider_start(fold: RunFold, signal: Signal) -> None:
         # What was left out once is never taken up again.
         dropped = _checked_count(history["dropped"])
         fold.conversations[activation.agent] = fold.conversations.get(activation.agent, ())[dropped:]
-    fold.calls[payload["call"]] = OpenCall(payload["call"], activation.id, signal.seq)
+    fold.calls[call] = OpenCall(call, activation.id, signal.seq)
 
 
 def _text(fold: RunFold, signal: Signal) -> None:
@@ -351,17 +353,19 @@ def _tool_call(fold: RunFold, signal: Signal) -> None:
 
 
 def _provider_end(fold: RunFold, signal: Signal) -> None:
-    call = fold.calls.pop(signal.payload["call"])
+    payload = signal.payload
+    output: dict[str, Any] = payload["output"]
+    call = fold.calls.pop(payload["call"])
     activation = fold.activations[call.activation]
     totals = fold.totals_of(activation.agent)
-    activation.answer = signal.payload["output"]
+    activation.answer = output
     for index, (asked, seq) in enumerate(zip(call.tool_calls, call.tool_call_seqs, strict=True)):
         id_ = f"{activation.id}/{activation.turn}/{index}"
         details = cast("dict[str, Any]", asked)
         activation.tool_calls[id_] = OpenToolCall(
             id_, activation.id, details["name"], details["id"], details["arguments"], seq
         )
-    usage: dict[str, Any] = signal.payload["output"].get("usage") or {}
+    usage: dict[str, Any] = output.get("usage") or {}
     totals.input_tokens += usage.get("input_tokens") or 0
     totals.output_tokens += usage.get("output_tokens") or 0
     totals.cached_tokens += usage.get("cached_tokens") or 0
