@@ -248,10 +248,10 @@ async def test_the_search_finds_what_one_omission_leaves(
     elif omission == "requests":
         original = Activations._send
 
-        def send(self: Any, *args: Any) -> Any:
+        def send(self: Any, *args: Any, **options: Any) -> Any:
             kept, self._redactor = self._redactor, Redactor(None)
             try:
-                return original(self, *args)
+                return original(self, *args, **options)
             finally:
                 self._redactor = kept
 

@@ -110,23 +110,21 @@ class Activations(Generic[S]):
         self._waiting.clear()
 
     def _ask(self, activation: OpenActivation) -> None:
-        agent, activated = self.agent_of(activation), self._journal.signals[activation.activated]
+        agent, activated = self._by_name[activation.agent], self._journal.signals[activation.activated]
         depth, self._log.depth = self._log.depth, activation.depth
         try:
             prompt, system = self._code.texts(agent, activation, self._triggers[activation.id])
         except Exception as error:  # noqa: BLE001 - the user's function may raise anything
             self.give_up(activation, "prompt", error, activated)
         else:
-            recalled = self._recall(agent)
+            recalled = None if agent.definition.history == "none" else self._recall(agent)
             history = () if recalled is None else recalled.messages
             request = request_json(agent.definition, prompt=prompt, system=system, history=history)
-            self._send(activation, request, _call_of(activation, 0), activated, recalled)
+            self._send(activation, request, activated, turn=activation.turn, recalled=recalled)
         self._log.depth = depth
 
-    def _recall(self, agent: AgentPlan[S]) -> Recollection | None:
-        """Return what an agent is told of its earlier activations; None where it keeps no history."""
-        if agent.definition.history == "none":
-            return None
+    def _recall(self, agent: AgentPlan[S]) -> Recollection:
+        """Return what an agent is told of its earlier activations."""
         return recall(self._fold.conversations.get(agent.name, ()), agent.definition.history_tokens)
 
     # Requests.
@@ -134,41 +132,36 @@ class Activations(Generic[S]):
     def send(self, activation: OpenActivation, request: JSONObject, parent: Signal) -> None:
         """Send the request of the next turn."""
         depth, self._log.depth = self._log.depth, activation.depth
-        self._send(activation, request, call_id(activation.id, turn=activation.turn + 1, attempt=0), parent)
+        self._send(activation, request, parent, turn=activation.turn + 1)
         self._log.depth = depth
 
     def send_again(self, activation: OpenActivation, request: JSONObject, parent: Signal) -> None:
         """Send a request once more after it failed."""
-        self._send(activation, request, _call_of(activation, activation.attempt + 1), parent)
+        self._send(activation, request, parent, turn=activation.turn, attempt=activation.attempt + 1)
 
     def wait_for_retry(self, activation: OpenActivation, delay: float | None = None) -> None:
         """Let a retry arrive: after so many seconds, by default those that the agent waits before this one."""
         own = self.agent_of(activation).definition.retry_delay * 2**activation.attempt
-        call = _call_of(activation, activation.attempt + 1)
+        call = call_id(activation.id, turn=activation.turn, attempt=activation.attempt + 1)
         self._log.do(StartTimer(call=call, delay=own if delay is None else delay))
 
     def start_call(self, activation: OpenActivation, call: str, request: JSONObject) -> None:
         """Let a request that the log holds be sent."""
-        self._log.do(
-            StartCall(
-                call=call,
-                attempt=int(call.rpartition("/")[2]),
-                activation=activation.id,
-                agent=self.agent_of(activation),
-                request=request,
-            )
-        )
+        attempt, agent = int(call.rpartition("/")[2]), self.agent_of(activation)
+        self._log.do(StartCall(call, attempt, activation.id, agent, request))
 
     def _send(
         self,
         activation: OpenActivation,
         request: JSONObject,
-        call: str,
         parent: Signal,
+        *,
+        turn: int,
+        attempt: int = 0,
         recalled: Recollection | None = None,
     ) -> None:
-        agent = self.agent_of(activation)
-        attempt = int(call.rpartition("/")[2])
+        agent = self._by_name[activation.agent]
+        call = call_id(activation.id, turn=turn, attempt=attempt)
         # The log and its digest are redacted; who answers the request is told what it really says.
         logged = self._redactor.json(request)
         payload: JSONObject = {"call": call, "attempt": attempt, "digest": request_digest(logged), "request": logged}
@@ -182,7 +175,7 @@ class Activations(Generic[S]):
             provider=None if agent.provider is None else agent.provider.type,
             activation=activation.id,
         )
-        self.start_call(activation, call, request)
+        self._log.do(StartCall(call, attempt, activation.id, agent, request))
 
     # Ending.
 
@@ -235,8 +228,3 @@ class Activations(Generic[S]):
         """Let every open activation ask again, as if it had just begun."""
         self._running = 0
         self._waiting = deque(self._fold.activations)
-
-
-def _call_of(activation: OpenActivation, attempt: int) -> str:
-    """Return the identity of a request of the turn that an activation is in."""
-    return call_id(activation.id, turn=activation.turn, attempt=attempt)

@@ -96,14 +96,22 @@ class Lane:
         self._ahead = 0
         self._waiter: asyncio.Future[None] | None = None
 
-    async def put(self, arrival: Arrival) -> None:
-        """Add an arrival, after waiting for room."""
+    @property
+    def is_full(self) -> bool:
+        """Whether `room` is to be awaited before the next arrival."""
+        return self._ahead >= _LANE_SIZE
+
+    async def room(self) -> None:
+        """Wait until there is room."""
         while self._ahead >= _LANE_SIZE:
             self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter
             finally:
                 self._waiter = None
+
+    def put(self, arrival: Arrival) -> None:
+        """Add an arrival."""
         self._ahead += 1
         self._queue.put(arrival)
 

@@ -106,7 +106,9 @@ class Calls:
             else:
                 async with asyncio.timeout(definition.timeout) as limit:
                     output = await self._drive(effect, lane, Patience(limit).waiting)
-            await self._put(lane, effect.call, names.PROVIDER_END, {"call": effect.call, "output": output})
+            if lane.is_full:
+                await self._room(lane)
+            self._put(lane, effect.call, names.PROVIDER_END, {"call": effect.call, "output": output})
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError):
                 if self._pumps.is_cancelled():
@@ -118,7 +120,9 @@ class Calls:
                     f"the call took longer than {definition.timeout:g} s", kind="timeout", retryable=True
                 )
             payload: JSONObject = {"call": effect.call, "error": error_payload(error)}
-            await self._put(lane, effect.call, names.PROVIDER_ERROR, payload)
+            if lane.is_full:
+                await self._room(lane)
+            self._put(lane, effect.call, names.PROVIDER_ERROR, payload)
             if not isinstance(error, Exception):
                 raise
 
@@ -164,18 +168,26 @@ class Calls:
                 continue  # An empty delta says nothing.
             if name == names.TEXT_DELTA:
                 text.append(cast("str", details["text"]))
-            await self._put(lane, call, name, {"call": call, **details})
+            if lane.is_full:
+                await self._room(lane)
+            self._put(lane, call, name, {"call": call, **details})
         if output is None:
             raise ProviderError("the provider ended without Completed", kind="protocol")
-        if _text("".join(text)) not in ("", _text(output.content)):
+        content = _text(output.content)
+        if text and _text("".join(text)) != content:
             raise ProviderError("the text of Completed is not what the deltas said", kind="protocol")
-        return output_payload(output)
+        return output_payload(output, content)
 
-    async def _put(self, lane: Lane, call: str, name: str, payload: JSONObject) -> None:
+    async def _room(self, lane: Lane) -> None:
+        """Wait for room in a lane that is full, unless nobody will make room any more."""
+        if not self._pumps.stopped:
+            await lane.room()
+
+    def _put(self, lane: Lane, call: str, name: str, payload: JSONObject) -> None:
         if self._pumps.stopped:
             # The run is over, and its provider did not heed that it was cancelled.
             raise asyncio.CancelledError
-        await lane.put(Arrival(name=name, payload=payload, timestamp=self._clock(), call=call, lane=lane))
+        lane.put(Arrival(name=name, payload=payload, timestamp=self._clock(), call=call, lane=lane))
 
 
 def _details(event: ProviderEvent) -> tuple[str, JSONObject]:

@@ -13,7 +13,7 @@ from openharness.core.values import JSONObject, JSONValue
 __all__ = ("Effect", "StartCall", "StartTimer", "StartTool")
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(eq=False)
 class StartCall:
     """Send a request."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from openharness.core.log import RunFold
-from openharness.core.records._signal import make_signal, make_source
+from openharness.core.records._signal import make_signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from openharness.core.records import Signal
+    from openharness.core.records import Signal, SignalSource
 
 __all__ = ("Journal",)
 
@@ -35,22 +35,13 @@ class Journal:
         self.check = check
         self.substitutes = False
         self._drained = 0
-        self._source = make_source(None, None, None, None)
 
     def begin_step(self, timestamp: int) -> None:
         """Set the time of all signals of the step; it never goes back."""
         if timestamp > self.now:
             self.now = timestamp
 
-    def append(
-        self,
-        name: str,
-        payload: Any,
-        parent: str | None,
-        agent: str | None = None,
-        provider: str | None = None,
-        activation: str | None = None,
-    ) -> Signal:
+    def append(self, name: str, payload: Any, source: SignalSource) -> Signal:
         """Write the next signal and return it: in a replay the recorded one, after comparing it with this.
 
         Raises:
@@ -58,15 +49,6 @@ class Journal:
         """
         signals = self.signals
         seq = len(signals)
-        source = self._source
-        if (
-            parent != source.parent
-            or activation != source.activation
-            or provider != source.provider
-            or agent != source.agent
-        ):
-            # What one signal causes has one source, so many signals share that of the one before.
-            self._source = source = make_source(agent, provider, parent, activation)
         # The id is `signal_id`, without the call.
         signal = make_signal(f"{self.run_id}/{seq}", name, payload, self.now, seq, source)
         if self.check is not None:

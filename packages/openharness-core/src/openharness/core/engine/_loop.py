@@ -14,7 +14,8 @@ from openharness.core.log import _names as names
 from openharness.core.values import JSONObject, JSONValue
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from typing import TypeAlias
 
     from openharness.core.engine._arrivals import ArrivalQueue
     from openharness.core.engine._calls import Calls
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from openharness.core.engine._tools import ToolRuns
     from openharness.core.engine._transcript import Transcript
     from openharness.core.records import Signal
+
+    _Accepted: TypeAlias = tuple[Callable[[Signal | None], None], Signal | None]
+    """Whom to tell what became of an arrival: the signal, or None where the run had ended before it."""
 
 __all__ = ("Listeners", "StartOfRun", "catch_up", "run_live", "run_matched", "run_replay")
 
@@ -102,15 +106,18 @@ async def run_live(
     while stepper.outcome is None:
         arrivals = await queue.take()
         try:
-            signals, effects = _take_all(stepper, intake, arrivals)
+            accepted, effects = _take_all(stepper, intake, arrivals)
             fresh = journal.drain()
             await _write(recorder, fresh)
         except BaseException:
-            _answer(arrivals, [None] * len(arrivals))
+            for arrival in arrivals:
+                if arrival.accepted is not None:
+                    arrival.accepted(None)
             raise
-        _answer(arrivals, signals)
+        for tell, signal in accepted:
+            tell(signal)
         await listeners.deliver(fresh)
-        if not stepper.ended:
+        if stepper.outcome is None:
             for effect in effects:
                 if isinstance(effect, StartCall):
                     calls.start(effect)
@@ -118,7 +125,8 @@ async def run_live(
                     tools.start(effect)
                 else:
                     calls.start_timer(effect)
-            if queue.is_empty and (pending := stepper.pending):
+            # What was only just begun is still to come.
+            if not effects and queue.is_empty and (pending := stepper.pending):
                 # Nobody is there who could answer: whoever resumes the run brings the answers along.
                 payload: JSONObject = {"pending": pending}
                 queue.put(Arrival(name=names.HARNESS_INTERRUPTED, payload=payload, timestamp=journal.now))
@@ -127,17 +135,19 @@ async def run_live(
 
 def _take_all(
     stepper: Stepper[Any], intake: Intake, arrivals: Sequence[Arrival]
-) -> tuple[list[Signal | None], list[Effect]]:
-    """Return the signals that arrivals became (None for those after the end of the run), and what is to be done."""
-    signals: list[Signal | None] = []
+) -> tuple[list[_Accepted], list[Effect]]:
+    """Take arrivals, and return whom to tell what became of theirs, and what is to be done."""
+    accepted: list[_Accepted] = []
     effects: list[Effect] = []
     for arrival in arrivals:
         signal: Signal | None = None
-        for admitted in () if stepper.ended else intake.admit(arrival):
-            signal, caused = (None, []) if stepper.ended else stepper.take(admitted)
-            effects += caused
-        signals.append(signal)
-    return signals, effects
+        if stepper.outcome is None:
+            for admitted in intake.admit(arrival):
+                signal, caused = stepper.take(admitted) if stepper.outcome is None else (None, ())
+                effects += caused
+        if arrival.accepted is not None:
+            accepted.append((arrival.accepted, signal))
+    return accepted, effects
 
 
 async def _write(recorder: Recorder, signals: Sequence[Signal]) -> None:
@@ -145,13 +155,6 @@ async def _write(recorder: Recorder, signals: Sequence[Signal]) -> None:
         await recorder.write(signals)
     except Exception as error:
         raise RecorderError(f"The signal store failed, and with it the run: {error}") from error
-
-
-def _answer(arrivals: Sequence[Arrival], signals: Sequence[Signal | None]) -> None:
-    """Tell those who wait for it what became of their arrivals."""
-    for arrival, signal in zip(arrivals, signals, strict=True):
-        if arrival.accepted is not None:
-            arrival.accepted(signal)
 
 
 async def run_replay(

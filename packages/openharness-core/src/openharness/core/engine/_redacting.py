@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 
@@ -52,37 +52,45 @@ class Intake:
         """
         if not self._redactor.active:
             return [arrival]
-        if arrival.name in _STOPS:
+        name = arrival.name
+        if name in _STREAMS:
+            return self._piece(arrival)
+        if name in _STOPS:
             # What was held back of calls that are cut off here.
             return [
                 *(piece for call, name in list(self._streams) for piece in self._end(call, name, cut=True)),
                 arrival,
             ]
-        if arrival.name in _STREAMS:
-            return self._piece(arrival)
-        if arrival.name not in _ENDS:
-            return [_with_payload(arrival, self._payload(arrival.name, arrival.payload))]
-        call = cast("str", arrival.call)
-        cut = arrival.name == names.PROVIDER_ERROR
-        held = [piece for name in _STREAMS for piece in self._end(call, name, cut=cut)]
+        if name not in _ENDS:
+            return [_with_payload(arrival, self._payload(name, arrival.payload))]
+        call: Any = arrival.call
+        cut = name == names.PROVIDER_ERROR
+        held = [piece for stream in _STREAMS for piece in self._end(call, stream, cut=cut)] if self._streams else []
         if cut:
-            payload = self._payload(arrival.name, arrival.payload)
+            payload = self._payload(name, arrival.payload)
         else:
-            payload = self._answer(call, cast("JSONObject", arrival.payload), held)
+            payload = self._answer(call, arrival.payload, held)
         return [*held, _with_payload(arrival, payload)]
 
-    def _answer(self, call: str, payload: JSONObject, held: list[Arrival]) -> JSONObject:
+    def _answer(self, call: str, payload: Any, held: list[Arrival]) -> JSONObject:
         """Redact an answer; its figures hold no texts."""
-        output = cast("JSONObject", payload["output"])
-        changed = {key: self._redactor.arrived(value) for key, value in output.items() if key != "usage"}
-        if call in self._fold.calls:
-            # The answer is what the deltas said, however they were cut.
-            text = [*self._fold.calls[call].text, *(_text(piece) for piece in held if piece.name == names.TEXT_DELTA)]
-            if text:
-                changed["content"] = plain_text("".join(text))
-        if all(value is output[key] or value == output[key] for key, value in changed.items()):
+        open_call = self._fold.calls.get(call)
+        text = [] if open_call is None else open_call.text
+        if not text and not held and self._redactor.is_untouched(payload):
             return payload
-        return {**payload, "output": {**output, **changed}}
+        output: JSONObject = payload["output"]
+        redacted: JSONObject = {}
+        for key, value in output.items():
+            if key != "usage" and (changed := self._redactor.arrived(value)) is not value:
+                redacted[key] = changed
+        if open_call is not None:
+            # The answer is what the deltas said, however they were cut.
+            text = [*text, *(_text(piece) for piece in held if piece.name == names.TEXT_DELTA)]
+            if text:
+                redacted["content"] = plain_text("".join(text))
+        if all(value == output[key] for key, value in redacted.items()):
+            return payload
+        return {**payload, "output": {**output, **redacted}}
 
     def _piece(self, arrival: Arrival) -> list[Arrival]:
         if arrival.call not in self._fold.calls:

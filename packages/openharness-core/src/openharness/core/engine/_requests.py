@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
 from openharness.core.errors import ProviderError
@@ -36,8 +37,9 @@ _POOLED = ("messages", "tools")
 _PLAIN = {"role", "content"}
 _LONGEST_WAIT = 10.0**9
 _COUNT = 2**53
-_USAGE = ("input_tokens", "output_tokens", "cached_tokens", "cost")
 _OPTIONS = ("model", "max_tokens", "temperature", "seed")
+_ANSWER = ("thinking", "stop_reason", "model", "request_id", "data", "continuation")
+_options_of, _answer_of = attrgetter(*_OPTIONS), attrgetter(*_ANSWER)
 
 
 def call_id(activation: str, *, turn: int, attempt: int) -> str:
@@ -75,8 +77,7 @@ def request_json(
     if system is not None:
         messages.insert(0, {"role": "system", "content": plain_text(system)})
     request: JSONObject = {"messages": messages}
-    for option in _OPTIONS:
-        value = getattr(definition, option)
+    for option, value in zip(_OPTIONS, _options_of(definition), strict=True):
         if value is not None:
             request[option] = value
     if definition.stop:
@@ -168,13 +169,14 @@ def request_digest(request: JSONObject) -> str:
 def provider_request(request: JSONObject) -> ProviderRequest:
     """Return a request of the log as the object a provider is given; it shares no list or dict with the log."""
     fields: dict[str, Any] = {key: copy_json(value) for key, value in request.items() if key != "messages"}
-    messages = cast("list[dict[str, Any]]", request["messages"])
-    system = [message["content"] for message in messages if message["role"] == "system"]
-    return ProviderRequest(
-        messages=tuple(_message(message) for message in messages if message["role"] != "system"),
-        system=system[0] if system else None,
-        **fields,
-    )
+    system: str | None = None
+    messages: list[Message] = []
+    for message in cast("list[dict[str, Any]]", request["messages"]):
+        if message["role"] != "system":
+            messages.append(_message(message))
+        elif system is None:
+            system = message["content"]
+    return ProviderRequest(messages=tuple(messages), system=system, **fields)
 
 
 def _message(message: dict[str, Any]) -> Message:
@@ -192,19 +194,27 @@ def _message(message: dict[str, Any]) -> Message:
     )
 
 
-def output_payload(output: ProviderOutput) -> JSONObject:
+def output_payload(output: ProviderOutput, content: str) -> JSONObject:
     """Return an answer as the log holds it; what is absent is left out.
+
+    Args:
+        output: The answer.
+        content: Its text, as it comes back from the log.
 
     Raises:
         ProviderError: The provider's answer is not made of JSON values.
     """
-    usage = output.usage
-    payload: JSONObject = {"content": plain_text(output.content)}
-    for name in ("thinking", "stop_reason", "model", "request_id", "data", "continuation"):
-        value = getattr(output, name)
+    payload: JSONObject = {"content": content}
+    for name, value in zip(_ANSWER, _answer_of(output), strict=True):
         if value is not None:
             payload[name] = _recordable(name, value)
-    payload["usage"] = {name: _number(name, getattr(usage, name)) for name in _USAGE}
+    usage = output.usage
+    payload["usage"] = {
+        "input_tokens": _number("input_tokens", usage.input_tokens),
+        "output_tokens": _number("output_tokens", usage.output_tokens),
+        "cached_tokens": _number("cached_tokens", usage.cached_tokens),
+        "cost": None if usage.cost is None else _number("cost", usage.cost),
+    }
     return payload
 
 

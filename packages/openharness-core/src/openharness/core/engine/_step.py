@@ -15,7 +15,7 @@ from openharness.core.engine._turns import Turns
 from openharness.core.engine._user_code import UserCode
 from openharness.core.errors import HarnessTimeoutError, InterruptedRunError, ReplayDriftError, RunCancelledError
 from openharness.core.log import _names as names
-from openharness.core.records import RunStatus, Signal
+from openharness.core.records import RunStatus, Signal, SignalSource
 from openharness.core.redaction import Redactor
 from openharness.core.values import copy_json
 
@@ -129,7 +129,7 @@ class Stepper(Generic[S]):
     def _end(self, status: RunStatus, error: RunError | None, parent: Signal) -> None:
         described = None if error is None else {"type": type(error).__name__, "message": str(error)}
         payload = {"status": status.value, "error": described, "terminated_early": self._fold.ending}
-        self._journal.append(names.HARNESS_END, payload, parent=parent.id)
+        self._journal.append(names.HARNESS_END, payload, SignalSource(parent=parent.id))
         self.outcome = Outcome(status, error)
 
     # What an arrival means before anybody else has looked at it.

@@ -6,6 +6,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from openharness.core.log import state_changed
+from openharness.core.records import SignalSource
+from openharness.core.records._signal import make_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,11 +36,15 @@ class StepLog(Generic[S]):
     """
 
     def __init__(self, plan: RunPlan[S], journal: Journal, view: StateView[S]) -> None:
-        self._plan = plan
+        self._has_interest = plan.has_interest
         self._journal = journal
         self._view = view
         # Signals that were written and not looked at yet, with the depth and the chain of what they may cause.
         self._queue: deque[tuple[Signal, int, int]] = deque()
+        # The source of what was told last, and what it was made of.
+        self._parent: Signal | None = None
+        self._activation: OpenActivation | None = None
+        self._source = SignalSource()
         self.effects: list[Effect] = []
         self.depth = 0
         self.chain = 0
@@ -82,17 +88,20 @@ class StepLog(Generic[S]):
         Raises:
             ReplayDriftError: The log is compared with a recording that has something else here.
         """
-        signal = self._journal.append(
-            name, payload, None if parent is None else parent.id, agent, provider, activation
-        )
-        if self._plan.has_interest(name):
+        source = make_source(agent, provider, None if parent is None else parent.id, activation)
+        signal = self._journal.append(name, payload, source)
+        if self._has_interest(name):
             self._queue.append((signal, self.depth, self.chain))
         return signal
 
     def tell(self, activation: OpenActivation, name: str, payload: JSONObject, parent: Signal) -> Signal:
-        """Write a signal of an activation."""
-        signal = self._journal.append(name, payload, parent.id, activation.agent, None, activation.id)
-        if self._plan.has_interest(name):
+        """Write a signal of an activation, likewise."""
+        if parent is not self._parent or activation is not self._activation:
+            # What one signal causes has one source: the signals that an answer causes share theirs.
+            self._parent, self._activation = parent, activation
+            self._source = make_source(activation.agent, None, parent.id, activation.id)
+        signal = self._journal.append(name, payload, self._source)
+        if self._has_interest(name):
             self._queue.append((signal, activation.depth, self.chain))
         return signal
 

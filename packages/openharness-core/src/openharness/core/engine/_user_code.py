@@ -66,16 +66,17 @@ class UserCode(Generic[S]):
     def texts(self, agent: AgentPlan[S], activation: OpenActivation, signal: Signal) -> tuple[str, str | None]:
         """Return the prompt and the system prompt of an activation by a signal."""
         definition, context = agent.definition, None
-        if not (isinstance(definition.prompt, Template) and isinstance(definition.system, Template | None)):
+        system = definition.system
+        if not isinstance(definition.prompt, Template) or not (system is None or isinstance(system, Template)):
             # One for both functions: what it gives by chance to one comes after what it gave to the other.
             context = self._context(signal, purpose="prompt", agent=agent.name, activation=activation.id)
         try:
             prompt = self._text(definition.prompt, signal, agent, context)
-            system = None if definition.system is None else self._text(definition.system, signal, agent, context)
+            instructions = None if system is None else self._text(system, signal, agent, context)
         except Exception:
             self._view.forget()
             raise
-        return prompt, system
+        return prompt, instructions
 
     def _text(
         self,

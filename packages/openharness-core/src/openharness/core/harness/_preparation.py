@@ -128,16 +128,24 @@ class Preparation(Generic[S]):
             DefinitionError: An agent has no provider, or needs what its provider cannot do.
         """
         plan = self._planned(fields, lambda agent: agent.provider or provider)
+        self._refuse_secret_names(plan)
         for agent in plan.agents:
-            refuse_secret(self.redactor, "the name of an agent", agent.name)
-            for name in agent.definition.emits:
-                refuse_secret(self.redactor, "the name of a signal", name)
             _check_provider(agent)
         return plan
 
     def plan_of_replay(self, fields: Sequence[str]) -> RunPlan[S]:
         """Return the plan of a run that calls nobody."""
         return self._planned(fields, lambda _: None)
+
+    def _refuse_secret_names(self, plan: RunPlan[S]) -> None:
+        """Refuse agents and signals whose names hold a secret."""
+        named = [name for agent in plan.agents for name in (agent.name, *agent.definition.emits)]
+        if self.redactor.is_clear("\n".join(named)):
+            return  # As nearly always; one look at all of them tells.
+        for agent in plan.agents:
+            refuse_secret(self.redactor, "the name of an agent", agent.name)
+            for name in agent.definition.emits:
+                refuse_secret(self.redactor, "the name of a signal", name)
 
     def _planned(
         self, fields: Sequence[str], provider_of: Callable[[AgentDefinition[S]], Provider | None]

@@ -23,11 +23,18 @@ if TYPE_CHECKING:
 __all__ = ("Redactor",)
 
 _MARK: Final = "[redacted:"
+_MARK_WRITTEN: Final = b"[redacted:"
 _DISARMED: Final = "[redacted "
+_ANY: Final = sys.maxsize
 
 
 def _written(value: JSONValue) -> str:
-    return value if isinstance(value, str) else dump_json(value, max_bytes=sys.maxsize).decode(errors="replace")
+    return value if isinstance(value, str) else dump_json(value, max_bytes=_ANY).decode(errors="replace")
+
+
+def _is_marked(value: JSONValue) -> bool:
+    """Tell whether a placeholder may stand in a value."""
+    return _MARK in value if isinstance(value, str) else _MARK_WRITTEN in dump_json(value, max_bytes=_ANY)
 
 
 class Redactor:
@@ -64,6 +71,10 @@ class Redactor:
         """Whether anything is taken for a secret at all."""
         return self.matcher is not None
 
+    def is_clear(self, text: str) -> bool:
+        """Tell, quickly, that a text holds no secret; otherwise it has to be looked at."""
+        return self.matcher is None or self.matcher.is_clear(text)
+
     def text(self, text: str) -> str:
         """Return a text with placeholders in the place of secrets; the same object where there are none."""
         if self.matcher is None or self.matcher.is_clear(text):
@@ -83,16 +94,18 @@ class Redactor:
         ``[redacted OPENAI_API_KEY]``. Else a stranger's text could name any secret of the environment, and have it
         filled in.
         """
-        if self.matcher is None:
-            return value
-        written = _written(value)
-        if _MARK not in written and self.matcher.is_clear(written):
+        if self.matcher is None or self.is_untouched(value):
             return value
         self._around = value
         try:
             return self._walk(value, lambda text: self._replaced(text, self.placeholder_of_arrival))
         finally:
             self._around = None
+
+    def is_untouched(self, value: JSONValue) -> bool:
+        """Tell, quickly, that `arrived` would change nothing; otherwise it may."""
+        written = _written(value)
+        return _MARK not in written and self.is_clear(written)
 
     def json(self, value: J, *, mask: bool = False) -> J:
         """Return a JSON value with its texts and keys redacted; the same object where there is nothing to redact."""
@@ -112,7 +125,7 @@ class Redactor:
         Raises:
             MissingSecretError: The value of a placeholder is not known.
         """
-        if self._redaction is None or _MARK not in _written(value):
+        if self._redaction is None or not _is_marked(value):
             return value
         missing: dict[str, None] = {}
 
