@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from openharness.core.engine._requests import corrected_request, plain_text, provider_error
 from openharness.core.errors import LimitExceededError, OpenHarnessError, SerializationError
@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from openharness.core.engine._arrivals import Arrival
     from openharness.core.engine._failures import Failures
     from openharness.core.engine._journal import Journal
+    from openharness.core.engine._plan import AgentPlan
     from openharness.core.engine._spending import Spending
     from openharness.core.engine._state import StateView
     from openharness.core.engine._step_log import StepLog
     from openharness.core.engine._turns import Turns
-    from openharness.core.log import OpenActivation
+    from openharness.core.log import OpenActivation, OpenCall
     from openharness.core.records import Signal
     from openharness.core.redaction import Redactor
     from openharness.core.values import JSONObject, JSONValue
@@ -69,19 +70,20 @@ class Answers(Generic[S]):
         Raises:
             RunFailed: The activation failed, and the run with it; or the run has used more than it may.
         """
-        if arrival.name == names.PROVIDER_RETRY:
+        name = arrival.name
+        if name == names.PROVIDER_RETRY:
             return self._retry_is_due(arrival)
-        if arrival.name == names.TOOL_RESULT:
+        if name == names.TOOL_RESULT:
             return self._tool_ended(arrival)
-        call = self._fold.calls.get(cast("str", arrival.call))
+        id_: Any = arrival.call
+        call = self._fold.calls.get(id_)
         if call is None:
             return None
         activation = self._fold.activations[call.activation]
         signal = self._write(arrival, activation, self._journal.signals[call.started])
-        if arrival.name == names.PROVIDER_END:
-            self._spending.answered(self._activations.agent_of(activation), call.id, signal)
-            self._complete(activation, signal, call.id, plain_text("".join(call.thinking)))
-        elif arrival.name == names.PROVIDER_ERROR:
+        if name == names.PROVIDER_END:
+            self._complete(activation, signal, call)
+        elif name == names.PROVIDER_ERROR:
             self._provider_failed(activation, signal)
         return signal
 
@@ -107,33 +109,28 @@ class Answers(Generic[S]):
         self._turns.ended(call, signal)
         return signal
 
-    def _complete(self, activation: OpenActivation, end: Signal, call: str, thinking: str) -> None:
-        content = cast("JSONValue", end.payload["output"]["content"])
-        asks = bool(self._activations.agent_of(activation).definition.tools and activation.tool_calls)
-        if thinking:
-            self._log.tell(activation, names.THINKING_COMPLETE, {"call": call, "text": thinking}, end)
+    def _complete(self, activation: OpenActivation, end: Signal, call: OpenCall) -> None:
+        agent = self._activations.agent_of(activation)
+        self._spending.answered(agent, call.id, end)
+        content: Any = end.payload["output"]["content"]
+        asks = bool(activation.tool_calls and agent.definition.tools)
+        if call.thinking and (thinking := plain_text("".join(call.thinking))):
+            self._log.tell(activation, names.THINKING_COMPLETE, {"call": call.id, "text": thinking}, end)
         if content or not asks:
-            self._log.tell(activation, names.TEXT_COMPLETE, {"call": call, "text": content}, end)
+            self._log.tell(activation, names.TEXT_COMPLETE, {"call": call.id, "text": content}, end)
         if asks:
             self._turns.ask(activation, end)
-        else:
-            self._finish(activation, content, end)
-
-    def _finish(self, activation: OpenActivation, content: JSONValue, end: Signal) -> None:
-        """End an activation with its last answer, or let the model give another one if it is not of the right type."""
-        output = self._activations.agent_of(activation).definition.output
-        if output is None:
-            self._publish(activation, content, end)
             return
+        # The last answer ends the activation, or is asked for again if it is not of the right type.
+        output = agent.definition.output
         try:
-            value = output.read(cast("str", content))
+            value: JSONValue = content if output is None else output.read(content)
         except SerializationError as error:
-            self._reject(activation, error, end)
+            self._reject(agent, activation, error, end)
         else:
-            self._publish(activation, value, end)
+            self._publish(agent, activation, value, end)
 
-    def _reject(self, activation: OpenActivation, error: SerializationError, end: Signal) -> None:
-        agent = self._activations.agent_of(activation)
+    def _reject(self, agent: AgentPlan[S], activation: OpenActivation, error: SerializationError, end: Signal) -> None:
         reason, message = self._redactor.text(error.reason), self._redactor.text(str(error))
         if end.payload["output"].get("stop_reason") == "max_tokens":
             message = f"{message} It was cut off, because it was longer than it may be."
@@ -147,21 +144,22 @@ class Answers(Generic[S]):
         limit.__cause__ = error
         self._activations.give_up(activation, "output", limit, rejected, details={"error": flaw})
 
-    def _publish(self, activation: OpenActivation, output: JSONValue, end: Signal) -> None:
+    def _publish(self, agent: AgentPlan[S], activation: OpenActivation, output: JSONValue, end: Signal) -> None:
         """End an activation with its output: into the state, and out as the signals that the agent emits."""
-        agent = self._activations.agent_of(activation)
+        definition, tell = agent.definition, self._log.tell
         self._activations.leave(activation)
-        field = agent.definition.updates
+        field = definition.updates
         if field is not None:
             try:
                 changes = self._view.changes_of_field(field, output)
             except OpenHarnessError as error:
                 self._failures.of_agent(agent, activation.id, "update", error, end)
                 return
-            self._log.change(changes, end, agent=agent.name, activation=activation.id)
-        self._log.tell(activation, names.AGENT_COMPLETED, {"agent": agent.name, "activation": activation.id}, end)
-        for name in agent.definition.emits:
-            self._log.tell(activation, name, {"agent": agent.name, "output": output}, end)
+            if changes:
+                self._log.change(changes, end, agent=agent.name, activation=activation.id)
+        tell(activation, names.AGENT_COMPLETED, {"agent": agent.name, "activation": activation.id}, end)
+        for name in definition.emits:
+            tell(activation, name, {"agent": agent.name, "output": output}, end)
 
     def _provider_failed(self, activation: OpenActivation, signal: Signal) -> None:
         error = provider_error(signal.payload["error"])

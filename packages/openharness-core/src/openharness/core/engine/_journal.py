@@ -38,8 +38,7 @@ class Journal:
 
     def begin_step(self, timestamp: int) -> None:
         """Set the time of all signals of the step; it never goes back."""
-        if timestamp > self.now:
-            self.now = timestamp
+        self.now = max(self.now, timestamp)
 
     def append(self, name: str, payload: Any, source: SignalSource) -> Signal:
         """Write the next signal and return it: in a replay the recorded one, after comparing it with this.

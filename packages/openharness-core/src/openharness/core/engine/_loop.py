@@ -110,9 +110,7 @@ async def run_live(
             fresh = journal.drain()
             await _write(recorder, fresh)
         except BaseException:
-            for arrival in arrivals:
-                if arrival.accepted is not None:
-                    arrival.accepted(None)
+            _refuse(arrivals)
             raise
         for tell, signal in accepted:
             tell(signal)
@@ -143,11 +141,18 @@ def _take_all(
         signal: Signal | None = None
         if stepper.outcome is None:
             for admitted in intake.admit(arrival):
-                signal, caused = stepper.take(admitted) if stepper.outcome is None else (None, ())
+                signal, caused = (None, []) if stepper.ended else stepper.take(admitted)
                 effects += caused
         if arrival.accepted is not None:
             accepted.append((arrival.accepted, signal))
     return accepted, effects
+
+
+def _refuse(arrivals: Sequence[Arrival]) -> None:
+    """Tell those who wait for it that the run has failed before their arrivals were durable."""
+    for arrival in arrivals:
+        if arrival.accepted is not None:
+            arrival.accepted(None)
 
 
 async def _write(recorder: Recorder, signals: Sequence[Signal]) -> None:

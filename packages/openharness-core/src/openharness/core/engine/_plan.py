@@ -106,6 +106,20 @@ def _shows(agent: AgentDefinition[Any]) -> bool:
 _NOBODY: Final[Interested[Any]] = Interested((), ())
 
 
+class _Heard(dict[str, bool]):
+    """`RunPlan.heard`, found out name by name: asking again, as each signal of a run does, costs next to nothing."""
+
+    def __init__(self, plan: RunPlan[Any]) -> None:
+        super().__init__()
+        self._plan = plan
+
+    def __missing__(self, name: str) -> bool:
+        if len(self) >= _MOST_KNOWN:
+            self.clear()
+        heard = self[name] = self._plan.interested_in(name) is not _NOBODY or self._plan.end_when is not None
+        return heard
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class RunPlan(Generic[S]):
     """A run before it begins.
@@ -120,6 +134,7 @@ class RunPlan(Generic[S]):
         matching: Finds the positions of the agents a signal may activate.
         streaming: The same for streaming deltas, which only literal names match.
         volatile: What does not count when a replay is compared with its recording.
+        heard: Whether anybody looks at the signals of a name: a reducer, an agent, or ``end_when``.
     """
 
     schema: StateSchema[S]
@@ -131,6 +146,7 @@ class RunPlan(Generic[S]):
     matching: PatternIndex[int]
     streaming: PatternIndex[int]
     volatile: VolatileRules = attrs.field(factory=VolatileRules)
+    heard: Mapping[str, bool] = attrs.field(init=False, default=attrs.Factory(_Heard, takes_self=True))
     _known: dict[str, Interested[S]] = attrs.field(factory=dict[str, "Interested[S]"], init=False)
 
     def interested_in(self, name: str) -> Interested[S]:
@@ -154,13 +170,6 @@ class RunPlan(Generic[S]):
     def reducer_patterns(self, name: str) -> list[str]:
         """Return the patterns of the reducers that take the signals of a name."""
         return [reducer.pattern for reducer in self.interested_in(name).reducers]
-
-    def has_interest(self, name: str) -> bool:
-        """Tell whether anybody looks at the signals of a name: a reducer, an agent, or ``end_when``."""
-        known = self._known.get(name)
-        if known is None:
-            known = self.interested_in(name)
-        return known is not _NOBODY or self.end_when is not None
 
     def fingerprint(self) -> JSONObject:
         """Return how the agents are wired, by name, in order."""

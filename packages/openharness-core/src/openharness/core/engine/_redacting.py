@@ -67,18 +67,16 @@ class Intake:
         cut = name == names.PROVIDER_ERROR
         held = [piece for stream in _STREAMS for piece in self._end(call, stream, cut=cut)] if self._streams else []
         if cut:
-            payload = self._payload(name, arrival.payload)
-        else:
-            payload = self._answer(call, arrival.payload, held)
-        return [*held, _with_payload(arrival, payload)]
+            return [*held, _with_payload(arrival, self._payload(name, arrival.payload))]
+        return [*held, _with_payload(arrival, self._answer(call, cast("JSONObject", arrival.payload), held))]
 
-    def _answer(self, call: str, payload: Any, held: list[Arrival]) -> JSONObject:
+    def _answer(self, call: str, payload: JSONObject, held: list[Arrival]) -> JSONObject:
         """Redact an answer; its figures hold no texts."""
         open_call = self._fold.calls.get(call)
         text = [] if open_call is None else open_call.text
         if not text and not held and self._redactor.is_untouched(payload):
             return payload
-        output: JSONObject = payload["output"]
+        output = cast("JSONObject", payload["output"])
         redacted: JSONObject = {}
         for key, value in output.items():
             if key != "usage" and (changed := self._redactor.arrived(value)) is not value:

@@ -36,7 +36,7 @@ class StepLog(Generic[S]):
     """
 
     def __init__(self, plan: RunPlan[S], journal: Journal, view: StateView[S]) -> None:
-        self._has_interest = plan.has_interest
+        self._heard = plan.heard
         self._journal = journal
         self._view = view
         # Signals that were written and not looked at yet, with the depth and the chain of what they may cause.
@@ -90,7 +90,7 @@ class StepLog(Generic[S]):
         """
         source = make_source(agent, provider, None if parent is None else parent.id, activation)
         signal = self._journal.append(name, payload, source)
-        if self._has_interest(name):
+        if self._heard[name]:
             self._queue.append((signal, self.depth, self.chain))
         return signal
 
@@ -101,7 +101,7 @@ class StepLog(Generic[S]):
             self._parent, self._activation = parent, activation
             self._source = make_source(activation.agent, None, parent.id, activation.id)
         signal = self._journal.append(name, payload, self._source)
-        if self._has_interest(name):
+        if self._heard[name]:
             self._queue.append((signal, activation.depth, self.chain))
         return signal
 

@@ -359,12 +359,13 @@ def _provider_end(fold: RunFold, signal: Signal) -> None:
     activation = fold.activations[call.activation]
     totals = fold.totals_of(activation.agent)
     activation.answer = output
-    for index, (asked, seq) in enumerate(zip(call.tool_calls, call.tool_call_seqs, strict=True)):
-        id_ = f"{activation.id}/{activation.turn}/{index}"
-        details = cast("dict[str, Any]", asked)
-        activation.tool_calls[id_] = OpenToolCall(
-            id_, activation.id, details["name"], details["id"], details["arguments"], seq
-        )
+    if call.tool_calls:
+        for index, (asked, seq) in enumerate(zip(call.tool_calls, call.tool_call_seqs, strict=True)):
+            id_ = f"{activation.id}/{activation.turn}/{index}"
+            details = cast("dict[str, Any]", asked)
+            activation.tool_calls[id_] = OpenToolCall(
+                id_, activation.id, details["name"], details["id"], details["arguments"], seq
+            )
     usage: dict[str, Any] = output.get("usage") or {}
     totals.input_tokens += usage.get("input_tokens") or 0
     totals.output_tokens += usage.get("output_tokens") or 0

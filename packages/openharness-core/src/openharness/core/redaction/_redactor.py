@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Final
 
 from openharness.core.errors import MissingSecretError
 from openharness.core.redaction._configuration import Redaction, matcher_of
 from openharness.core.redaction._rules import PLACEHOLDER, note_placeholders
-from openharness.core.values import dump_json
+from openharness.core.values import json_text
 
 if TYPE_CHECKING:
     import re
@@ -23,18 +22,11 @@ if TYPE_CHECKING:
 __all__ = ("Redactor",)
 
 _MARK: Final = "[redacted:"
-_MARK_WRITTEN: Final = b"[redacted:"
 _DISARMED: Final = "[redacted "
-_ANY: Final = sys.maxsize
 
 
 def _written(value: JSONValue) -> str:
-    return value if isinstance(value, str) else dump_json(value, max_bytes=_ANY).decode(errors="replace")
-
-
-def _is_marked(value: JSONValue) -> bool:
-    """Tell whether a placeholder may stand in a value."""
-    return _MARK in value if isinstance(value, str) else _MARK_WRITTEN in dump_json(value, max_bytes=_ANY)
+    return value if isinstance(value, str) else json_text(value)
 
 
 class Redactor:
@@ -125,7 +117,7 @@ class Redactor:
         Raises:
             MissingSecretError: The value of a placeholder is not known.
         """
-        if self._redaction is None or not _is_marked(value):
+        if self._redaction is None or _MARK not in _written(value):
             return value
         missing: dict[str, None] = {}
 

@@ -16,7 +16,16 @@ from openharness.core.values._limits import INT_MAX, INT_MIN, MAX_BYTES, MAX_DEP
 if TYPE_CHECKING:
     from openharness.core.values._types import JSONValue
 
-__all__ = ("Shallow", "decode_json", "dump_json", "encode_json", "encode_plain", "guard_stack", "may_exceed")
+__all__ = (
+    "Shallow",
+    "decode_json",
+    "dump_json",
+    "encode_json",
+    "encode_plain",
+    "guard_stack",
+    "json_text",
+    "may_exceed",
+)
 
 _LEVELS: Final = 5
 """Each doubles what the decoder must prepare; few values are nested deeper."""
@@ -81,6 +90,14 @@ def encode_plain(value: object, max_bytes: int) -> bytes | None:
         if len(encoded) <= max_bytes:
             return encoded
     return None
+
+
+def json_text(value: JSONValue) -> str:
+    """Return a value that `to_json` made as JSON text, of any size; as `dump_json` writes it."""
+    try:
+        return _encode(value).decode()
+    except UnicodeEncodeError:
+        return dump_json(value, max_bytes=sys.maxsize).decode()
 
 
 def dump_json(value: JSONValue, *, path: str = "value", max_bytes: int = MAX_BYTES) -> bytes:
