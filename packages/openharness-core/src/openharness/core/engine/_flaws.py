@@ -74,15 +74,20 @@ def _odd_result(arrival: Signal) -> str | None:
 def _odd_number(arrival: Signal) -> str | None:
     """Return which of the figures the engine calculates with is none."""
     payload = cast("dict[str, Any]", arrival.payload)
-    figures: dict[str, object] = {}
     if arrival.name == names.PROVIDER_END:
-        usage: object = payload["output"].get("usage") or {}
+        usage: Any = payload["output"].get("usage") or {}
         if not isinstance(usage, dict):
             return "payload.output.usage is no object"
-        figures = {f"output.usage.{name}": cast("dict[str, object]", usage).get(name) for name in _USAGE}
-    elif arrival.name == names.PROVIDER_ERROR:
-        figures = {"error.retry_after": payload["error"].get("retry_after")}
-    for path, figure in figures.items():
+        return _no_number("payload.output.usage", cast("dict[str, object]", usage), _USAGE)
+    if arrival.name == names.PROVIDER_ERROR:
+        return _no_number("payload.error", payload["error"], ("retry_after",))
+    return None
+
+
+def _no_number(path: str, value: dict[str, object], members: tuple[str, ...]) -> str | None:
+    """Return which of some members of an object is there and no number."""
+    for name in members:
+        figure = value.get(name)
         if figure is not None and not isinstance(figure, _NUMBER):
-            return f"payload.{path} is no number"
+            return f"{path}.{name} is no number"
     return None

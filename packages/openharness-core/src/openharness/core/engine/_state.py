@@ -100,13 +100,13 @@ class StateView(Generic[S]):
             raise UnknownNameError("state field", name=field, known=fields, where="updates")
         new = value if isinstance(value, str) else to_json(value, path=f"state.{field}")
         old = self._fold.state
-        if field in old and _is_same(old[field], new):
+        if field in old and ((type(new) is str and new == old[field]) or dump_json(new) == dump_json(old[field])):
             return []
         return self._accepted({**old, field: new}, [field])
 
     def _accept(self, new: JSONObject) -> list[Change]:
         old = self._fold.state
-        if _is_same(old, new):
+        if dump_json(new) == dump_json(old):
             return []
         new = {field: self._redactor.json(value) for field, value in new.items()}
         return self._accepted(new, new)
@@ -127,10 +127,3 @@ class StateView(Generic[S]):
             else:
                 changes.append(Change((field,), "set", new[field]))
         return changes
-
-
-def _is_same(old: JSONValue, new: JSONValue) -> bool:
-    """Tell whether two values are the same JSON, in the same order of keys."""
-    if type(old) is str and type(new) is str:
-        return old == new
-    return dump_json(old) == dump_json(new)

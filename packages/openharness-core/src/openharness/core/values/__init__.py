@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from openharness.core.values._canonical import canonical_json, digest
 from openharness.core.values._checksum import checksum, has_checksum, sha256_checksum
-from openharness.core.values._codec import decode_json, dump_json, encode_json, json_text
+from openharness.core.values._codec import decode_json, dump_json, encode_json, json_text, same_json
 from openharness.core.values._convert import field_names, joined_pairs, to_json
 from openharness.core.values._copy import copy_json
 from openharness.core.values._differences import Difference, find_differences
@@ -37,6 +37,7 @@ __all__ = (
     "is_long_text",
     "joined_pairs",
     "json_text",
+    "same_json",
     "sha256_checksum",
     "shown_value",
     "text_diff",

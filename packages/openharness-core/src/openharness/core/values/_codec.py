@@ -25,6 +25,7 @@ __all__ = (
     "guard_stack",
     "json_text",
     "may_exceed",
+    "same_json",
 )
 
 _LEVELS: Final = 5
@@ -98,6 +99,16 @@ def json_text(value: JSONValue) -> str:
         return _encode(value).decode()
     except UnicodeEncodeError:
         return dump_json(value, max_bytes=sys.maxsize).decode()
+
+
+def same_json(one: JSONValue, other: JSONValue) -> bool:
+    """Tell whether two values that `to_json` made have the same JSON text: also the order of keys counts."""
+    if one is other:
+        return True
+    try:
+        return _encode(one) == _encode(other)
+    except UnicodeEncodeError:
+        return json_text(one) == json_text(other)
 
 
 def dump_json(value: JSONValue, *, path: str = "value", max_bytes: int = MAX_BYTES) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from openharness.core.values import Difference, dump_json, find_differences
+from openharness.core.values import Difference, find_differences, same_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,20 +17,18 @@ __all__ = ("differences_between", "same_place", "same_signal")
 
 def same_signal(recorded: Signal, actual: Signal) -> bool:
     """Tell whether a signal is the recorded one. Its provider does not count: in a replay there is none."""
-    if recorded.name != actual.name or recorded.seq != actual.seq:
-        return False
-    return dump_json(recorded.payload) == dump_json(actual.payload) and same_place(recorded, actual)
+    return same_place(recorded, actual) and same_json(recorded.payload, actual.payload)
 
 
 def same_place(recorded: Signal, actual: Signal) -> bool:
     """Tell whether two signals have the same place in their runs, whatever their payloads are."""
     one, other = recorded.source, actual.source
-    return (recorded.name, recorded.seq, one.agent, one.activation, one.parent) == (
-        actual.name,
-        actual.seq,
-        other.agent,
-        other.activation,
-        other.parent,
+    return (
+        recorded.name == actual.name
+        and recorded.seq == actual.seq
+        and one.parent == other.parent
+        and one.activation == other.activation
+        and one.agent == other.agent
     )
 
 
