@@ -8,7 +8,9 @@ usage, the activation's number and depth), which this program verifies before it
 cancellation, limits, copies that protect the log from users' functions, a comparison, a fold or a store; nor does the
 harness have a signal store here, so that nothing is durable on either side. The floor is 2.5 times the equal log.
 
-Run it with ``python activation.py``; ``--check`` ends with an error when a floor is missed. Figures are CPU time of this
+Run it with ``python activation.py``; ``--check`` ends with an error when a floor is missed, ``--bytecodes`` counts the
+bytecodes of a chain of 100 instead, which are the same on every machine and under every load, and says which functions
+run most of them. Figures are CPU time of this
 process, everything in turn within each round: the median of the rounds with the least and the greatest; ratios are those
 of medians, with that of the least times behind it.
 """
@@ -16,6 +18,7 @@ of medians, with that of the least times behind it.
 from __future__ import annotations
 
 import asyncio
+import collections
 import hashlib
 import statistics
 import sys
@@ -31,6 +34,7 @@ from openharness.core.state import StateSchema
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+    from types import CodeType, FrameType
 
     from openharness.core import AgentDefinition, ProviderEvent, ProviderRequest, RunContext, RunResult
 
@@ -190,12 +194,47 @@ def wiring(shape: str, size: int) -> list[tuple[str, str, str]]:
     return [(f"a{n}", "harness:start", "done") for n in range(size)]
 
 
+def prepare(
+    wires: list[tuple[str, str, str]],
+) -> tuple[dict[str, AgentDefinition[Any]], Callable[[], Awaitable[RunResult[Any]]]]:
+    """The agents of a wiring, and what runs them once."""
+    harness, provider = create_harness(), Instant()
+    agents = {
+        name: harness.agent(prompt="go", activate_on=trigger, emits=emits, updates="answer")
+        for name, trigger, emits in wires
+    }
+
+    async def live() -> RunResult[Any]:
+        return await harness.run_reactive(
+            agents=agents, state={"answer": ""}, provider=provider, max_depth=10_000, max_activations=10_000
+        )
+
+    return agents, live
+
+
 async def measure(work: Callable[[], Awaitable[object]], repeat: int) -> float:
     """CPU seconds of one call."""
     started = time.process_time()
     for _ in range(repeat):
         await work()
     return (time.process_time() - started) / repeat
+
+
+async def bytecodes(work: Callable[[], Awaitable[object]]) -> collections.Counter[CodeType]:
+    """How many bytecodes of each function one call runs."""
+    counts: collections.Counter[CodeType] = collections.Counter()
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        counts[frame.f_code] += event == "opcode"
+        return trace
+
+    sys.settrace(trace)
+    try:
+        await work()
+    finally:
+        sys.settrace(None)
+    return counts
 
 
 async def replay(agents: dict[str, AgentDefinition[Any]], recorded: RunResult[Any]) -> None:
@@ -247,28 +286,34 @@ class Row:
         )
 
 
+async def count(size: int) -> None:
+    """Print the bytecodes of an activation in a chain: of all functions together, and of those that run most."""
+    wires = wiring("chain", size)
+    agents, live = prepare(wires)
+    recorded = await live()
+    same = EqualLog({trigger: [(name, emits)] for name, trigger, emits in wires}, recorded.signals[0].payload)
+    for title, work in (
+        ("hand-written, equal log", same.run),
+        ("harness", live),
+        ("harness, replay", lambda: replay(agents, recorded)),
+    ):
+        counts = await bytecodes(work)
+        print(f"{title}: {counts.total() / size:,.0f} bytecodes an activation, chain of {size}")
+        for code, number in counts.most_common(12):
+            print(f"  {number / size:7.0f}  {code.co_qualname}")
+
+
 async def compare(shape: str, size: int, repeat: int) -> tuple[float, list[float]]:
     """Measure one shape of run, everything in turn within each round, and print it.
 
     Returns:
         The harness against the equal log, and the harness's microseconds in each round.
     """
-    harness = create_harness()
-    provider = Instant()
     wires = wiring(shape, size)
-    agents = {
-        name: harness.agent(prompt="go", activate_on=trigger, emits=emits, updates="answer")
-        for name, trigger, emits in wires
-    }
+    agents, live = prepare(wires)
     triggers: dict[str, list[tuple[str, str]]] = {}
     for name, trigger, emits in wires:
         triggers.setdefault(trigger, []).append((name, emits))
-
-    async def live() -> RunResult[Any]:
-        return await harness.run_reactive(
-            agents=agents, state={"answer": ""}, provider=provider, max_depth=10_000, max_activations=10_000
-        )
-
     recorded = await live()
     start = recorded.signals[0].payload
     equal = EqualLog(triggers, start)
@@ -301,6 +346,9 @@ async def compare(shape: str, size: int, repeat: int) -> tuple[float, list[float
 
 async def main() -> int:
     """Measure chains and a fan-out."""
+    if "--bytecodes" in sys.argv[1:]:
+        await count(100)
+        return 0
     missed: list[str] = []
     times: dict[str, list[float]] = {}
     for shape, size, repeat in (("chain", 10, 40), ("chain", 100, 5), ("fan-out", 1000, 1)):
