@@ -29,7 +29,7 @@ from openharness.signals import MemorySignalStore
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from openharness.core import Harness, ProviderEvent, ProviderRequest, Recording, RunContext
+    from openharness.core import Harness, ProviderEvent, ProviderRequest, Recording, RunContext, Signal
 
 __all__ = ("MESSAGE", "Storyteller", "random_run", "recorded", "run_told")
 
@@ -161,23 +161,33 @@ async def random_run(seed: int, *listeners: Callable[..., Any]) -> Recording:
     ends = chance.choice(["quiet", "quiet", "cancel", "timeout", "limit", "end_when"])
     options: dict[str, Any] = {"max_activations": 4 if ends == "limit" else 1000}
     if ends == "timeout":
-        options["timeout"] = 0.004
+        # Long after all but this one have come to rest.
+        agents["hanging"] = harness.agent(prompt="hang", activate_on="harness:start")
+        options["timeout"] = 0.1
     if ends == "end_when":
         options["end_when"] = lambda ctx: bool(ctx.state["b"])
-    with listening(harness, *listeners), contextlib.suppress(RunError, HarnessTimeoutError, asyncio.CancelledError):
-        running = asyncio.create_task(
-            harness.run_reactive(
-                agents=agents,
-                state=dict.fromkeys(FIELDS, ""),
-                provider=Storyteller(),
-                store=store,
-                max_concurrency=chance.choice([None, 1, 2]),
-                **options,
-            )
+    running = asyncio.create_task(
+        harness.run_reactive(
+            agents=agents,
+            state=dict.fromkeys(FIELDS, ""),
+            provider=Storyteller(),
+            store=store,
+            max_concurrency=chance.choice([None, 1, 2]),
+            # However slow the machine is, the listeners are told all.
+            shutdown_timeout=300.0,
+            **options,
         )
-        if ends == "cancel":
-            await asyncio.sleep(chance.choice([0.002, 0.004]))
+    )
+    last = chance.randint(0, 40) if ends == "cancel" else None
+
+    def cancel(signal: Signal) -> None:
+        if signal.seq == last:
             running.cancel()
+
+    with (
+        listening(harness, *listeners, cancel),
+        contextlib.suppress(RunError, HarnessTimeoutError, asyncio.CancelledError),
+    ):
         await running
     return await recorded(store)
 
