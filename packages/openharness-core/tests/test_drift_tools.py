@@ -314,3 +314,16 @@ async def test_results_are_sent_again_where_that_was_recorded(mode: str) -> None
         )
     report = await refused(seller(**patient), store, mode)
     assert (report.subject, report.agent) == ("the retry of seller#1", "seller")
+
+
+async def test_a_reducer_of_an_answer_that_asks_for_tools_is_no_update() -> None:
+    """What a reducer makes of an answer that ends nothing is told as the reducer's, and not as that of ``updates``."""
+
+    def note(state: dict[str, Any], signal: Any) -> None:
+        state["letter"] = f"{signal.seq}"
+
+    store = await record(seller(), reducers={"provider:end": note})
+    with pytest.raises(ReplayDriftError) as caught:
+        await HARNESS.run_reactive(agents={"seller": seller()}, store=store, recording="rec-0")
+    report = caught.value.report
+    assert (report.kind, report.subject) == ("reducer", "the reducer for 'provider:end'")

@@ -32,6 +32,17 @@ _AT_ONCE: Final = (-1, 0, 0)
 _NEVER: Final = (_LAST, 0, 0)
 _AT_FIRST, _TURN, _UPDATE, _COMPLETED, _EMITS, _REDUCER, _END_WHEN, _AGENT = range(8)
 _MOST_CALLS: Final = 1 << 32
+_DEALT_WITH: Final = frozenset(
+    {
+        names.AGENT_COMPLETED,
+        names.TEXT_REJECTED,
+        names.TOOL_START,
+        names.TOOL_REJECTED,
+        names.APPROVAL_REQUESTED,
+        names.PROVIDER_START,
+        names.AGENT_ERROR,
+    }
+)
 _RANK: Final = {names.AGENT_COMPLETED: _COMPLETED, names.HARNESS_ENDING: _END_WHEN}
 _RANK_OF_FAILURE: Final = {"update": _UPDATE, "reducer": _REDUCER, "end_when": _END_WHEN}
 _DECISIONS: Final = frozenset({names.AGENT_ACTIVATED, names.AGENT_SKIPPED, names.AGENT_ERROR, names.HARNESS_LIMIT})
@@ -155,7 +166,7 @@ class _Case:
         """Whether the answer that a change follows has been dealt with, so that only reducers are left to change it."""
         activation = change.source.activation
         return any(
-            signal.name == names.AGENT_COMPLETED and signal.source.activation == activation
+            signal.name in _DEALT_WITH and signal.source.activation == activation
             for signal in reversed(self._log[_seq(change.source.parent) :])
         )
 
