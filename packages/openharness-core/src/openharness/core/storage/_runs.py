@@ -64,6 +64,13 @@ class EncodedRun:
         return metadata_index(self.metadata)
 
 
+_new: Final = object.__new__
+(
+    _set_id, _set_created_at, _set_completed_at, _set_status, _set_error, _set_recording_id, _set_parent_run_id,
+    _set_metadata, _set_state,
+) = (vars(EncodedRun)[field.name].__set__ for field in attrs.fields(EncodedRun))  # fmt: skip
+
+
 def encode_run(run: RunRecord, *, max_bytes: int = MAX_BYTES) -> EncodedRun:
     """Return a run as columns.
 
@@ -77,17 +84,18 @@ def encode_run(run: RunRecord, *, max_bytes: int = MAX_BYTES) -> EncodedRun:
     metadata = None
     if run.metadata is not None:
         metadata = encode_json(run.metadata, path="metadata", max_bytes=max_bytes).decode()
-    return EncodedRun(
-        id=run.id,
-        created_at=run.created_at,
-        completed_at=run.completed_at,
-        status=run.status.value,
-        error=run.error,
-        recording_id=run.recording_id,
-        parent_run_id=run.parent_run_id,
-        metadata=metadata,
-        state=encode_json(run.state, path="state", max_bytes=max_bytes).decode(),
-    )
+    # Made without the constructor, at half its price.
+    encoded = _new(EncodedRun)
+    _set_id(encoded, run.id)
+    _set_created_at(encoded, run.created_at)
+    _set_completed_at(encoded, run.completed_at)
+    _set_status(encoded, run.status._value_)
+    _set_error(encoded, run.error)
+    _set_recording_id(encoded, run.recording_id)
+    _set_parent_run_id(encoded, run.parent_run_id)
+    _set_metadata(encoded, metadata)
+    _set_state(encoded, encode_json(run.state, path="state", max_bytes=max_bytes).decode())
+    return encoded
 
 
 def decode_run(row: EncodedRun, *, checksum: str | None = None, include_state: bool = True) -> RunRecord:
