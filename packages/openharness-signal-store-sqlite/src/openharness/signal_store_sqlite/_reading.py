@@ -136,6 +136,9 @@ class LogReading:
             missing = next(seq for seq in range(self._next, self._next + len(rows) + 1) if seq not in there)
             raise CorruptRecordError(self._recording_id, reason=f"signal {missing} is not there", store=self._store)
         self._next += len(rows)
+        if self._wanted.matches is None:
+            decode = cast("SignalDecoder", self._decoder).decode
+            return [decode(signal) for signal in self._encoded(rows)]
         return [self._decode(signal) for signal in self._encoded(rows) if self._is_wanted(signal)]
 
     def _named(self, connection: sqlite3.Connection, names: Sequence[str]) -> list[Signal]:

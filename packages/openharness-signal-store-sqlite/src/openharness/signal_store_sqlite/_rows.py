@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
-from openharness.core import CorruptRecordError, SignalSource
-from openharness.core.storage import EncodedSignal, recording_from_columns, signal_checksum
+from openharness.core import CorruptRecordError
+from openharness.core.storage import EncodedSignal, make_source, recording_from_columns, signal_checksum
 
 if TYPE_CHECKING:
     from openharness.core.storage import StoredRecording
@@ -93,7 +93,7 @@ def signal_from_row(row: Row, *, recording_id: str, store: str) -> EncodedSignal
                 signal_id.decode("utf-8", "surrogatepass"),
                 name.decode("utf-8", "surrogatepass"),
                 timestamp,
-                SignalSource(
+                make_source(
                     agent if agent is None else agent.decode("utf-8", "surrogatepass"),
                     provider if provider is None else provider.decode("utf-8", "surrogatepass"),
                     parent if parent is None else parent.decode("utf-8", "surrogatepass"),

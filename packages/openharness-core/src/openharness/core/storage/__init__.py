@@ -8,10 +8,11 @@ For a run store: `encode_run` and `decode_run`, `select_runs` where nothing else
 For a signal store: `new_header` checks what a recording is created with, `restored_header` what one is restored with;
 `encode_entries` gives the columns of what is appended, before the first ``await``; `plan_append` tells what of it is new,
 `needs_finalizing` and `needs_checkpoint` whether there is anything to write; `metadata_index` gives what an index of
-metadata holds, `tag_index` one of tags; `ChangeWaiters` helps those who follow; `SignalDecoder`, `name_filter` and `check_range` serve readers, and where
-names have an index `WantedNames` and `name_prefixes`;
-`select_recordings` filters in memory. In a table, `recording_columns` and `recording_from_columns` keep what is known of a
-recording, a `StoredRecording`, and `signal_checksum` vouches for a signal. `encode_signal` and `decode_signal` are for stores that keep one text a signal.
+metadata holds, `tag_index` one of tags; `ChangeWaiters` helps those who follow; `SignalDecoder`, `name_filter` and
+`check_range` serve readers, and where names have an index `WantedNames` and `name_prefixes`; `select_recordings` filters
+in memory. In a table, `recording_columns` and `recording_from_columns` keep what is known of a recording, a
+`StoredRecording`, `signal_checksum` vouches for a signal and `make_source` makes its source. `encode_signal` and
+`decode_signal` are for stores that keep one text a signal.
 
 For both: `GroupWriter` writes what many tasks want written with one commit; `SessionStore` and `StoreSession` are the
 life of a store in the event loops it is used in; `decode_rows`, `wrong_answer`, `prefix_end` and `rarest_first` serve
@@ -20,6 +21,7 @@ databases that answer queries, and `caller_error` those that fail.
 
 from __future__ import annotations
 
+from openharness.core.records._signal import make_source
 from openharness.core.storage._answers import (
     decode_rows,
     prefix_end,
@@ -112,6 +114,7 @@ __all__ = (
     "encode_run",
     "encode_signal",
     "has_checksum",
+    "make_source",
     "metadata_index",
     "metadata_index_text",
     "name_filter",
