@@ -52,13 +52,13 @@ def make_run(number: int) -> RunRecord:
     )
 
 
-def fill(path: Path, count: int) -> None:
-    """Save so many runs, as quickly as one connection can."""
+def fill(path: Path, count: int, first: int = 0) -> None:
+    """Save the runs up to this number, as quickly as one connection can."""
     settings = Settings(
         path=path, schema=SCHEMA, durability="process", busy_timeout=30.0, store="bench", abandoned=threading.Event()
     )
     connection = open_writer(settings)
-    for start in range(0, count, 5_000):
+    for start in range(first, count, 5_000):
         connection.execute("BEGIN IMMEDIATE")
         rows = (run_to_row(make_run(number), max_bytes=MAX_BYTES) for number in range(start, min(start + 5_000, count)))
         connection.executemany(save_statement(1), rows)

@@ -1,203 +1,286 @@
-"""Saving, listing and reading runs against the checkpointer of LangGraph on SQLite, in one process and one run.
+"""Saving, loading and listing runs on SQLite, against LangGraph, the OpenAI Agents SDK, burr and DBOS, in one process.
 
-    python benchmarks/peers.py [--rounds 3] [--seconds 0.5] [--runs 1000000] [--directory DIR]
+    python benchmarks/peers.py [--rounds 3] [--seconds 0.4] [--runs 1000000] [--directory DIR] [--only saving ...]
 
-The rows are those of the goals: W2 and W4 save states of 1 KiB and of 20 KiB at 1, 16 and 256 tasks, W3 looks at one
-task, R1 lists the newest 50 by a metadata key among many runs, R3 reads one run while 64 tasks save. Both are durable
-(WAL, synchronous FULL). The peer's state is one channel of a checkpoint, put into a thread of its own; what it lists is
-the newest checkpoint of each of as many threads. Its ``alist`` has no range of time, and each of its rows carries less
-(no time of its own, no checksums, no index of metadata), so that the comparison is about what a user waits for.
+All are durable as they come (their files are synchronised to the disk at each commit). Sections, each a table:
 
-It needs ``langgraph-checkpoint-sqlite``, which is installed for the benchmarks alone (the dependency group ``peers``).
+* ``saving``: states of 1 KiB and of 20 KiB, by 1, 16 and 256 tasks (W2, W3, W4);
+* ``growth``: one run by its id, the newest 50, the 50 at nine tenths of the depth, the newest 50 of one tenant (R1), and
+  saves by 16 tasks, among 1,000 runs and ten times as many, up to ``--runs``;
+* ``load``: one run by its id while 64 tasks save (R3);
+* ``memory``: bytes of Python's memory for each save that is under way (256 are) and for each run of a page, and bytes in
+  the file.
+
+Every figure is the median of the rounds, in which the stores take turns, with the lowest and the highest in brackets;
+ratios are of medians, ours to the peer's. Processor time is that of the whole process; the machine's other work disturbs
+it least, and less on one core (``taskset -c 1``). What a peer keeps and does is told in ``_peer_stores.py``: none of them
+keeps a checksum or an index of metadata, and DBOS does much more than save a state.
+
+It needs the dependency group ``peers``.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import itertools
+import platform
 import random
 import sqlite3
 import statistics
 import tempfile
 import time
+import tracemalloc
+from contextlib import AsyncExitStack
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from langgraph.checkpoint.base import create_checkpoint, empty_checkpoint
-from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
-from list_runs import fill, make_run, timed
-from save_run import TASKS, bench_store, drive, fsync_price, make_state
+from _peer_stores import PAGE, STORES, Dbos, Ours, PeerStore
+from list_runs import make_run, timed
+from save_run import TASKS, drive, fsync_price, make_state
 from save_run import make_run as make_saved_run
 
-from openharness.core import RunQuery, RunRecord
-from openharness.run_store_sqlite import SqliteRunStore
-
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
-STEP = {"source": "loop", "step": 1, "parents": {}}
-
-
-def make_checkpoint(state: object) -> Any:
-    """A checkpoint whose one channel holds the state."""
-    checkpoint = create_checkpoint(empty_checkpoint(), None, 1)
-    checkpoint["channel_values"] = {"state": state}
-    checkpoint["channel_versions"] = {"state": 1}
-    return checkpoint
+SECTIONS = ("saving", "growth", "load", "memory")
+PACKAGES = ("langgraph-checkpoint-sqlite", "openai-agents", "apache-burr", "dbos", "aiosqlite", "msgspec")
 
 
-def thread(run_id: str) -> Any:
-    """The place of a run in the checkpointer."""
-    return {"configurable": {"thread_id": run_id, "checkpoint_ns": ""}}
+def shown(values: Sequence[float]) -> str:
+    """The median, with the lowest and the highest."""
+    middle, low, high = statistics.median(values), min(values), max(values)
+    digits = 0 if middle >= 100 else 1 if middle >= 10 else 2
+    return f"{middle:,.{digits}f} ({low:,.{digits}f}-{high:,.{digits}f})"
 
 
-async def bench_peer(path: Path, tasks: int, seconds: float, new: Callable[[], RunRecord]) -> dict[str, float]:
-    """`AsyncSqliteSaver.aput`, a thread for each run."""
-    checkpoint = make_checkpoint(new().state)
-    async with AsyncSqliteSaver.from_conn_string(str(path)) as saver:
-        await saver.setup()
-
-        async def save(run: RunRecord) -> None:
-            await saver.aput(thread(run.id), checkpoint, STEP, {"state": 1})  # pyright: ignore[reportArgumentType]
-
-        return await drive(tasks, seconds, save, new)
+def ratio(ours: Sequence[float], peer: Sequence[float]) -> str:
+    """How many times as much the peer takes."""
+    times = statistics.median(peer) / statistics.median(ours)
+    return f"{times:,.0f}" if times >= 10 else f"{times:.1f}"
 
 
-def compare_saving(directory: Path, rounds: int, seconds: float, size: int) -> None:
+def row(*cells: str) -> None:
+    """Print a row of a table."""
+    print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def heading(*cells: str) -> None:
+    """Print the first rows of a table."""
+    print()
+    row(*cells)
+    row(*["---"] * len(cells))
+
+
+async def saves(
+    kind: type[PeerStore], path: Path, tasks: int, seconds: float, new: Callable[[], object]
+) -> dict[str, float]:
+    """Let tasks save into a new file."""
+    async with kind(path) as store:
+        await store.save(new())  # pyright: ignore[reportArgumentType]
+        return await drive(tasks, seconds, store.save, new)  # pyright: ignore[reportArgumentType]
+
+
+def compare_saving(directory: Path, rounds: int, seconds: float) -> None:
     """W2, W3 and W4."""
-    state = make_state(size)
-    runs = [make_saved_run(state, 0) for _ in range(50_000)]
-    new = itertools.cycle(runs).__next__
-    found: dict[tuple[str, int], list[dict[str, float]]] = {}
-    for _ in range(rounds):
-        with tempfile.TemporaryDirectory(dir=directory) as folder:
-            for tasks in TASKS:
-                for name, bench in (("ours", bench_store), ("peer", bench_peer)):
-                    result = asyncio.run(bench(Path(folder) / f"{name}{tasks}.db", tasks, seconds, new))
-                    found.setdefault((name, tasks), []).append(result)
-    print(f"save a state of {size:,} bytes in {directory} (fsync of 4 KiB: {fsync_price(directory):,.0f} us)")
-    for tasks in TASKS:
-        middle = {
-            name: {
-                key: statistics.median(result[key] for result in found[name, tasks]) for key in ("rate", "p50", "cpu")
-            }
-            for name in ("ours", "peer")
-        }
-        ours, peer = middle["ours"], middle["peer"]
-        print(
-            f"  {tasks:3} tasks: {ours['rate']:>9,.0f} /s, peer {peer['rate']:>7,.0f} /s: {ours['rate'] / peer['rate']:6.1f} x; "
-            f"p50 {ours['p50']:.2f} and {peer['p50']:.2f} ms; cpu {ours['cpu']:.0f} and {peer['cpu']:.0f} us"
-        )
+    heading("state", "tasks", "store", "saves/s", "times", "CPU us a save", "times", "p50 ms", "p99 ms")
+    for size in (1024, 20 * 1024):
+        state = make_state(size)
+        new = itertools.cycle([make_saved_run(state, 0) for _ in range(20_000)]).__next__
+        for tasks in TASKS:
+            found: dict[type[PeerStore], list[dict[str, float]]] = {kind: [] for kind in STORES}
+            for turn in range(rounds):
+                for kind in STORES[turn % len(STORES) :] + STORES[: turn % len(STORES)]:
+                    with tempfile.TemporaryDirectory(dir=directory) as folder:
+                        found[kind].append(asyncio.run(saves(kind, Path(folder) / "runs.db", tasks, seconds, new)))
+            ours = {key: [result[key] for result in found[Ours]] for key in found[Ours][0]}
+            for kind, results in found.items():
+                here = {key: [result[key] for result in results] for key in results[0]}
+                row(
+                    f"{size // 1024} KiB", str(tasks), kind.name,
+                    shown(here["rate"]), ratio(here["rate"], ours["rate"]),
+                    shown(here["cpu"]), ratio(ours["cpu"], here["cpu"]),
+                    shown(here["p50"]), shown(here["p99"]),
+                )  # fmt: skip
 
 
-async def fill_peer(path: Path, count: int) -> None:
-    """As many threads with one checkpoint each: the row that the peer writes, with other ids and metadata."""
-    async with AsyncSqliteSaver.from_conn_string(str(path)) as saver:
-        await saver.setup()
-        await saver.aput(thread("0"), make_checkpoint(make_run(0).state), STEP, {"state": 1})  # pyright: ignore[reportArgumentType]
-    connection = sqlite3.connect(path, isolation_level=None)
-    names = [row[1] for row in connection.execute("PRAGMA table_info(checkpoints)")]
-    row = dict(zip(names, connection.execute("SELECT * FROM checkpoints").fetchone(), strict=True))
-    connection.execute("DELETE FROM checkpoints")
-    connection.execute("PRAGMA synchronous = OFF")
-    connection.execute("BEGIN")
-    values = (
-        tuple(
-            {
-                **row,
-                "thread_id": f"run_{number:022d}",
-                "checkpoint_id": f"{number:032x}",
-                "metadata": b'{"tenant":"t%d","rare":%d}' % (number % 50, number % 10_000),
-            }.values()
-        )
-        for number in range(count)
-    )
-    connection.executemany(f"INSERT INTO checkpoints VALUES ({', '.join('?' * len(names))})", values)  # noqa: S608
-    connection.execute("COMMIT")
-    connection.close()
+async def once(ask: Callable[[], Awaitable[object]], times: int) -> float:
+    """Return the microseconds of processor time of one of several calls."""
+    begun = time.process_time()
+    for _ in range(times):
+        await ask()
+    return (time.process_time() - begun) / times * 1e6
 
 
-async def compare_listing(ours: Path, theirs: Path, count: int) -> None:
-    """R1: the newest 50 of one tenant of 50."""
-    query = RunQuery(metadata={"tenant": "t7"}, created_after=count * 1000 // 2, limit=50)
-    async with SqliteRunStore(ours) as store, AsyncSqliteSaver.from_conn_string(str(theirs)) as saver:
+async def save_some(store: PeerStore, first: int, count: int) -> None:
+    """Save so many new runs, 16 at a time."""
+    numbers = iter(range(first, first + count))
 
-        async def peer_list() -> None:
-            found = [found async for found in saver.alist(None, filter={"tenant": "t7"}, limit=50)]
-            assert len(found) == 50
+    async def worker() -> None:
+        for number in numbers:
+            await store.save(make_run(number))
 
-        async def our_list() -> None:
-            assert len(await store.list_runs(query)) == 50
-
-        mine = statistics.median(await timed(our_list, 100))
-        times: list[float] = []
-        for _ in range(3):
-            begun = time.perf_counter()
-            await peer_list()
-            times.append((time.perf_counter() - begun) * 1e3)
-        peer = statistics.median(times)
-        print(
-            f"newest 50 of a tenant among {count:,}: {mine:.3f} ms, peer {peer:,.1f} ms: {peer / mine:,.0f} x (goal 1,000 at 1 M)"
-        )
+    await asyncio.gather(*(worker() for _ in range(16)))
 
 
-async def percentile(
-    save: Callable[[int], Awaitable[object]], read: Callable[[], Awaitable[object]], times: int
-) -> tuple[float, float]:
-    """The median and the 99th percentile of a read, in milliseconds, while 64 tasks save."""
-    stop = False
+async def questions(
+    store: PeerStore, total: int, chance: random.Random, fresh: itertools.count[int]
+) -> dict[str, float]:
+    """Ask everything once, and return the processor time of each answer that there is."""
+    deep = total * 9 // 10
+    found = {"one run": await once(lambda: store.load(chance.randrange(total)), 20)}
+    pages: dict[str, Callable[[], Awaitable[Sequence[object] | None]]] = {
+        "newest 50": lambda: store.page(total, 0),
+        "50 at depth": lambda: store.page(total, deep),
+        "50 of a tenant": store.of_tenant,
+    }
+    for name, ask in pages.items():
+        begun = time.process_time()
+        runs = await ask()
+        if runs is not None:
+            found[name] = (time.process_time() - begun) * 1e6
+            # Among few runs a tenant has less than a page.
+            assert len(runs) in range(min(PAGE, total // 50), PAGE + 1), (name, len(runs))
+    first = next(fresh)
+    begun = time.process_time()
+    await save_some(store, first * 100, 64)
+    found["save"] = (time.process_time() - begun) / 64 * 1e6
+    return found
 
-    async def saving(task: int) -> None:
-        number = task
+
+async def compare_growth(directory: Path, rounds: int, runs: int) -> None:
+    """R1, R2 and W6: the same questions among ever more runs."""
+    sizes = [size for size in (1_000, 10_000, 100_000, 1_000_000) if size <= runs]
+    found: dict[tuple[str, type[PeerStore], int], list[float]] = {}
+    with tempfile.TemporaryDirectory(dir=directory) as folder:
+        async with AsyncExitStack() as stack:
+            stores = [await stack.enter_async_context(kind(Path(folder) / f"{kind.name}.db")) for kind in STORES]
+            filled, chance, fresh = 0, random.Random(3), itertools.count(10 * runs)
+            for size in sizes:
+                for store in stores:
+                    await store.fill(filled, size)
+                filled = size
+                for turn in range(rounds + 1):
+                    for store in stores[turn % len(stores) :] + stores[: turn % len(stores)]:
+                        answers = await questions(store, size, chance, fresh)
+                        for name, spent in answers.items():
+                            if turn:  # the first round warms up
+                                found.setdefault((name, type(store), size), []).append(spent)
+    heading("CPU us", "store", *(f"{size:,} runs" for size in sizes), "growth", "times at most runs")
+    for name in ("one run", "newest 50", "50 at depth", "50 of a tenant", "save"):
+        for kind in STORES:
+            if (name, kind, sizes[0]) not in found:
+                row(name, kind.name, *["-"] * (len(sizes) + 2))
+                continue
+            here = [found[name, kind, size] for size in sizes]
+            row(
+                name, kind.name, *map(shown, here), ratio(here[0], here[-1]), ratio(found[name, Ours, sizes[-1]], here[-1])
+            )  # fmt: skip
+
+
+async def loaded(store: PeerStore, count: int, times: int) -> list[float]:
+    """Return the sorted milliseconds of loading one run while 64 tasks save."""
+    stop, chance, numbers = False, random.Random(5), itertools.count(10_000_000)
+
+    async def saving() -> None:
         while not stop:
-            await save(number)
-            number += 64
+            await store.save(make_run(next(numbers)))
 
-    tasks = [asyncio.ensure_future(saving(10_000_000 + task)) for task in range(64)]
-    sample = await timed(read, times)
+    tasks = [asyncio.ensure_future(saving()) for _ in range(64)]
+    sample = await timed(lambda: store.load(chance.randrange(count)), times)
     stop = True
     await asyncio.gather(*tasks)
-    return statistics.median(sample), sample[int(len(sample) * 0.99)]
+    return sample
 
 
-async def compare_reading(ours: Path, theirs: Path, count: int) -> None:
+async def compare_load(directory: Path, rounds: int, times: int) -> None:
     """R3: one run by its id while 64 tasks save."""
-    chance = random.Random(5)
-    checkpoint = make_checkpoint(make_run(0).state)
-    async with SqliteRunStore(ours) as store, AsyncSqliteSaver.from_conn_string(str(theirs)) as saver:
-        mine = await percentile(
-            lambda number: store.save_run(make_run(number)),
-            lambda: store.get_run(f"run_{chance.randrange(count):022d}"),
-            400,
+    count = 10_000
+    found: dict[type[PeerStore], list[list[float]]] = {kind: [] for kind in STORES}
+    for _ in range(rounds):
+        for kind in STORES:
+            with tempfile.TemporaryDirectory(dir=directory) as folder:
+                async with kind(Path(folder) / "runs.db") as store:
+                    await store.fill(0, count)
+                    found[kind].append(await loaded(store, count, times // 10 if kind is Dbos else times))
+    heading("one of 10,000 while 64 tasks save", "p50 ms", "times", "p99 ms", "times")
+    middle = {kind: [sample[len(sample) // 2] for sample in samples] for kind, samples in found.items()}
+    slow = {kind: [sample[int(len(sample) * 0.99)] for sample in samples] for kind, samples in found.items()}
+    for kind in STORES:
+        row(
+            kind.name,
+            shown(middle[kind]),
+            ratio(middle[Ours], middle[kind]),
+            shown(slow[kind]),
+            ratio(slow[Ours], slow[kind]),
         )
-        peer = await percentile(
-            lambda number: saver.aput(thread(f"run_{number}"), checkpoint, STEP, {"state": 1}),  # pyright: ignore[reportArgumentType]
-            lambda: saver.aget_tuple(thread(f"run_{chance.randrange(count):022d}")),
-            200,
-        )
-    print(
-        f"get one of {count:,} while 64 tasks save: p50 {mine[0]:.2f} p99 {mine[1]:.2f} ms, peer p50 {peer[0]:.1f} "
-        f"p99 {peer[1]:.1f} ms: 1/{peer[1] / mine[1]:.0f} (goal 1/10)"
-    )
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes of all files in a folder."""
+    return sum(file.stat().st_size for file in folder.iterdir())
+
+
+async def memory_of(kind: type[PeerStore], directory: Path) -> list[float]:
+    """Return the bytes for a save under way, for a run of a page, and in the file, of 10,000 runs."""
+    count, tasks = 10_000, 256
+    with tempfile.TemporaryDirectory(dir=directory) as folder:
+        async with kind(Path(folder) / "runs.db") as store:
+            await store.fill(0, count)
+            await store.load(0)
+            runs = [make_run(number) for number in range(count, count + 5 * tasks)]
+            await asyncio.gather(*(store.save(run) for run in runs[:tasks]))
+            gc.collect()
+            tracemalloc.start()
+            before, _ = tracemalloc.get_traced_memory()
+            for start in range(tasks, len(runs), tasks):
+                await asyncio.gather(*(store.save(run) for run in runs[start : start + tasks]))
+            _, peak = tracemalloc.get_traced_memory()
+            gc.collect()
+            # What is left behind once is no part of a page: the second one counts.
+            first = await store.page(count, 0)
+            gc.collect()
+            one, _ = tracemalloc.get_traced_memory()
+            second = await store.page(count, 0)
+            gc.collect()
+            two, _ = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+        size = size_of(Path(folder))
+    return [(peak - before) / tasks, (two - one) / PAGE if first and second else 0.0, size / (count + len(runs))]
+
+
+def compare_memory(directory: Path, rounds: int) -> None:
+    """Bytes a run."""
+    heading("bytes a run of about 1 KiB", "save under way", "in a page", "in the file")
+    for kind in STORES:
+        found = [asyncio.run(memory_of(kind, directory)) for _ in range(rounds)]
+        row(kind.name, *(shown(values) if max(values) else "-" for values in zip(*found, strict=True)))
 
 
 def main() -> None:
     """Measure everything."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=0.5)
+    parser.add_argument("--seconds", type=float, default=0.4)
     parser.add_argument("--runs", type=int, default=1_000_000)
     parser.add_argument("--directory", type=Path, default=Path.cwd())
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS)
     options = parser.parse_args()
-    for size in (1024, 20 * 1024):
-        compare_saving(options.directory, options.rounds, options.seconds, size)
-    with tempfile.TemporaryDirectory(dir=options.directory) as folder:
-        ours, theirs = Path(folder) / "ours.db", Path(folder) / "theirs.db"
-        fill(ours, options.runs)
-        asyncio.run(fill_peer(theirs, options.runs))
-        asyncio.run(compare_listing(ours, theirs, options.runs))
-        asyncio.run(compare_reading(ours, theirs, options.runs))
+    print(
+        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.system()} {platform.machine()}"
+    )
+    print(", ".join(f"{name} {version(name)}" for name in PACKAGES))
+    print(f"{options.directory}: fsync of 4 KiB {fsync_price(options.directory):,.0f} us; {options.rounds} rounds")
+    if "saving" in options.only:
+        compare_saving(options.directory, options.rounds, options.seconds)
+    if "growth" in options.only:
+        asyncio.run(compare_growth(options.directory, options.rounds, options.runs))
+    if "load" in options.only:
+        asyncio.run(compare_load(options.directory, options.rounds, 200))
+    if "memory" in options.only:
+        compare_memory(options.directory, options.rounds)
 
 
 if __name__ == "__main__":
