@@ -1,12 +1,13 @@
 """Saving, loading and listing runs on SQLite, against LangGraph, the OpenAI Agents SDK, burr and DBOS, in one process.
 
-    python benchmarks/peers.py [--rounds 3] [--seconds 0.4] [--runs 1000000] [--directory DIR] [--only saving ...]
+    python benchmarks/peers.py [--rounds 3] [--seconds 0.4] [--runs 1000000] [--directory DIR] [--files DIR] [--only saving ...]
 
 All are durable as they come (their files are synchronised to the disk at each commit). Sections, each a table:
 
 * ``saving``: states of 1 KiB and of 20 KiB, by 1, 16 and 256 tasks (W2, W3, W4);
 * ``growth``: one run by its id, the newest 50, the 50 at nine tenths of the depth, the newest 50 of one tenant (R1), and
-  saves by 16 tasks, among 1,000 runs and ten times as many, up to ``--runs``;
+  saves by 16 tasks, among 1,000 runs and ten times as many, up to ``--runs``; the files are made in ``--files``, and
+  those that are there are used, as filling them takes longest;
 * ``load``: one run by its id while 64 tasks save (R3);
 * ``memory``: bytes of Python's memory for each save that is under way (256 are) and for each run of a page, and bytes in
   the file.
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
 SECTIONS = ("saving", "growth", "load", "memory")
+FILL = 50_000
+"""How many runs are added at once."""
 PACKAGES = ("langgraph-checkpoint-sqlite", "openai-agents", "apache-burr", "dbos", "aiosqlite", "msgspec")
 
 
@@ -150,33 +153,48 @@ async def questions(
     return found
 
 
-async def compare_growth(directory: Path, rounds: int, runs: int) -> None:
+async def filled(kind: type[PeerStore], folder: Path, size: int) -> Path:
+    """Return a file with so many runs, which is made unless an earlier run of the benchmark has left it there."""
+    path = folder / f"{kind.name}-{size}.db"
+    if not path.exists():
+        unfinished = folder / f"{kind.name}-{size}.unfinished.db"
+        for step in range(0, size, FILL):
+            # Opened each time, so that no log of writes grows beside the file.
+            async with kind(unfinished) as store:
+                await store.fill(step, min(step + FILL, size))
+        unfinished.rename(path)
+    return path
+
+
+async def compare_growth(folder: Path, rounds: int, runs: int) -> None:
     """R1, R2 and W6: the same questions among ever more runs."""
     sizes = [size for size in (1_000, 10_000, 100_000, 1_000_000) if size <= runs]
     found: dict[tuple[str, type[PeerStore], int], list[float]] = {}
-    with tempfile.TemporaryDirectory(dir=directory) as folder:
+    chance = random.Random(3)
+    # Beyond the runs of this and of earlier runs of the benchmark.
+    fresh = itertools.count(10 * runs + time.time_ns() // 1_000_000_000 % 1_000_000 * 1_000)
+    for size in sizes:
         async with AsyncExitStack() as stack:
-            stores = [await stack.enter_async_context(kind(Path(folder) / f"{kind.name}.db")) for kind in STORES]
-            filled, chance, fresh = 0, random.Random(3), itertools.count(10 * runs)
-            for size in sizes:
-                for store in stores:
-                    await store.fill(filled, size)
-                filled = size
-                for turn in range(rounds + 1):
-                    for store in stores[turn % len(stores) :] + stores[: turn % len(stores)]:
-                        answers = await questions(store, size, chance, fresh)
-                        for name, spent in answers.items():
-                            if turn:  # the first round warms up
-                                found.setdefault((name, type(store), size), []).append(spent)
-    heading("CPU us", "store", *(f"{size:,} runs" for size in sizes), "growth", "times at most runs")
+            kinds = [kind for kind in STORES if size <= kind.most]
+            stores = [await stack.enter_async_context(kind(await filled(kind, folder, size))) for kind in kinds]
+            for turn in range(rounds + 1):
+                for store in stores[turn % len(stores) :] + stores[: turn % len(stores)]:
+                    answers = await questions(store, size, chance, fresh)
+                    for name, spent in answers.items():
+                        if turn:  # the first round warms up
+                            found.setdefault((name, type(store), size), []).append(spent)
+    heading("CPU us", "store", *(f"{size:,} runs" for size in sizes), "growth", "times ours at the most runs")
     for name in ("one run", "newest 50", "50 at depth", "50 of a tenant", "save"):
         for kind in STORES:
             if (name, kind, sizes[0]) not in found:
                 row(name, kind.name, *["-"] * (len(sizes) + 2))
                 continue
-            here = [found[name, kind, size] for size in sizes]
+            here = [found.get((name, kind, size)) for size in sizes]
+            most = [size for size in sizes if size <= kind.most][-1]
+            last = found[name, kind, most]
             row(
-                name, kind.name, *map(shown, here), ratio(here[0], here[-1]), ratio(found[name, Ours, sizes[-1]], here[-1])
+                name, kind.name, *(shown(values) if values else "-" for values in here),
+                ratio(found[name, kind, sizes[0]], last), ratio(found[name, Ours, most], last),
             )  # fmt: skip
 
 
@@ -266,6 +284,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.4)
     parser.add_argument("--runs", type=int, default=1_000_000)
     parser.add_argument("--directory", type=Path, default=Path.cwd())
+    parser.add_argument("--files", type=Path)
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS)
     options = parser.parse_args()
     print(
@@ -276,7 +295,8 @@ def main() -> None:
     if "saving" in options.only:
         compare_saving(options.directory, options.rounds, options.seconds)
     if "growth" in options.only:
-        asyncio.run(compare_growth(options.directory, options.rounds, options.runs))
+        with tempfile.TemporaryDirectory(dir=options.directory) as folder:
+            asyncio.run(compare_growth(options.files or Path(folder), options.rounds, options.runs))
     if "load" in options.only:
         asyncio.run(compare_load(options.directory, options.rounds, 200))
     if "memory" in options.only:
