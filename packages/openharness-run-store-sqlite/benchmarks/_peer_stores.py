@@ -10,6 +10,7 @@ import asyncio
 import json
 import sqlite3
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import aiosqlite
@@ -280,6 +281,8 @@ class Dbos(PeerStore):
 
     async def __aexit__(self, *_: object) -> None:
         self._dbos.destroy(destroy_registry=True)
+        # It has made its own threads those of the event loop, and ended them.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
 
     async def save(self, run: RunRecord) -> None:
         # An id is executed once: the runs that are saved come again and again.
