@@ -3,7 +3,8 @@
 STORE is ``runs`` (SqliteRunStore; COUNT runs, each saved twice), ``signals`` (SqliteSignalStore) or ``files``
 (FileSignalStore; COUNT signals, a thousand to a recording), and PLACE a folder; or ``served runs`` (PostgresRunStore) or
 ``served signals`` (PostgresSignalStore), and PLACE a URL. The runs are also listed, counted, pruned and read, the
-recordings iterated and finalized. The last thing planted may be a leak: ``leaking`` keeps what was saved.
+recordings iterated and finalized. ``harness`` is a harness that makes COUNT runs and records them, with a subscriber that
+is slow and one that raises. The last thing planted may be a leak: ``leaking`` keeps what was saved.
 
 Prints one line of JSON: at every twentieth of the way, the resident memory in bytes, or with ``traced`` what Python has
 allocated.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import logging
 import sys
 import tracemalloc
 from pathlib import Path
@@ -21,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from loads import make_run
 
-from openharness.core import RunQuery, Signal
+from openharness.core import FunctionProvider, RunQuery, Signal, create_harness
 from openharness.core.plugins import open_run_store, open_signal_store
 from openharness.core.records import signal_id
 from openharness.run_store_sqlite import SqliteRunStore
@@ -29,7 +31,9 @@ from openharness.signal_store_sqlite import SqliteSignalStore
 from openharness.signals import FileSignalStore
 
 if TYPE_CHECKING:
-    from openharness.core import RunStore, SignalStore
+    from collections.abc import AsyncIterator
+
+    from openharness.core import ProviderRequest, RunContext, RunStore, SignalStore
 
 _SAMPLES = 20
 _AT_ONCE = 50
@@ -117,6 +121,41 @@ async def use_signals(store: SignalStore, count: int, samples: Samples, kept: li
             await store.delete_recording(recording)
 
 
+async def use_harness(store: SqliteSignalStore, count: int, samples: Samples, kept: list[Any] | None) -> None:
+    """Run an agent again and again, while one subscriber is slow and another raises."""
+    seen = failed = 0
+
+    async def slow(signal: Signal) -> None:
+        nonlocal seen
+        await asyncio.sleep(0.001)
+        seen += 1
+
+    def fail(signal: Signal) -> None:
+        nonlocal failed
+        failed += 1
+        raise RuntimeError(signal.name)
+
+    async def model(request: ProviderRequest, context: RunContext) -> AsyncIterator[str]:
+        del request, context
+        for word in ("It ", "is ", "closed."):
+            yield word
+
+    harness = create_harness(provider=FunctionProvider(model), store=store)
+    harness.subscribe("text:*", slow, buffer=4)
+    harness.subscribe("agent:*", fail)
+    agents = {"poet": harness.agent(prompt="Rhyme!", activate_on="harness:start", updates="text")}
+    for done in range(1, count + 1):
+        result = await harness.run_reactive(agents=agents, state={"text": ""}, fixture="grow", mode="record")
+        assert result.state == {"text": "It is closed."}
+        assert result.recording_id is not None
+        await store.delete_recording(result.recording_id)
+        if kept is not None:
+            kept.append(result)
+        samples.reached(done)
+    assert seen >= count
+    assert failed >= count
+
+
 async def main(kind: str, place: str, count: int, *words: str) -> list[int]:
     """Use the store, and return the sizes."""
     folder = Path(place)
@@ -129,6 +168,11 @@ async def main(kind: str, place: str, count: int, *words: str) -> list[int]:
     elif kind == "served signals":
         async with open_signal_store(place) as served:
             await use_signals(served, count, samples, kept)
+    elif kind == "harness":
+        # What a subscriber raises is told in the log, with its traceback.
+        logging.getLogger("openharness").setLevel(logging.CRITICAL)
+        async with SqliteSignalStore(folder / "store.db", durability="process") as recordings:
+            await use_harness(recordings, count, samples, kept)
     elif kind == "signals":
         async with SqliteSignalStore(folder / "store.db", durability="process") as signals:
             await use_signals(signals, count, samples, kept)
