@@ -78,7 +78,7 @@ MOST_RUNS = 60
 TRIES = 20
 RESUMED = 200 if LONG else 25
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600 if LONG else 60)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600 if LONG else 240)]
 
 
 KINDS: Final[dict[Mutation, set[str]]] = {

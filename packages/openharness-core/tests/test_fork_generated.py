@@ -53,7 +53,7 @@ RUNS = 40 if LONG else 8
 MOST = 10_000 if LONG else 12
 """At how many signals of a run a test looks; chosen by chance where it has more."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600 if LONG else 60)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600 if LONG else 240)]
 
 seeds = pytest.mark.parametrize("seed", range(RUNS))
 

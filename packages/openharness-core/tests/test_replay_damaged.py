@@ -250,7 +250,7 @@ async def error_of(work: Coroutine[Any, Any, Any]) -> OpenHarnessError | None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600 if LONG else 60)
+@pytest.mark.timeout(600 if LONG else 240)
 async def test_whatever_is_damaged_the_error_is_one_of_ours() -> None:
     """Random damage of every kind ends in an OpenHarnessError or changes nothing that matters; nothing hangs."""
     store = await recorded()

@@ -22,7 +22,7 @@ LONG = os.environ.get("OPENHARNESS_LONG") == "1"
 RUNS = 500 if LONG else 60
 BATCH = 10
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600 if LONG else 60)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600 if LONG else 240)]
 
 
 def the_log_is_well_formed(result: RunResult[State]) -> None:

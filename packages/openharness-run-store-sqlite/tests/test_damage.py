@@ -93,7 +93,7 @@ def _with_state(run: RunRecord, state: Any) -> RunRecord:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(7_200 if LONG else 60)
+@pytest.mark.timeout(7_200 if LONG else 240)
 @pytest.mark.parametrize("kind", COUNTS)
 async def test_a_damaged_file_gives_no_wrong_answer(
     path: Path, kind: str, record_property: Callable[[str, object], None]

@@ -20,7 +20,7 @@ KILLS = 400 if LONG else 12
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(3_600 if LONG else 60),
+    pytest.mark.timeout(3_600 if LONG else 240),
     pytest.mark.skipif(not hasattr(os, "fork"), reason="kill -9 and fork are POSIX"),
 ]
 

@@ -87,7 +87,7 @@ async def record_and_follow(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200 if LONG else 60)
+@pytest.mark.timeout(1200 if LONG else 240)
 async def test_restarts_under_load_lose_and_repeat_nothing(
     own_server: PostgresServer,
     new_restarted_store: Callable[..., PostgresSignalStore],

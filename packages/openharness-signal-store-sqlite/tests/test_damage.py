@@ -77,7 +77,7 @@ def damaged(whole: bytes, kind: str, chance: random.Random) -> bytes:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(7_200 if LONG else 60)
+@pytest.mark.timeout(7_200 if LONG else 240)
 @pytest.mark.parametrize("kind", COUNTS)
 def test_a_damaged_file_gives_no_wrong_answer(
     path: Path, make: Callable[..., list[Signal]], kind: str, record_property: Callable[[str, object], None]

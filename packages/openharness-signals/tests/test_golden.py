@@ -129,7 +129,7 @@ def outcome_of(data: bytes) -> Any:
     return reader.header, entries, reader.checkpoints, reader.summary
 
 
-@pytest.mark.timeout(1800 if LONG else 60)
+@pytest.mark.timeout(1800 if LONG else 240)
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem[:20]}")
 def test_golden_files_cut_at_every_byte(path: Path) -> None:
     """Cut anywhere behind its header, a file reads as a prefix of what it held. Long files by samples in the short form."""
@@ -147,7 +147,7 @@ def test_golden_files_cut_at_every_byte(path: Path) -> None:
         last = len(found[1])
 
 
-@pytest.mark.timeout(1800 if LONG else 60)
+@pytest.mark.timeout(1800 if LONG else 240)
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem[:20]}")
 def test_golden_files_with_a_flipped_bit(path: Path, record_property: Callable[[str, object], None]) -> None:
     """Any flipped bit is a named error or changes nothing, but in the fragment of a file that was cut off."""

@@ -26,7 +26,7 @@ KILLS = 2_500 if LONG else 20
 def long_lasting(test: Callable[..., None]) -> Callable[..., None]:
     """Mark a test that kills processes."""
     test = pytest.mark.skipif(not hasattr(os, "fork"), reason="kill -9 and fork are POSIX")(test)
-    return pytest.mark.slow(pytest.mark.timeout(3_000 if LONG else 60)(test))
+    return pytest.mark.slow(pytest.mark.timeout(3_000 if LONG else 240)(test))
 
 
 def kill(folder: Path, what: str, kills: int, note: Callable[[str, object], None]) -> dict[str, int]:

@@ -20,7 +20,7 @@ KILLS = 200 if LONG else 8
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(1_800 if LONG else 120),
+    pytest.mark.timeout(1_800 if LONG else 240),
     pytest.mark.skipif(not hasattr(os, "fork"), reason="kill -9 and fork are POSIX"),
 ]
 

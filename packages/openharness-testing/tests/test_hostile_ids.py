@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 LONG = os.environ.get("OPENHARNESS_LONG") == "1"
 COUNT = 2_000 if LONG else 100
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3_600 if LONG else 60)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3_600 if LONG else 240)]
 
 # What reached the database, or a file elsewhere, in published reports about stores of this kind.
 _KNOWN = (

@@ -47,7 +47,7 @@ PATIENCE = 120
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(900 if LONG else 60),
+    pytest.mark.timeout(900 if LONG else 240),
 ]
 
 

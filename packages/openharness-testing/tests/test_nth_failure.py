@@ -35,7 +35,7 @@ LONG = os.environ.get("OPENHARNESS_LONG") == "1"
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(1_200 if LONG else 60),
+    pytest.mark.timeout(1_200 if LONG else 240),
     pytest.mark.skipif(not is_possible(), reason="The library of this Python's sqlite3 cannot be reached."),
 ]
 

@@ -63,7 +63,7 @@ def lose_power(
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="What Windows keeps after a power loss is another matter.")
-@pytest.mark.timeout(3_600 if LONG else 60)
+@pytest.mark.timeout(3_600 if LONG else 240)
 class TestPowerLoss:
     """Real stores on a disk of which every write and every sync is logged."""
 

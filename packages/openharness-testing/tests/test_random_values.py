@@ -40,7 +40,7 @@ LONG = os.environ.get("OPENHARNESS_LONG") == "1"
 VALUES = 1_000_000 if LONG else 400
 _AT_ONCE = 200
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(36_000 if LONG else 60)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(36_000 if LONG else 240)]
 
 # The large ones have tests of their own, and would be most of the work here.
 _TAKEN = [case.value for case in ACCEPTED_VALUES if len(repr(case.value)) < 300]
