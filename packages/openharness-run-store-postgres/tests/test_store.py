@@ -287,7 +287,7 @@ async def test_a_lock_that_is_held_for_too_long_is_an_error(
     new_store: NewStore, openharness_postgres: PostgresPlace
 ) -> None:
     """After command_timeout a save raises StoreBusyError; it is not done later, and the store goes on."""
-    async with new_store(command_timeout=0.3) as store:
+    async with new_store(command_timeout=2) as store:
         await store.save_run(make_run("a", state=1))
         other = await asyncpg.connect(openharness_postgres.dsn)
         transaction = other.transaction()
@@ -305,10 +305,11 @@ async def test_a_lock_that_is_held_for_too_long_is_an_error(
 
 async def test_readers_wait_for_a_connection_and_then_give_up(new_store: NewStore) -> None:
     """With all connections in use, a read waits; after command_timeout it raises StoreBusyError. Saves go on."""
-    async with new_store(max_connections=2, command_timeout=0.5) as store:
+    async with new_store(max_connections=2, command_timeout=2) as store:
         await store.save_run(make_run("a"))
         session = store._current()
-        sleeping = [asyncio.ensure_future(session.fetch("SELECT pg_sleep(0.4)")) for _ in range(3)]
+        # One of the two connections is the writer's. The first gives the other one back a second before the last one gives up.
+        sleeping = [asyncio.ensure_future(session.fetch(f"SELECT pg_sleep({seconds})")) for seconds in (1, 1.6, 0)]
         await asyncio.sleep(0.05)
         await store.save_run(make_run("b"))
         results = await asyncio.gather(*sleeping, return_exceptions=True)
