@@ -108,7 +108,8 @@ def adopt(project: Project, wheels: list[str], model: str) -> None:
     require("a replay leaves the recording as it is", not project.changed())
 
     project.change("triage.py", OLD_PROMPT, NEW_PROMPT)
-    report = project.run(*offline, fails=True, CI="true")
+    # Without the summary: who reads the log of a session for failed tests would find this one.
+    report = project.run(*offline, "-rN", fails=True, CI="true")
     for told in ("ReplayDriftError", "writer#1", OLD_PROMPT, NEW_PROMPT):
         require(f"the report names {told!r}", told in report)
     found = re.search(r"^ +((?:python -m )?pytest .*--harness-mode=record.*)$", report, re.MULTILINE)
