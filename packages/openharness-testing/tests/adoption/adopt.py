@@ -112,7 +112,7 @@ def adopt(project: Project, wheels: list[str], model: str) -> None:
     report = project.run(*offline, "-rN", fails=True, CI="true")
     for told in ("ReplayDriftError", "writer#1", OLD_PROMPT, NEW_PROMPT):
         require(f"the report names {told!r}", told in report)
-    found = re.search(r"^ +((?:python -m )?pytest .*--harness-mode=record.*)$", report, re.MULTILINE)
+    found = re.search(r"^E? +((?:python -m )?pytest .*--harness-mode=record.*)$", report, re.MULTILINE)
     require("the report names the command that records this test again", found)
 
     project.pip("install", "--quiet", provider)
