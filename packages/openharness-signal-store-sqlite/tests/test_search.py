@@ -10,6 +10,7 @@ import pytest
 
 from openharness.core import RecordingQuery, Signal
 from openharness.core.patterns import PatternSequence
+from openharness.core.storage import HavingName
 from openharness.signal_store_sqlite import SqliteSignalStore, _catalogue
 from openharness.signal_store_sqlite._schema import SCHEMA
 from openharness.signal_store_sqlite._search import FIRST_AFTER, Search
@@ -96,9 +97,7 @@ async def test_rare_names_lead_to_their_recordings(path: Path) -> None:
         for number in range(30):
             await log(store, "tool:call", *(["agent:error"] if number == 7 else []))
         assert len(await store.search_recordings(["tool:*", "agent:error"])) == 1
-    statement = _catalogue.select_recordings(
-        RecordingQuery(limit=9), [_catalogue.HavingName((b"agent:error",), 1, leads=True)]
-    )
+    statement = _catalogue.select_recordings(RecordingQuery(limit=9), [HavingName((b"agent:error",), 1, leads=True)])
     with contextlib.closing(sqlite3.connect(path)) as connection:
         assert len(connection.execute(statement.sql, statement.parameters).fetchall()) == 1
         told = plan(connection, statement.sql, statement.parameters)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-import attrs
-
 from openharness.core import CorruptRecordError, canonical_json
 from openharness.core.storage import RECORDING_COLUMNS, checksum, recording_from_columns, tag_index, wrong_answer
 from openharness.postgres import bounded, misled
@@ -14,29 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from openharness.core import RecordingInfo, RecordingQuery
+    from openharness.core.storage import HavingName
     from openharness.postgres import Names, Row
 
-__all__ = ("Catalogue", "HavingName", "Statement", "found_fixture", "found_recordings")
+__all__ = ("Catalogue", "Statement", "found_fixture", "found_recordings")
 
 Statement: TypeAlias = "tuple[str, list[object]]"
 """SQL, and one value for each of its ``$n``."""
 
 _COLUMNS: Final = ", ".join(f"recordings.{name}" for name in ("number", *RECORDING_COLUMNS))
-
-
-@attrs.frozen
-class HavingName:
-    """That a recording has a signal of one of some names.
-
-    Attributes:
-        names: The names, as they are in the index.
-        frequency: How many recordings have them, or so many that it does not matter.
-        leads: Whether to begin with the recordings that have them.
-    """
-
-    names: tuple[str, ...]
-    frequency: int = 0
-    leads: bool = False
 
 
 class Catalogue:
@@ -58,7 +42,7 @@ class Catalogue:
         )
         self.select_fixtures = f"SELECT name FROM {names('fixtures')}"  # noqa: S608
 
-    def select(self, query: RecordingQuery, having: Sequence[HavingName] = ()) -> Statement:
+    def select(self, query: RecordingQuery, having: Sequence[HavingName[str]] = ()) -> Statement:
         """Return the statement that lists what is known of recordings, in the order of the query.
 
         Args:
@@ -72,7 +56,7 @@ class Catalogue:
         sql, values = self._paged("1", query, ())
         return f"SELECT count(*) FROM ({sql}) AS found", values  # noqa: S608 - names of our own
 
-    def _paged(self, columns: str, query: RecordingQuery, having: Sequence[HavingName]) -> Statement:
+    def _paged(self, columns: str, query: RecordingQuery, having: Sequence[HavingName[str]]) -> Statement:
         asked = _Conditions(self._names)
         for one in having:
             asked.have_names(one)
@@ -116,7 +100,7 @@ class _Conditions:
     def add(self, condition: str) -> None:
         self._conditions.append(condition)
 
-    def have_names(self, one: HavingName) -> None:
+    def have_names(self, one: HavingName[str]) -> None:
         table, places = self._names("signal_names"), self.value(list(one.names), "text[]")
         if one.leads:
             few = f"(SELECT DISTINCT recording FROM {table} WHERE name = ANY ({places})) AS few"  # noqa: S608 - names of our own

@@ -7,31 +7,22 @@ tells where the first signal of a name stands after another one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING
 
-import attrs
-
-from openharness.core import RecordingMatch
-from openharness.core.storage import name_prefixes
-from openharness.signal_store_postgres._catalogue import Catalogue, HavingName, found_recordings
+from openharness.core.storage import HavingName, RecordingSearch, name_prefixes
+from openharness.signal_store_postgres._catalogue import Catalogue, found_recordings
 from openharness.signal_store_postgres._names import indexed_prefix
 from openharness.signal_store_postgres._rows import indexed_name, name_from
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from openharness.core import RecordingQuery
+    from openharness.core import RecordingMatch, RecordingQuery
     from openharness.core.patterns import Pattern, PatternSequence
     from openharness.postgres import Channel, Names
 
 __all__ = ("Search", "Searches")
-
-_CANDIDATES: Final = 100
-"""How many recordings are looked into at a time; others may read in between."""
-_RARE: Final = 1_000
-"""Up to how many recordings it is better to begin with the name than with the newest recording."""
-_MAX_NAMES: Final = 500
-"""A pattern that more names match says little about a recording, and is tried in the recording alone."""
 
 
 class Searches:
@@ -52,9 +43,7 @@ class Searches:
             f"SELECT walk.name, (SELECT had.long_name FROM {known} AS had WHERE had.name = walk.name LIMIT 1) "
             "FROM walk WHERE starts_with(walk.name, $1::text)"
         )
-        self.count = (
-            f"SELECT count(*) FROM (SELECT 1 FROM {known} WHERE name = ANY ($1::text[]) LIMIT {_RARE}) AS several"  # noqa: S608
-        )
+        self.count = f"SELECT count(*) FROM (SELECT 1 FROM {known} WHERE name = ANY ($1::text[]) LIMIT {RecordingSearch.RARE}) AS several"  # noqa: S608
         self.names_of = f"SELECT recording, name, long_name FROM {known} WHERE recording = ANY ($1::bigint[])"  # noqa: S608
         self.first_after = (
             "SELECT asked.recording, min(found.seq) FROM unnest($1::bigint[], $2::text[], $3::bigint[]) "  # noqa: S608
@@ -79,14 +68,9 @@ class Search:
 
     def __init__(self, searches: Searches, sequence: PatternSequence, query: RecordingQuery, *, store: str) -> None:
         self._searches = searches
-        self._patterns = sequence.patterns
-        self._page = query
-        self._query = attrs.evolve(query, limit=_CANDIDATES, offset=0)
-        self._skip = query.offset
+        self._search: RecordingSearch[str] = RecordingSearch(sequence, query)
         self._store = store
-        self._having: list[HavingName] | None = None
-        self._matched: dict[str, tuple[bool, ...]] = {}
-        self.found: list[RecordingMatch] = []
+        self.found: list[RecordingMatch] = self._search.found
 
     async def step(self, channel: Channel) -> bool:
         """Look into some more recordings, and tell whether there may be others.
@@ -94,43 +78,30 @@ class Search:
         Raises:
             CorruptRecordError: What is known of one of them is damaged.
         """
-        if self._page.limit == 0:
+        search = self._search
+        if search.is_vain():
             return False
-        if self._having is None:
-            self._having = await self._prepared(channel)
-        if any(not having.names for having in self._having):
+        having = search.having
+        if having is None:
+            having = search.lead(await self._having(channel))
+        if search.is_vain():
             return False
-        sql, values = self._searches.catalogue.select(self._query, self._having)
+        sql, values = self._searches.catalogue.select(search.query, having)
         rows = await channel.fetch(sql, *values)
-        infos = found_recordings(rows, self._query, store=self._store)
-        places = await self._places(channel, [row["number"] for row in rows])
+        infos = found_recordings(rows, search.query, store=self._store)
+        numbers = [row["number"] for row in rows]
+        places = await self._places(channel, numbers)
         # From here on nothing is waited for: a step is done again from its beginning, or not at all.
-        for row, info in zip(rows, infos, strict=True):
-            seqs = places.get(row["number"])
-            if seqs is None:
-                continue
-            if self._skip:
-                self._skip -= 1
-                continue
-            self.found.append(RecordingMatch(info, seqs))
-            if len(self.found) == self._page.limit:
-                return False
-        if len(rows) < _CANDIDATES:
-            return False
-        self._query = self._query.next_page(infos[-1])
-        return True
+        return search.take(infos, map(places.get, numbers))
 
-    async def _prepared(self, channel: Channel) -> list[HavingName]:
-        """What a recording must have to be looked into, the rarest first if there is a rare one."""
-        having: list[HavingName] = []
-        for pattern in dict.fromkeys(self._patterns):
+    async def _having(self, channel: Channel) -> list[HavingName[str]]:
+        """Return the names of those patterns that have few, each with the number of recordings that have them."""
+        having: list[HavingName[str]] = []
+        for pattern in dict.fromkeys(self._search.patterns):
             names = await self._names(channel, pattern)
-            if len(names) <= _MAX_NAMES:
+            if len(names) <= RecordingSearch.MAX_NAMES:
                 ((count,),) = await channel.fetch(self._searches.count, names)
                 having.append(HavingName(tuple(names), count))
-        having.sort(key=lambda one: one.frequency)
-        if having and having[0].frequency < _RARE:
-            having[0] = attrs.evolve(having[0], leads=True)
         return having
 
     async def _names(self, channel: Channel, pattern: Pattern) -> list[str]:
@@ -144,20 +115,18 @@ class Search:
     async def _places(self, channel: Channel, numbers: Sequence[int]) -> dict[int, tuple[int, ...]]:
         """Return where the signals stand that followed each other, for those recordings that have such."""
         found: dict[int, tuple[int, ...]] = dict.fromkeys(numbers, ())
-        if not self._patterns or not numbers:
+        if not self._search.patterns or not numbers:
             return found
-        names: dict[int, list[str]] = {}
+        names: dict[int, list[tuple[str, tuple[bool, ...]]]] = {}
         for number, name, long_name in await channel.fetch(self._searches.names_of, numbers):
-            names.setdefault(number, []).append(name)
-            if name not in self._matched:
-                text = name_from(name, long_name)
-                self._matched[name] = tuple(pattern.matches(text) for pattern in self._patterns)
-        for index in range(len(self._patterns)):
+            matched = self._search.matches(name, partial(name_from, name, long_name))
+            names.setdefault(number, []).append((name, matched))
+        for index in range(len(self._search.patterns)):
             asked = [
                 (number, name, seqs[-1] if seqs else -1)
                 for number, seqs in found.items()
-                for name in names.get(number, ())
-                if self._matched[name][index]
+                for name, matched in names.get(number, ())
+                if matched[index]
             ]
             if not asked:
                 return {}

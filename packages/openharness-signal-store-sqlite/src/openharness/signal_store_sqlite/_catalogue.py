@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
 
-import attrs
-
 from openharness.core import CorruptRecordError, canonical_json
 from openharness.core.storage import RECORDING_COLUMNS, checksum, tag_index, wrong_answer
 from openharness.signal_store_sqlite._rows import recording_from_row, text_of
@@ -15,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from openharness.core import RecordingInfo, RecordingQuery
+    from openharness.core.storage import HavingName
     from openharness.sqlite import Row, Value
 
 __all__ = (
-    "HavingName",
     "count_recordings",
     "fixture_names",
     "found_fixture",
@@ -34,22 +32,7 @@ _COLUMNS: Final = ", ".join(f"recordings.{name}" for name in ("number", *RECORDI
 _TAGGED: Final = "EXISTS (SELECT 1 FROM recording_tags WHERE recording_tags.recording = recordings.number AND recording_tags.tag = ?)"
 
 
-@attrs.frozen
-class HavingName:
-    """That a recording has a signal of one of some names.
-
-    Attributes:
-        names: The names, as they are in the file.
-        frequency: How many recordings have them, or so many that it does not matter.
-        leads: Whether to begin with the recordings that have them.
-    """
-
-    names: tuple[bytes, ...]
-    frequency: int = 0
-    leads: bool = False
-
-
-def select_recordings(query: RecordingQuery, having: Sequence[HavingName] = ()) -> Statement:
+def select_recordings(query: RecordingQuery, having: Sequence[HavingName[bytes]] = ()) -> Statement:
     """Return the statement that lists what is known of recordings, in the order of the query.
 
     Args:
@@ -75,7 +58,7 @@ def select_progress(recording_id: str) -> Statement:
     return Statement("SELECT signal_count, outcome FROM recordings WHERE id = ?", (recording_id,))
 
 
-def _paged(columns: str, query: RecordingQuery, having: Sequence[HavingName]) -> Statement:
+def _paged(columns: str, query: RecordingQuery, having: Sequence[HavingName[bytes]]) -> Statement:
     asked = _Conditions()
     for one in having:
         asked.have_names(one)
@@ -111,7 +94,7 @@ class _Conditions:
         self._conditions.append(condition)
         self._parameters += parameters
 
-    def have_names(self, one: HavingName) -> None:
+    def have_names(self, one: HavingName[bytes]) -> None:
         places = ", ".join(["CAST(? AS TEXT)"] * len(one.names))
         if one.leads:
             # CROSS JOIN keeps the order: from the few that have the name to what is known of them.

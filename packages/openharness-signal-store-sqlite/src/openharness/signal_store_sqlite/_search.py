@@ -7,12 +7,10 @@ tells where the first signal of a name stands after another one.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import attrs
-
-from openharness.core import RecordingMatch
-from openharness.core.storage import name_prefixes
+from openharness.core.storage import HavingName, RecordingSearch, name_prefixes
 from openharness.signal_store_sqlite import _catalogue as catalogue
 from openharness.sqlite import Statement, transaction
 
@@ -20,17 +18,10 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-    from openharness.core import RecordingQuery
+    from openharness.core import RecordingMatch, RecordingQuery
     from openharness.core.patterns import Pattern, PatternSequence
 
 __all__ = ("FIRST_AFTER", "Search")
-
-_CANDIDATES: Final = 100
-"""How many recordings are looked into at a time; others may read in between."""
-_RARE: Final = 1_000
-"""Up to how many recordings it is better to begin with the name than with the newest recording."""
-_MAX_NAMES: Final = 500
-"""A pattern that more names match says little about a recording, and is tried in the recording alone."""
 
 _FIRST_NAME: Final = "SELECT min(name) FROM signal_names WHERE name >= ?"
 _NEXT_NAME: Final = "SELECT min(name) FROM signal_names WHERE name > CAST(? AS TEXT)"
@@ -52,14 +43,9 @@ class Search:
     """
 
     def __init__(self, sequence: PatternSequence, query: RecordingQuery, *, store: str) -> None:
-        self._patterns = sequence.patterns
-        self._page = query
-        self._query = attrs.evolve(query, limit=_CANDIDATES, offset=0)
-        self._skip = query.offset
+        self._search: RecordingSearch[bytes] = RecordingSearch(sequence, query)
         self._store = store
-        self._having: list[catalogue.HavingName] | None = None
-        self._matched: dict[bytes, tuple[bool, ...]] = {}
-        self.found: list[RecordingMatch] = []
+        self.found: list[RecordingMatch] = self._search.found
 
     def step(self, connection: sqlite3.Connection) -> bool:
         """Look into some more recordings, and tell whether there may be others.
@@ -67,54 +53,42 @@ class Search:
         Raises:
             CorruptRecordError: What is known of one of them is damaged.
         """
-        if self._page.limit == 0:
+        search = self._search
+        if search.is_vain():
             return False
         with transaction(connection, "DEFERRED"):
-            if self._having is None:
-                self._having = self._prepared(connection)
-            if any(not having.names for having in self._having):
+            having = search.having
+            if having is None:
+                having = search.lead(self._having(connection))
+            if search.is_vain():
                 return False
-            statement = catalogue.select_recordings(self._query, self._having)
+            statement = catalogue.select_recordings(search.query, having)
             rows = connection.execute(statement.sql, statement.parameters).fetchall()
-            infos = catalogue.found_recordings(rows, self._query, store=self._store)
-            for row, info in zip(rows, infos, strict=True):
-                seqs = self._places(connection, row[0])
-                if seqs is None:
-                    continue
-                if self._skip:
-                    self._skip -= 1
-                    continue
-                self.found.append(RecordingMatch(info, seqs))
-                if len(self.found) == self._page.limit:
-                    return False
-        if len(rows) < _CANDIDATES:
-            return False
-        self._query = self._query.next_page(infos[-1])
-        return True
+            infos = catalogue.found_recordings(rows, search.query, store=self._store)
+            return search.take(infos, (self._places(connection, row[0]) for row in rows))
 
-    def _prepared(self, connection: sqlite3.Connection) -> list[catalogue.HavingName]:
-        """What a recording must have to be looked into, the rarest first if there is a rare one."""
-        having: list[catalogue.HavingName] = []
-        for pattern in dict.fromkeys(self._patterns):
-            names = _names(connection, pattern)
-            if len(names) <= _MAX_NAMES:
-                having.append(catalogue.HavingName(tuple(names), _count(connection, names)))
-        having.sort(key=lambda one: one.frequency)
-        if having and having[0].frequency < _RARE:
-            having[0] = attrs.evolve(having[0], leads=True)
-        return having
+    def _having(self, connection: sqlite3.Connection) -> list[HavingName[bytes]]:
+        """Return the names of those patterns that have few, each with the number of recordings that have them."""
+        each = [_names(connection, pattern) for pattern in dict.fromkeys(self._search.patterns)]
+        return [
+            HavingName(tuple(names), _count(connection, names))
+            for names in each
+            if len(names) <= RecordingSearch.MAX_NAMES
+        ]
 
     def _places(self, connection: sqlite3.Connection, number: int) -> tuple[int, ...] | None:
-        if not self._patterns:
+        """Return where the signals stand that followed each other in a recording, None where they did not."""
+        if not self._search.patterns:
             return ()
         names = [name for (name,) in connection.execute(_NAMES_OF, (number,)).fetchall()]
+        matched = [(name, self._search.matches(name, partial(_text, name))) for name in names]
         seqs: list[int] = []
         last = -1
-        for index in range(len(self._patterns)):
+        for index in range(len(self._search.patterns)):
             following = [
                 seq
-                for name in names
-                if self._matches(name)[index]
+                for name, matches in matched
+                if matches[index]
                 for (seq,) in connection.execute(FIRST_AFTER, (number, name, last)).fetchall()
                 if seq is not None
             ]
@@ -123,14 +97,6 @@ class Search:
             last = min(following)
             seqs.append(last)
         return tuple(seqs)
-
-    def _matches(self, name: bytes) -> tuple[bool, ...]:
-        """Which of the patterns match a name."""
-        known = self._matched.get(name)
-        if known is None:
-            text = _text(name)
-            known = self._matched[name] = tuple(pattern.matches(text) for pattern in self._patterns)
-        return known
 
 
 def _names(connection: sqlite3.Connection, pattern: Pattern) -> list[bytes]:
@@ -153,8 +119,8 @@ def _count(connection: sqlite3.Connection, names: Sequence[bytes]) -> int:
     """Return how many recordings have these names, or so many that it does not matter."""
     count = 0
     for name in names:
-        if count < _RARE:
-            statement = _counting(name, _RARE - count)
+        if count < RecordingSearch.RARE:
+            statement = _counting(name, RecordingSearch.RARE - count)
             count += connection.execute(statement.sql, statement.parameters).fetchone()[0]
     return count
 

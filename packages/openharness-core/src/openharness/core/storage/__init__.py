@@ -9,7 +9,7 @@ For a signal store: `new_header` checks what a recording is created with, `resto
 `encode_entries` gives the columns of what is appended, before the first ``await``; `plan_append` tells what of it is new,
 `needs_finalizing` and `needs_checkpoint` whether there is anything to write; `metadata_index` gives what an index of
 metadata holds, `tag_index` one of tags; `ChangeWaiters` helps those who follow; `SignalDecoder`, `name_filter` and
-`check_range` serve readers, and where names have an index `WantedNames` and `name_prefixes`; `select_recordings` filters
+`check_range` serve readers, and where names have an index `WantedNames`, `name_prefixes` and `RecordingSearch`; `select_recordings` filters
 in memory. In a table, `recording_columns` and `recording_from_columns` keep what is known of a recording, a
 `StoredRecording`, `signal_checksum` vouches for a signal and `make_source` makes its source. `encode_signal` and
 `decode_signal` are for stores that keep one text a signal.
@@ -64,6 +64,7 @@ from openharness.core.storage._recording_rows import (
 )
 from openharness.core.storage._run_rows import RUN_COLUMNS, run_columns, run_from_columns
 from openharness.core.storage._runs import EncodedRun, decode_run, encode_run
+from openharness.core.storage._searching import HavingName, RecordingSearch
 from openharness.core.storage._session import StoreSession
 from openharness.core.storage._session_store import SessionStore
 from openharness.core.storage._signals import (
@@ -90,10 +91,12 @@ __all__ = (
     "ErrorMeaning",
     "ExistingSignals",
     "GroupWriter",
+    "HavingName",
     "JobKind",
     "LogPosition",
     "MessagePool",
     "RecordingHeader",
+    "RecordingSearch",
     "RecordingSummary",
     "SessionStore",
     "SignalDecoder",
