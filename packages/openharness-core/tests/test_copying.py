@@ -184,6 +184,52 @@ async def test_a_run_that_went_on_is_brought_up_to_date() -> None:
     assert len((await copy_runs(source, target)).failed) == 1
 
 
+async def test_a_run_that_somebody_else_copies_too_is_there_as_it_ended() -> None:
+    """A run that ends, and is copied as it ended by somebody else, between two steps of copying it ends in the target."""
+    source = InMemoryRunStore()
+    going_on = run(5, completed_at=None, state={})
+
+    class Meanwhile(InMemoryRunStore):
+        before = "save"
+        """What somebody else is quicker than: writing, or reading back."""
+
+        async def _copy_too(self, step: str) -> None:
+            if step == self.before and (await source.get_run("run-005")) == going_on:
+                await source.save_run(run(5))
+                await super().save_run(run(5))
+
+        async def save_run(self, run: RunRecord) -> None:
+            await self._copy_too("save")
+            await super().save_run(run)
+            await self._copy_too("read back")
+
+    for step in ("save", "read back"):
+        target = Meanwhile()
+        target.before = step
+        await source.save_run(going_on)
+        report = await copy_runs(source, target)
+        assert report.is_complete, report
+        assert await target.get_run("run-005") == run(5)
+
+
+async def test_a_run_that_goes_on_for_ever_is_copied_as_far_as_it_is() -> None:
+    """A run whose state changes whenever it is looked at does not keep the copy from coming to its end."""
+
+    class Restless(InMemoryRunStore):
+        async def get_run(self, run_id: str) -> RunRecord | None:
+            found = await super().get_run(run_id)
+            assert found is not None
+            await self.save_run(attrs.evolve(found, state={"n": found.state["n"] + 1}))
+            return found
+
+    source, target = Restless(), InMemoryRunStore()
+    await source.save_run(run(5, completed_at=None))
+    assert (await copy_runs(source, target)).copied == 1
+    copied = await target.get_run("run-005")
+    assert copied is not None
+    assert copied.state["n"] > 5
+
+
 async def test_damaged_runs_fail_and_the_others_are_copied() -> None:
     """One that cannot be read, alone or in a listing, is reported; a store that fails ends the copy with its error."""
 
@@ -377,6 +423,53 @@ async def test_what_is_written_wrong_is_noticed() -> None:
     runs = InMemoryRunStore()
     await runs.save_run(run(1))
     assert "read back" in str(await copy_runs(runs, Forgetting()))
+
+
+@pytest.mark.parametrize("step", ["restore_recording", "append", "add_checkpoint", "finalize", "load_recording"])
+async def test_a_recording_that_somebody_else_copies_too_is_there_once(step: str) -> None:
+    """Somebody else who copies the same, which went on meanwhile, before any step makes nothing fail and nothing twice."""
+    source, ids = await filled()
+
+    class Meanwhile(MemorySignalStore):
+        """Lets somebody else copy everything before a step is done for the first time."""
+
+        others = 0
+
+        async def _copy_too(self, now: str) -> None:
+            if now != step or self.others:
+                return
+            self.others += 1
+            await source.append(ids[0], pooled(signals(20, start=20)))
+            await source.finalize(ids[0], outcome="failed", duration_ms=9)
+            assert (await copy_recordings(source, self)).is_complete
+
+        async def restore_recording(self, info: RecordingInfo) -> None:
+            await self._copy_too("restore_recording")
+            await super().restore_recording(info)
+
+        async def append(self, recording_id: str, entries: Sequence[LogEntry]) -> None:
+            await self._copy_too("append")
+            await super().append(recording_id, entries)
+
+        async def add_checkpoint(self, recording_id: str, name: str, seq: int) -> None:
+            await self._copy_too("add_checkpoint")
+            await super().add_checkpoint(recording_id, name, seq)
+
+        async def finalize(self, recording_id: str, **options: Any) -> None:
+            await self._copy_too("finalize")
+            await super().finalize(recording_id, **options)
+
+        async def load_recording(self, recording_id: str) -> Recording | None:
+            found = await super().load_recording(recording_id)
+            await self._copy_too("load_recording")
+            return found
+
+    target = Meanwhile()
+    report = await copy_recordings(source, target)
+    assert report.is_complete, report
+    assert target.others == 1
+    for recording_id in ids:
+        assert await target.load_recording(recording_id) == await loaded(source, recording_id)
 
 
 @given(st.integers(0, 2**32), st.integers(0, 30), st.integers(0, 30))

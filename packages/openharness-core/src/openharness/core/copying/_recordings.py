@@ -49,7 +49,8 @@ async def copy_recordings(
     A recording that the target has just so is passed over. One of which the target has a beginning is continued, which
     also makes up for what was appended since the last copy. Any other recording of the same id is left as it is, and
     reported as failed; so is a fixture name that means another recording in the target. What was written is read back
-    and compared by digest. Copying again continues what was interrupted, and does nothing twice.
+    and compared by digest. Copying again continues what was interrupted, and does nothing twice. Several may copy at the
+    same time, while others write to the source and delete from it.
 
     Each recording is held in memory while it is copied. One that is still written to is copied as far as it is.
 
@@ -88,12 +89,22 @@ async def copy_recordings(
 
 
 async def _copied(source: SignalStore, target: SignalStore, recording_id: str) -> CopiedItem:
+    item = await _tried(source, target, recording_id)
+    if item.status == "failed":
+        # Perhaps because somebody else copies it in this moment; then it is there by now, or can be continued.
+        again = await _tried(source, target, recording_id)
+        return item if again.status == "failed" else again
+    return item
+
+
+async def _tried(source: SignalStore, target: SignalStore, recording_id: str) -> CopiedItem:
     try:
+        # The target first: others may copy too, and what they have written was in the source before.
+        known = await target.load_recording(recording_id)
         recording = await source.load_recording(recording_id)
         if recording is None:
             return CopiedItem(recording_id, "failed", "it was deleted from the source meanwhile")
         wanted = recording_digest(recording)
-        known = await target.load_recording(recording_id)
         if known is not None:
             if recording_digest(known) == wanted:
                 return CopiedItem(recording_id, "skipped")

@@ -24,6 +24,8 @@ __all__ = ("copy_runs",)
 
 _AT_ONCE: Final = 64
 """So many are under way together, which stores on databases write in one transaction."""
+_LOOKS: Final = 3
+"""How often a run that goes on is brought up to date while it is copied."""
 
 
 async def copy_runs(
@@ -33,7 +35,8 @@ async def copy_runs(
 
     A run that the target has just so is passed over. One that the target has as still ``running``, begun at the same
     time, is brought up to date. Any other run of the same id is left as it is, and reported as failed. What was written
-    is read back and compared by digest. Copying again continues what was interrupted, and does nothing twice.
+    is read back and compared by digest. Copying again continues what was interrupted, and does nothing twice. Several may
+    copy at the same time, while others write to the source and prune it.
 
     Args:
         source: Where they are.
@@ -78,21 +81,38 @@ async def _all(copy: Callable[[str], Coroutine[None, None, None]], run_ids: list
 
 
 async def _copied(source: RunStore, target: RunStore, run_id: str) -> CopiedItem:
+    item = await _tried(source, target, run_id)
+    if item.status == "failed":
+        # Perhaps because somebody else copies it in this moment; then it is there by now, or can be brought up to date.
+        again = await _tried(source, target, run_id)
+        return item if again.status == "failed" else again
+    return item
+
+
+async def _tried(source: RunStore, target: RunStore, run_id: str) -> CopiedItem:
     try:
-        run = await source.get_run(run_id)
-        if run is None:
-            return CopiedItem(run_id, "failed", "it was deleted from the source meanwhile")
-        wanted = run_digest(run)
-        known = await target.get_run(run_id)
-        if known is not None:
-            if run_digest(known) == wanted:
-                return CopiedItem(run_id, "skipped")
-            if not _is_later(run, known):
-                return CopiedItem(run_id, "failed", "the target has another run of this id; it was left as it is")
-        await target.save_run(run)
-        written = await target.get_run(run_id)
-        if written is None or run_digest(written) != wanted:
-            return CopiedItem(run_id, "failed", "what was written does not read back as it should")
+        for _ in range(_LOOKS):
+            # The target first: others may copy too, and what they have written was in the source before.
+            known = await target.get_run(run_id)
+            run = await source.get_run(run_id)
+            if run is None:
+                return CopiedItem(run_id, "failed", "it was deleted from the source meanwhile")
+            wanted = run_digest(run)
+            if known is not None:
+                if run_digest(known) == wanted:
+                    return CopiedItem(run_id, "skipped")
+                if not _is_later(run, known):
+                    return CopiedItem(run_id, "failed", "the target has another run of this id; it was left as it is")
+            await target.save_run(run)
+            written = await target.get_run(run_id)
+            if written is None or run_digest(written) != wanted:
+                return CopiedItem(run_id, "failed", "what was written does not read back as it should")
+            if run.status is not RunStatus.RUNNING:
+                break
+            # It may have gone on, and somebody else may have copied that before this wrote what it was.
+            later = await source.get_run(run_id)
+            if later is None or run_digest(later) == wanted:
+                break
     except (CorruptRecordError, SerializationError) as error:
         return CopiedItem(run_id, "failed", str(error))
     return CopiedItem(run_id, "copied")
