@@ -20,6 +20,7 @@ if __name__ == "__main__":
     bootstrap.start_nox(sys.argv[1:])
 
 import concurrent.futures
+import itertools
 import os
 import re
 import shutil
@@ -369,12 +370,20 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Run the benchmarks, with what they compare with; arguments are names of scripts, without any all run."""
-    install_packages(session, "peers")
+    """Run the benchmarks, with what they compare with: all, or ``-- NAME ...``, and after the names options for them."""
+    names = list(itertools.takewhile(lambda word: not word.startswith("-"), session.posargs))
+    options = session.posargs[len(names) :]
     scripts = sorted(path for path in (ROOT / "packages").glob("*/benchmarks/*.py") if not path.name.startswith("_"))
+    if unknown := set(names) - {script.stem for script in scripts}:
+        session.error(
+            f"No benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(s.stem for s in scripts)}."
+        )
+    if options and not names:
+        session.error("Options differ from script to script: name those that they are for.")
+    install_packages(session, "peers")
     for script in scripts:
-        if not session.posargs or script.stem in session.posargs:
-            session.run("python", str(script.relative_to(ROOT)))
+        if not names or script.stem in names:
+            session.run("python", str(script.relative_to(ROOT)), *options)
 
 
 @nox.session

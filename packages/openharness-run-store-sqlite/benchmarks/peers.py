@@ -1,13 +1,13 @@
 """Saving, loading and listing runs on SQLite, against LangGraph, the OpenAI Agents SDK, burr and DBOS, in one process.
 
-    python benchmarks/peers.py [--rounds 3] [--saves 2000] [--runs 1000000] [--directory DIR] [--files DIR] [--only saving ...]
+    python benchmarks/peers.py [--rounds 3] [--saves 2000] [--runs 10000] [--directory DIR] [--files DIR] [--only saving ...]
 
 All are durable as they come (their files are synchronised to the disk at each commit). Sections, each a table:
 
 * ``saving``: ``--saves`` states of 1 KiB and of 20 KiB, by 1, 16 and 256 tasks (W2, W3, W4); DBOS saves a twentieth;
 * ``growth``: one run by its id, the newest 50, the 50 at nine tenths of the depth, the newest 50 of one tenant (R1), and
-  saves by 16 tasks, among 1,000 runs and ten times as many, up to ``--runs``; the files are made in ``--files``, and
-  those that are there are used, as filling them takes longest;
+  saves by 16 tasks, among 1,000 runs and ten times as many, up to ``--runs`` (a million take 15 minutes and 7 GB); the
+  files are made in ``--files``, and those that are there are used, as filling them takes longest;
 * ``load``: one run by its id while 64 tasks save (R3);
 * ``memory``: bytes of Python's memory for each save that is under way (256 are) and for each run of a page, and bytes in
   the file.
@@ -26,10 +26,12 @@ import argparse
 import asyncio
 import gc
 import itertools
+import os
 import platform
 import random
 import sqlite3
 import statistics
+import sys
 import tempfile
 import time
 import tracemalloc
@@ -38,10 +40,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from _peer_stores import PAGE, STORES, Dbos, Ours, PeerStore
+try:
+    from _peer_stores import PAGE, STORES, Dbos, Ours, PeerStore
+except ModuleNotFoundError as error:
+    sys.exit(f"{error}: the peers are not installed; `nox -s bench -- peers` installs the dependency group `peers`.")
 from list_runs import make_run, timed
 from save_run import TASKS, fsync_price, make_state
 from save_run import make_run as make_saved_run
+
+from openharness.run_store_sqlite import SqliteRunStore
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -302,21 +309,30 @@ def compare_memory(directory: Path, rounds: int) -> None:
         row(kind.name, *(shown(values) if max(values) else "-" for values in zip(*found, strict=True)))
 
 
+async def file_system(directory: Path) -> str:
+    """Return what `doctor` says of the file system of a directory."""
+    with tempfile.TemporaryDirectory(dir=directory) as folder:
+        async with SqliteRunStore(Path(folder) / "runs.db") as store:
+            await store.count_runs()
+            return str((await store.doctor()).facts.get("file system"))
+
+
 def main() -> None:
     """Measure everything."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--saves", type=int, default=2_000)
-    parser.add_argument("--runs", type=int, default=1_000_000)
+    parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--directory", type=Path, default=Path.cwd())
     parser.add_argument("--files", type=Path)
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS)
     options = parser.parse_args()
-    print(
-        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.system()} {platform.machine()}"
-    )
+    cores = f"{len(os.sched_getaffinity(0))} of " if hasattr(os, "sched_getaffinity") else ""
+    print(f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}")
+    print(f"{platform.system()} {platform.release()} {platform.machine()}, {cores}{os.cpu_count()} cores")
     print(", ".join(f"{name} {version(name)}" for name in PACKAGES))
-    print(f"{options.directory}: fsync of 4 KiB {fsync_price(options.directory):,.0f} us; {options.rounds} rounds")
+    kind = asyncio.run(file_system(options.directory))
+    print(f"{kind}, fsync of 4 KiB {fsync_price(options.directory):,.0f} us; {options.rounds} rounds")
     if "saving" in options.only:
         compare_saving(options.directory, options.rounds, options.saves)
     if "growth" in options.only:
