@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pathlib
 import re
+import tomllib
 
 import pytest
 
@@ -66,3 +67,23 @@ def test_environment_variables() -> None:
     sources = "\n".join(path.read_text(encoding="utf-8") for path in ROOT.glob("packages/*/src/**/*.py"))
     read = set(re.findall(r"[\"'](OPENHARNESS_[A-Z_]+)[\"']", sources))
     assert read <= set(re.findall(r"`(OPENHARNESS_[A-Z_]+)`", REFERENCE["environment.md"]))
+
+
+def test_layers() -> None:
+    """The picture of the layers shows every package and every part of core, in the order that the imports must keep."""
+    picture = (
+        (ROOT / "docs/explanation/architecture.md").read_text(encoding="utf-8").split("## Layers")[1].split("```")[1]
+    )
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    leaves, parts = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    # A name that stands for several: `openharness.a_b, _c` are a_b and a_c.
+    shown = re.findall(r"^    (\w+) ", picture, re.MULTILINE)
+    assert shown == [name for layer in parts for name in sorted(layer.split(" | "))]
+    lines = [line for line in picture.splitlines() if line.startswith("openharness.")]
+    packages: list[str] = []
+    for first, others in re.findall(r"(openharness\.\w+)((?:, _\w+)*)", "\n".join(lines)):
+        stem = re.match(r"openharness\.(?:provider|run_store|signal_store)(?=_)", first) if others else None
+        packages += [first, *(f"{stem[0]}{other}" for other in re.findall(r"_\w+", others) if stem)]
+    assert sorted(packages) == sorted(name for layer in leaves for name in layer.split(" | "))
