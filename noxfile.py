@@ -364,6 +364,8 @@ def build(session: nox.Session) -> None:
 def demo(session: nox.Session) -> None:
     """Run agents on a real model inside the process, record them, replay them without it; arguments go to the demo."""
     session.install(*(str(folder_of(name)) for name in PACKAGES if name != "openharness-testing"))
+    # Of the extras, the one that shows runs in a console.
+    session.install(f"{folder_of('openharness-signals')}[console]")
     install_model(session)
     session.run("python", "docs/examples/demo/run.py", *session.posargs)
 

@@ -7,7 +7,7 @@
     python run.py --provider claude  # asks Claude, with the key in ANTHROPIC_API_KEY
     python run.py --help
 
-What happens to whom is in ``incident.py``; what is printed, in ``terminal.py``.
+What happens to whom is in ``incident.py``; how it is printed, in ``terminal.py``.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from incident import Incident, define_agents
-from terminal import Narrator, Terminal
+from terminal import Terminal
 
 from openharness.core import OpenHarnessError, ReplayDriftError, RunQuery, create_harness
 from openharness.core.plugins import open_provider
 from openharness.run_store_sqlite import SqliteRunStore
-from openharness.signals import FileSignalStore
+from openharness.signals import ConsoleReporter, FileSignalStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,11 +123,15 @@ class Demo:
         self._terminal.write("\n")
 
     async def _record(self, history: RunStore) -> tuple[RunResult[Incident], float]:
-        subscription = self._harness.subscribe(Narrator.signals, Narrator(self._terminal))
         async with open_provider(self._provider) as provider:
             self._terminal.title(f"1. Record, with {provider.display_name or provider.type}")
-            recorded, seconds = await self._timed(mode="record", provider=provider, run_store=history)
-        subscription.cancel()
+            with (
+                ConsoleReporter(
+                    sys.stdout, include="agent:skipped", exclude="harness:*", width=self._terminal.width
+                ) as reporter,
+                self._harness.subscribe("**", reporter),
+            ):
+                recorded, seconds = await self._timed(mode="record", provider=provider, run_store=history)
         metrics = recorded.metrics
         (model,) = {
             str(signal.payload["output"]["model"]) for signal in recorded.signals if signal.name == "provider:end"
