@@ -75,6 +75,7 @@ async def test_a_changed_line_of_a_long_prompt_is_told_as_that_line() -> None:
         ({"temperature": 0.5}, "payload.request.temperature", None, 0.5),
         ({"max_tokens": 5}, "payload.request.max_tokens", None, 5),
         ({"stop": "x"}, "payload.request.stop", None, ["x"]),
+        ({"options": {"top_p": 1}}, "payload.request.options", None, {"top_p": 1}),
         ({"system": "be brief"}, "payload.request.messages[0].role", "user", "system"),
         ({"emits": "a:b"}, "payload.agents.a.emits[0]", None, "a:b"),
         ({"updates": "x"}, "payload.agents.a.updates", None, "x"),
@@ -93,6 +94,13 @@ async def test_every_option_that_is_recorded_is_told_by_its_path(
     error = await drift({"a": agent()}, {"a": agent(**options)})
     first = error.report.differences[0]
     assert (first.path, first.recorded, first.actual) == (path, recorded, actual)
+
+
+async def test_a_changed_further_parameter_is_told_by_its_name() -> None:
+    """A parameter of the model's API that only the agent knows is drift like one that the harness has a name for."""
+    error = await drift({"a": agent(options={"top_p": 0.5})}, {"a": agent(options={"top_p": 1})})
+    assert (error.report.kind, error.report.subject) == ("parameters", "a further parameter of agent 'a'")
+    assert error.report.differences == (Difference("payload.request.options.top_p", 0.5, 1),)
 
 
 async def test_another_order_of_agents_is_told_as_an_order() -> None:

@@ -444,6 +444,9 @@ async def test_agents_that_cannot_be_told_apart_are_refused(agents: Any, error: 
         ({"seed": "5"}, InvalidValueError, "seed"),
         ({"stop": [5]}, InvalidValueError, "stop"),
         ({"stop": ""}, InvalidValueError, "stop"),
+        ({"options": ["top_p"]}, InvalidValueError, "options"),
+        ({"options": {"top_p": float("nan")}}, DefinitionError, r"options\.top_p"),
+        ({"options": {1: 2}}, DefinitionError, "options"),
     ],
 )
 def test_an_option_that_cannot_work_is_refused_when_the_agent_is_defined(
@@ -561,6 +564,7 @@ async def test_requests_carry_what_the_agent_says_and_nothing_of_the_state() -> 
         temperature=0.0,
         stop=["END"],
         seed=3,
+        options={"top_p": 0.9, "tool_choice": {"type": "any"}},
     )
     provider = ScriptedProvider()
     result = await run(agents={"a": agent}, state=State(input="secret?", answer="other"), provider=provider)
@@ -574,6 +578,7 @@ async def test_requests_carry_what_the_agent_says_and_nothing_of_the_state() -> 
         ["END"],
         3,
     )
+    assert request.options == {"top_p": 0.9, "tool_choice": {"type": "any"}}
     assert (context.agent, context.activation, context.call, context.attempt) == ("a", "a#1", "a#1/0/0", 0)
     started = of_name(result.signals, "provider:start")[0]
     assert started.payload["request"] == {
@@ -583,6 +588,7 @@ async def test_requests_carry_what_the_agent_says_and_nothing_of_the_state() -> 
         "temperature": 0.0,
         "seed": 3,
         "stop": ["END"],
+        "options": {"top_p": 0.9, "tool_choice": {"type": "any"}},
     }
     assert started.payload["digest"].startswith("sha256:")
 
@@ -592,11 +598,16 @@ async def test_what_a_provider_does_to_its_request_does_not_reach_the_log() -> N
 
     def answer(request: Any, context: Any) -> str:
         request.stop.append("changed")
+        request.options["logit_bias"]["7"] = 5
         return "ok"
 
-    agent = harness.agent(prompt="x", activate_on="harness:start", stop="END")
-    result = await run(agents={"a": agent}, provider=ScriptedProvider(answer))
-    assert of_name(result.signals, "provider:start")[0].payload["request"]["stop"] == ["END"]
+    options: dict[str, Any] = {"logit_bias": {}}
+    agent = harness.agent(prompt="x", activate_on="harness:start", stop="END", options=options)
+    for _ in range(2):
+        result = await run(agents={"a": agent}, provider=ScriptedProvider(answer))
+        recorded = of_name(result.signals, "provider:start")[0].payload["request"]
+        assert (recorded["stop"], recorded["options"]) == (["END"], {"logit_bias": {}})
+    assert options == {"logit_bias": {}}
 
 
 @pytest.mark.parametrize("value", [5, None, b"x"])

@@ -6,6 +6,7 @@ from openharness.core.agents._context import Context
 from openharness.core.agents._definition import (
     HISTORY_TOKENS,
     MAX_TURNS,
+    NO_OPTIONS,
     OUTPUT_RETRIES,
     TOOL_RETRIES,
     AgentDefinition,
@@ -25,6 +26,7 @@ from openharness.core.agents._tool import Tool, ToolContext, collect_tools, tool
 __all__ = (
     "HISTORY_TOKENS",
     "MAX_TURNS",
+    "NO_OPTIONS",
     "OUTPUT_RETRIES",
     "TOOL_RETRIES",
     "AgentDefinition",

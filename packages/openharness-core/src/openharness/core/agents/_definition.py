@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, cast
 
 import attrs
 
@@ -17,7 +18,7 @@ from openharness.core.interfaces import Provider
 from openharness.core.log import RESERVED_PREFIXES, Volatile, VolatileLike, volatile_rules
 from openharness.core.patterns import Pattern, PatternLike, check_name, compile_pattern
 from openharness.core.templates import Template, compile_template
-from openharness.core.values import JSONObject
+from openharness.core.values import JSONObject, JSONValue, to_json
 
 __all__ = (
     "AgentDefinition",
@@ -53,6 +54,7 @@ MAX_TURNS: Final = 10
 HISTORY_TOKENS: Final = 8_000
 TOOL_RETRIES: Final = 3
 OUTPUT_RETRIES: Final = 2
+NO_OPTIONS: Final[Mapping[str, JSONValue]] = MappingProxyType({})
 _MAX_NAME: Final = 100
 _SEED_BITS: Final = 64
 _INFINITE: Final = 2**63
@@ -113,6 +115,7 @@ class AgentDefinition(Generic[S]):
         temperature: Randomness from 0 on.
         stop: Texts at which the answer ends.
         seed: Makes sampling repeatable where the provider can.
+        options: Further parameters of the model's API, passed on by the provider as they are.
         timeout: Seconds one attempt may take.
         retries: How often a request is sent again after an error that may pass.
         retry_delay: Seconds before the first retry, doubled for each further one; a provider's own wish goes first.
@@ -141,6 +144,7 @@ class AgentDefinition(Generic[S]):
     temperature: float | None = None
     stop: tuple[str, ...] = ()
     seed: int | None = None
+    options: JSONObject = attrs.field(factory=dict[str, JSONValue])
     timeout: float | None = None
     retries: int = 0
     retry_delay: float = 0.5
@@ -184,6 +188,7 @@ def define_agent(
     temperature: float | None,
     stop: str | Iterable[str],
     seed: int | None,
+    options: Mapping[str, JSONValue],
     timeout: float | None,
     retries: int,
     retry_delay: float,
@@ -242,6 +247,7 @@ def define_agent(
         temperature=temperature,
         stop=tuple(stops),
         seed=seed,
+        options=_further_options(options),
         timeout=timeout,
         retries=retries,
         retry_delay=retry_delay,
@@ -275,6 +281,15 @@ def _prompt(prompt: Prompt[S], fields: Sequence[str] | None, role: str) -> Templ
         return compile_template(prompt, fields=fields)
     check_synchronous(prompt, role)
     return prompt
+
+
+def _further_options(given: Mapping[str, JSONValue]) -> JSONObject:
+    if not isinstance(given, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidValueError("options", value=given, expected="a mapping of parameters of the model's API")
+    try:
+        return cast("JSONObject", to_json(dict(given), path="options"))
+    except ValueError as error:
+        raise DefinitionError(f"options must be made of JSON values: {error}") from error
 
 
 def _check_numbers(**numbers: Any) -> None:

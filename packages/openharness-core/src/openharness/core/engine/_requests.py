@@ -82,6 +82,8 @@ def request_json(
             request[option] = value
     if definition.stop:
         request["stop"] = list(definition.stop)
+    if definition.options:
+        request["options"] = copy_json(definition.options)
     if definition.tools:
         request["tools"] = [tool.definition() for tool in definition.tools]
     if definition.output is not None:

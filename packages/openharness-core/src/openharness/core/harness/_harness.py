@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, cast, overload
 from openharness.core.agents import (
     HISTORY_TOKENS,
     MAX_TURNS,
+    NO_OPTIONS,
     OUTPUT_RETRIES,
     TOOL_RETRIES,
     AgentDefinition,
@@ -32,7 +33,7 @@ from openharness.core.log import volatile_rules
 from openharness.core.state import StateSchema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from openharness.core.agents import Context, ExamplesLike, Guard, History, OnError, Prompt, Tool
     from openharness.core.harness._result import RunResult
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from openharness.core.log import VolatileLike
     from openharness.core.patterns import PatternLike
     from openharness.core.redaction import Redaction
+    from openharness.core.values import JSONValue
 
 __all__ = ("Harness", "create_harness")
 
@@ -80,6 +82,7 @@ class Harness(Generic[S]):
         temperature: float | None = ...,
         stop: str | Iterable[str] = ...,
         seed: int | None = ...,
+        options: Mapping[str, JSONValue] = ...,
         timeout: float | None = ...,
         retries: int = ...,
         retry_delay: float = ...,
@@ -111,6 +114,7 @@ class Harness(Generic[S]):
         temperature: float | None = ...,
         stop: str | Iterable[str] = ...,
         seed: int | None = ...,
+        options: Mapping[str, JSONValue] = ...,
         timeout: float | None = ...,
         retries: int = ...,
         retry_delay: float = ...,
@@ -142,6 +146,7 @@ class Harness(Generic[S]):
         temperature: float | None = None,
         stop: str | Iterable[str] = (),
         seed: int | None = None,
+        options: Mapping[str, JSONValue] = NO_OPTIONS,
         timeout: float | None = None,
         retries: int = 0,
         retry_delay: float = 0.5,
@@ -177,6 +182,8 @@ class Harness(Generic[S]):
             temperature: Randomness from 0 on.
             stop: Texts at which the answer ends.
             seed: Makes sampling repeatable where the provider can.
+            options: Further parameters of the model's API, by the names it has for them: ``{"top_p": 0.9}``. The
+                provider passes them on as they are; a recording holds them.
             timeout: Seconds one attempt may take.
             retries: How often a request is sent again after an error that may pass; 0 by default.
             retry_delay: Seconds before the first retry, doubled for each further one; what the provider asks for goes
@@ -224,6 +231,7 @@ class Harness(Generic[S]):
                 temperature=temperature,
                 stop=stop,
                 seed=seed,
+                options=options,
                 timeout=timeout,
                 retries=retries,
                 retry_delay=retry_delay,

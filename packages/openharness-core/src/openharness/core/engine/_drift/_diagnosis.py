@@ -57,7 +57,7 @@ _KIND_OF_FAILURE: Final[dict[str, DriftKind]] = {
 }
 _MESSAGES: Final = "payload.request.messages"
 _REQUEST: Final = "payload.request."
-_OPTIONS: Final = {"output_schema": "the output type"}
+_OPTIONS: Final = {"output_schema": "the output type", "options": "a further parameter"}
 
 
 @attrs.frozen
