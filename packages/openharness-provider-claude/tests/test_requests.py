@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 import pytest
@@ -19,6 +20,7 @@ from openharness.core import (
     ProviderRequest,
     ProviderWarning,
     ToolCall,
+    create_harness,
     to_json,
 )
 from openharness.core.plugins import open_provider
@@ -160,6 +162,57 @@ async def test_a_schema_that_the_api_cannot_do() -> None:
         await sent(request(output_schema={}))
     assert caught.value.kind == "invalid_request"
     assert await sent(request(output_schema={}), structured_output="tool")
+
+
+@attrs.frozen
+class Triage:
+    """What an agent asks for: everything that types of Python add to JSON."""
+
+    severity: Literal["low", "high"]
+    kind: Kind
+    level: Literal[1, "top"]
+    parts: list[Part]
+    note: str | None
+
+
+class Kind(enum.Enum):
+    """A choice of texts."""
+
+    BUG = "bug"
+    WISH = "wish"
+
+
+@attrs.frozen
+class Part:
+    """An object within."""
+
+    name: str
+    kind: Kind | None
+
+
+async def test_choices_in_native_structured_output() -> None:
+    """Literals and enumerations keep their values, with every release of the SDK."""
+    agent = create_harness().agent(prompt="x", activate_on="harness:start", output=Triage)
+    assert agent.output is not None
+    body = await sent(request(output_schema=agent.output.schema))
+    schema = body["output_config"]["format"]["schema"]
+    assert schema["properties"]["severity"]["enum"] == ["high", "low"]
+    assert schema["$defs"]["Kind"]["enum"] == ["bug", "wish"]
+    levels = schema["properties"]["level"]["anyOf"]
+    assert [value for level in levels for value in level["enum"]] == [1, "top"]
+    assert schema["$defs"]["Part"]["additionalProperties"] is False
+
+
+@pytest.mark.parametrize("output", [dict[str, int], dict, list[dict[str, str]], tuple[int, str], list[object]])
+async def test_types_that_native_structured_output_cannot_do(output: Any) -> None:
+    """What the API could only answer with an empty object, or not at all, is refused with the way that can do it."""
+    agent = create_harness().agent(prompt="x", activate_on="harness:start", output=output)
+    assert agent.output is not None
+    asked = request(output_schema=agent.output.schema)
+    with pytest.raises(ProviderError, match='structured_output="tool"') as caught:
+        await sent(asked)
+    assert caught.value.kind == "invalid_request"
+    assert (await sent(asked, structured_output="tool"))["tools"]
 
 
 async def test_structured_output_by_a_tool() -> None:

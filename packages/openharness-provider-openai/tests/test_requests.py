@@ -146,6 +146,52 @@ async def test_a_schema_that_can_be_strict() -> None:
 
 
 @pytest.mark.parametrize(
+    "part, expected",
+    [
+        ({"enum": ["a", "b"]}, {"type": "string", "enum": ["a", "b"]}),
+        ({"const": 1}, {"type": "integer", "const": 1}),
+        (
+            {"enum": [None, "x"]},
+            {"anyOf": [{"type": "null", "enum": [None]}, {"type": "string", "enum": ["x"]}]},
+        ),
+        (
+            {"$ref": "#/$defs/Friend", "description": "One."},
+            {"anyOf": [{"$ref": "#/$defs/Friend"}], "description": "One."},
+        ),
+        ({"type": "string", "format": "date-time"}, {"type": "string", "format": "date-time"}),
+        ({"type": "integer", "minimum": 1, "maximum": 5}, {"type": "integer", "minimum": 1, "maximum": 5}),
+    ],
+)
+async def test_the_words_of_a_strict_schema(part: dict[str, Any], expected: dict[str, Any]) -> None:
+    """What OpenAI wants said otherwise in a strict schema is said otherwise, with the same meaning."""
+    schema = {**CLOSED, "properties": {"a": part}, "required": ["a"]}
+    given = (await sent(request(output_schema=schema)))["response_format"]["json_schema"]
+    assert (given["schema"]["properties"], given["strict"]) == ({"a": expected}, True)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "array", "items": {"type": "string"}, "uniqueItems": True},
+        {"type": "array"},
+        {"type": "array", "items": {}},
+        {"type": "array", "prefixItems": [{"type": "string"}], "items": False},
+        {"type": "string", "format": "uri"},
+        {"type": "string", "pattern": "^(?!x)"},
+        {"type": "object", "properties": {}, "additionalProperties": {}, "minProperties": 1},
+        {"type": "string", "default": "x"},
+        {"not": {"type": "string"}},
+        {},
+    ],
+)
+async def test_a_part_that_cannot_be_strict(part: dict[str, Any]) -> None:
+    """OpenAI refuses a strict schema with what it does not know: such a schema is not called strict, and sent as it is."""
+    schema = {"type": "object", "properties": {"a": part}, "required": ["a"]}
+    given = (await sent(request(output_schema=schema)))["response_format"]["json_schema"]
+    assert (given["schema"], given["strict"]) == (schema, False)
+
+
+@pytest.mark.parametrize(
     "schema",
     [
         {"type": "object", "properties": {"name": {"type": "string"}}},

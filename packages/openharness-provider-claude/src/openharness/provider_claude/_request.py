@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import attrs
 
 from openharness.core import ProviderError
-from openharness.provider_http import further_options
+from openharness.provider_http import changed_schema, further_options, with_types
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -159,13 +159,24 @@ def _strict_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     import anthropic
 
     try:
-        return anthropic.transform_schema(dict(schema))
+        return anthropic.transform_schema(changed_schema(schema, _expressible))
     except (AssertionError, TypeError, ValueError) as error:
         raise ProviderError(
             f"Claude's structured output cannot do this schema: {error} Make the provider with "
             'structured_output="tool", which takes any schema.',
             kind="invalid_request",
         ) from error
+
+
+def _expressible(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return one schema as the API may be able to do it; of two kinds the SDK would make others without a word."""
+    if schema.get("type") == "object" and (
+        "properties" not in schema or schema.get("additionalProperties") not in (None, False)
+    ):
+        raise ValueError("it has an object whose names are the model's to choose, as a dict has.")
+    if "prefixItems" in schema:
+        raise ValueError("it has an array whose items each have a type of their own, as a tuple has.")
+    return with_types(schema)
 
 
 def object_schema(schema: Mapping[str, Any]) -> dict[str, Any] | None:

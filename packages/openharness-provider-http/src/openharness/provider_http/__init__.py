@@ -10,6 +10,7 @@ from openharness.provider_http._errors import Service
 from openharness.provider_http._fields import count_at, mapping_at, mappings_at, text_at
 from openharness.provider_http._prices import cost_of
 from openharness.provider_http._provider import HTTPProvider, PartStream
+from openharness.provider_http._schema import changed_schema, with_types
 from openharness.provider_http._url import settings_of
 
 __all__ = (
@@ -21,6 +22,7 @@ __all__ = (
     "Service",
     "Tokens",
     "certificates",
+    "changed_schema",
     "check_request",
     "closed_error",
     "cost_of",
@@ -30,4 +32,5 @@ __all__ = (
     "mappings_at",
     "settings_of",
     "text_at",
+    "with_types",
 )

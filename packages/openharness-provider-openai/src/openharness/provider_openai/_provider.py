@@ -41,9 +41,9 @@ class OpenAIProvider(HTTPProvider["AsyncOpenAI"]):
     ``OPENAI_API_KEY``, ``OPENAI_BASE_URL``, ``OPENAI_ORG_ID``, ``OPENAI_PROJECT_ID``. The SDK is imported by the first
     request.
 
-    A request's ``output_schema`` is sent as ``response_format``; it is marked as strict where all its objects require all
-    their fields. Options of a request are further parameters: ``{"top_p": 0.9}``, ``{"reasoning_effort": "low"}``, and what
-    only one server knows, ``{"min_p": 0.1}``.
+    A request's ``output_schema`` is sent as ``response_format``; it is marked as strict where OpenAI takes it as that: all
+    its objects require all their fields, and nothing in it is unknown there. Options of a request are further parameters:
+    ``{"top_p": 0.9}``, ``{"reasoning_effort": "low"}``, and what only one server knows, ``{"min_p": 0.1}``.
 
     Its errors are `ProviderError` with one of these kinds: ``"authentication"``, ``"permission"``, ``"quota"``,
     ``"rate_limit"``, ``"overloaded"``, ``"server"``, ``"timeout"``, ``"connection"``, ``"conflict"``,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, cast
 
 from openharness.core import ProviderError
 from openharness.core.providers import function_tool
-from openharness.provider_http import further_options
+from openharness.provider_http import changed_schema, further_options, with_types
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,6 +33,39 @@ _NOT_OPTIONS = frozenset(
         "tools",
     }
 )
+
+# What OpenAI knows of JSON Schema where it holds the model to it; it refuses a strict schema with anything else.
+_STRICT_KEYWORDS = frozenset(
+    {
+        "$defs",
+        "$ref",
+        "additionalProperties",
+        "anyOf",
+        "const",
+        "definitions",
+        "description",
+        "enum",
+        "exclusiveMaximum",
+        "exclusiveMinimum",
+        "format",
+        "items",
+        "maxItems",
+        "maxLength",
+        "maximum",
+        "minItems",
+        "minLength",
+        "minimum",
+        "multipleOf",
+        "pattern",
+        "properties",
+        "required",
+        "title",
+        "type",
+    }
+)
+_STRICT_FORMATS = frozenset({"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uuid"})
+_TYPES = frozenset({"$ref", "anyOf", "const", "type"})
+_LOOKS_AROUND = re.compile(r"\(\?<?[=!]")
 
 
 def request_body(
@@ -119,41 +153,36 @@ def _response_format(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _strict(schema: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the schema with every object closed; None where that would change what fits.
+    """Return the schema as OpenAI takes a strict one; None where that would change what fits.
 
-    An object of a strict schema names all its fields and requires them all.
+    An object of a strict schema names all its fields and requires them all, everything has a type, and what OpenAI does
+    not know is refused.
     """
     try:
-        closed = _close(dict(schema))
+        strict = changed_schema(schema, _closed)
     except _NotStrictError:
         return None
-    return closed if closed.get("type") == "object" or "$ref" in closed else None
+    return strict if strict.get("type") == "object" or "$ref" in strict else None
 
 
 class _NotStrictError(Exception):
     """Something in the schema cannot be said in a strict one."""
 
 
-def _close(schema: dict[str, Any]) -> dict[str, Any]:
-    closed = {name: _closed_value(name, value) for name, value in schema.items()}
-    if schema.get("type") == "object" or "properties" in schema:
-        properties = cast("dict[str, Any]", schema.get("properties") or {})
-        if schema.get("additionalProperties") or set(properties) != set(
-            cast("Sequence[str]", schema.get("required") or ())
-        ):
-            raise _NotStrictError
-        closed["additionalProperties"] = False
-    return closed
-
-
-def _closed_value(name: str, value: Any) -> Any:
-    """Close what lies below one keyword, where schemas lie below it."""
-    if name in ("properties", "$defs", "definitions") and isinstance(value, dict):
-        return {key: _close(one) for key, one in cast("dict[str, dict[str, Any]]", value).items()}
-    if name in ("items", "not") and isinstance(value, dict):
-        return _close(cast("dict[str, Any]", value))
-    if name == "anyOf" and isinstance(value, list):
-        return [_close(one) for one in cast("list[dict[str, Any]]", value)]
-    if name in ("oneOf", "allOf", "prefixItems", "patternProperties"):
+def _closed(schema: dict[str, Any]) -> dict[str, Any]:
+    typed = with_types(schema)
+    if not typed.keys() <= _STRICT_KEYWORDS or not typed.keys() & _TYPES:
         raise _NotStrictError
-    return value
+    if typed.get("format", "date") not in _STRICT_FORMATS or _LOOKS_AROUND.search(str(typed.get("pattern", ""))):
+        raise _NotStrictError
+    if typed.get("type") == "array" and not isinstance(typed.get("items"), dict):
+        raise _NotStrictError
+    if typed.get("type") == "object" or "properties" in typed:
+        required: Sequence[str] = typed.get("required") or ()
+        if set(typed.get("properties") or ()) != set(required) or typed.get("additionalProperties"):
+            raise _NotStrictError
+        return {**typed, "additionalProperties": False}
+    if "$ref" in typed and typed.keys() & {"description", "title"}:
+        # Beside a reference OpenAI takes nothing, beside alternatives it does.
+        return {**{name: value for name, value in typed.items() if name != "$ref"}, "anyOf": [{"$ref": typed["$ref"]}]}
+    return typed
