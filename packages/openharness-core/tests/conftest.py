@@ -1,12 +1,19 @@
-"""Lets the tests of this folder import what they share from ``support/``, and generate examples without a clock."""
+"""Lets the tests of this folder import what they share from ``support/``, and be independent of the clock."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
@@ -18,3 +25,16 @@ for name in list(os.environ):
 # The first example imports what the others find imported, and a busy machine is not a slow program.
 settings.register_profile("openharness", deadline=None)
 settings.load_profile("openharness")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line("markers", "virtual_time: time passes in the event loop when there is nothing else to do")
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Give a test the event loop that it asks for."""
+    from virtual_time import VirtualTimeLoop
+
+    virtual = item.get_closest_marker("virtual_time") is not None
+    return {"virtual": VirtualTimeLoop} if virtual else {"real": asyncio.new_event_loop}

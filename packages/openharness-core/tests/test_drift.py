@@ -25,6 +25,9 @@ from openharness.core import (
 from openharness.core.errors import CorruptRecordError
 from openharness.core.storage import decode_signal, resolve_signal
 
+# Their timers wait until nothing else can happen.
+pytestmark = pytest.mark.virtual_time
+
 HARNESS: Harness[dict[str, Any]] = create_harness()
 
 

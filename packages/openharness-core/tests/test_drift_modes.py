@@ -35,6 +35,9 @@ from openharness.core.log import RunFold
 LONG = os.environ.get("OPENHARNESS_LONG") == "1"
 RUNS = 400 if LONG else 40
 
+# Their timers wait until nothing else can happen.
+pytestmark = pytest.mark.virtual_time
+
 HARNESS: Harness[dict[str, Any]] = create_harness()
 
 

@@ -284,7 +284,7 @@ async def check(run: Recorded, mutate: Mutation, chance: random.Random) -> bool 
     except (DefinitionError, IndexError):
         return None
     position = first_difference(recorded, different)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(50):
         if position is None:
             assert (await again(mutant, recording="rec-0", store=run.store)).signals == tuple(recorded)
             return False

@@ -95,7 +95,7 @@ async def replay(agent: Any, store: KeepingStore, mode: str, recording: str = "r
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ReplayDriftWarning)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(50):
                 return await HARNESS.run_reactive(
                     agents={"seller": agent}, store=store, recording=recording, drift=mode, **options
                 )
@@ -237,7 +237,7 @@ async def test_a_decision_waits_for_the_call_that_it_is_about(mode: str) -> None
 
     async def run(**options: Any) -> Any:
         async with (
-            asyncio.timeout(10),
+            asyncio.timeout(50),
             HARNESS.start(agents=agents, store=store, state={"letter": ""}, **options) as run,
         ):
             asked = await run.wait_for("approval:requested")

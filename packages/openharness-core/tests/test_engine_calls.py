@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
     from openharness.core import ProviderEvent, ProviderRequest, RunContext
 
+# Their timers wait until nothing else can happen.
+pytestmark = pytest.mark.virtual_time
+
 HARNESS: Harness[dict[str, Any]] = create_harness()
 
 

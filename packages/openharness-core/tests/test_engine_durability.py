@@ -30,6 +30,9 @@ from openharness.core import (
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+# Their timers wait until nothing else can happen.
+pytestmark = pytest.mark.virtual_time
+
 HARNESS: Harness[dict[str, Any]] = create_harness()
 FIRST = HARNESS.agent(
     prompt="one", activate_on="harness:start", emits="one:done", updates="one", retries=1, retry_delay=0

@@ -14,6 +14,9 @@ from openharness.core import AgentError, Harness, RunEndedError, Signal, StoreEr
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+# Their timers wait until nothing else can happen.
+pytestmark = pytest.mark.virtual_time
+
 HARNESS: Harness[dict[str, Any]] = create_harness()
 LISTENER = HARNESS.agent(prompt="{{ signal.payload }}", activate_on="say:*")
 BEGINNER = HARNESS.agent(prompt="begin", activate_on="harness:start")

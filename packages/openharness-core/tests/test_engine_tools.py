@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import sys
 import threading
-import time
 from typing import Any
 
 import attrs
@@ -17,7 +16,6 @@ from tool_kit import AskingProvider, asks
 from openharness.core import (
     AgentError,
     Completed,
-    HarnessTimeoutError,
     LimitExceededError,
     Message,
     ProviderError,
@@ -125,13 +123,14 @@ async def test_the_log_has_every_call_its_start_and_its_result() -> None:
     assert {signal.source.activation for signal in (start, end)} == {"reporter#1"}
 
 
+@pytest.mark.virtual_time
 async def test_results_stand_in_the_order_of_the_calls_whatever_ends_first() -> None:
     """Tools of one turn run at once; the request has their results in the order in which they were asked for."""
     gate = asyncio.Event()
 
     async def slow() -> str:
         """Wait for the other one."""
-        await asyncio.wait_for(gate.wait(), 10)
+        await gate.wait()
         return "slow"
 
     async def fast() -> str:
@@ -145,6 +144,7 @@ async def test_results_stand_in_the_order_of_the_calls_whatever_ends_first() -> 
     assert provider.told == ["slow", "fast"]
 
 
+@pytest.mark.virtual_time
 async def test_no_more_tools_run_at_once_than_the_run_allows() -> None:
     """``max_tool_concurrency`` bounds the tools of all agents together; the others are started as these end."""
     running = most = 0
@@ -176,7 +176,7 @@ async def test_a_plain_function_does_not_block_the_loop() -> None:
 
     def blocks() -> str:
         """Wait for the other tool."""
-        return "released" if released.wait(10) else "stuck"
+        return "released" if released.wait(50) else "stuck"
 
     async def releases() -> None:
         """Release the other tool."""
@@ -242,6 +242,7 @@ async def test_a_tool_that_fails_tells_the_model_and_the_run_goes_on(kind: str, 
 async def test_a_tool_that_takes_too_long_is_told_so(kind: str) -> None:
     """After its timeout the model is told; a task is cancelled, a thread is left to itself."""
     stopped: list[str] = []
+    threads: list[threading.Thread] = []
     release = threading.Event()
 
     async def task() -> None:
@@ -254,11 +255,15 @@ async def test_a_tool_that_takes_too_long_is_told_so(kind: str) -> None:
 
     def thread() -> None:
         """Never end, as far as anybody waits."""
-        release.wait(20)
+        threads.append(threading.current_thread())
+        release.wait(300)
 
     provider = AskingProvider(asks((kind, {})), "Later, then.")
     result = await run(provider, tool(task if kind == "task" else thread, timeout=0.02))
     release.set()
+    for left in threads:
+        # What it does after the end of the event loop would be another test's.
+        await asyncio.to_thread(left.join, 50)
     (ended,) = of_name(result.signals, "tool:result")
     assert ended.payload["error"] == {"kind": "timeout", "message": "it took longer than 0.02 s"}
     assert stopped == (["cancelled"] if kind == "task" else [])
@@ -487,28 +492,41 @@ async def test_no_tool_starts_before_its_announcement_is_durable() -> None:
 
 
 async def test_a_run_that_is_stopped_stops_its_tools() -> None:
-    """A timeout of the run cancels tools that wait, and leaves threads that do not end behind."""
+    """The end of the run cancels tools that wait, and leaves threads that do not end behind."""
     stopped: list[str] = []
-    release = threading.Event()
+    waiting = asyncio.Event()
+    blocked, release = threading.Event(), threading.Event()
+    threads: list[threading.Thread] = []
 
     async def waits() -> None:
         """Wait for ever."""
+        waiting.set()
         try:
             await asyncio.Event().wait()
         finally:
             stopped.append("waits")
 
     def blocks() -> None:
-        """Block for long."""
-        release.wait(20)
+        """Block for ever, as far as anybody waits."""
+        threads.append(threading.current_thread())
+        blocked.set()
+        release.wait(300)
 
-    began = time.monotonic()
-    with pytest.raises(HarnessTimeoutError) as caught:
-        await run(AskingProvider(asks(("waits", {}), ("blocks", {}))), waits, blocks, timeout=0.05)
-    release.set()
+    store = KeepingStore()
+    running = asyncio.create_task(
+        run(AskingProvider(asks(("waits", {}), ("blocks", {}))), waits, blocks, store=store, shutdown_timeout=60.0)
+    )
+    await waiting.wait()
+    assert await asyncio.to_thread(blocked.wait, 30)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
     assert stopped == ["waits"]
-    assert time.monotonic() - began < 10
-    assert names_of(caught.value.result.signals)[-2:] == ["harness:timeout", "harness:end"]
+    assert threads[0].is_alive()
+    release.set()
+    # What it does after the end of the event loop would be another test's.
+    await asyncio.to_thread(threads[0].join, 50)
+    assert names_of(store.signals("rec-0"))[-2:] == ["harness:cancelled", "harness:end"]
 
 
 async def drift(change: Any, **options: Any) -> ReplayDriftError:
@@ -570,6 +588,7 @@ async def test_a_result_nobody_waits_for_is_drift() -> None:
         assert f"arrived for {id_!r}" in str(error)
 
 
+@pytest.mark.virtual_time
 async def test_tools_of_a_run_that_failed_elsewhere_are_dropped() -> None:
     """A result that comes after the end of the run is not part of it."""
 
@@ -638,7 +657,7 @@ async def test_no_tool_ends_or_hangs_a_run(kind: str) -> None:
     }[kind]
     store = KeepingStore()
     provider = AskingProvider(asks((function.__name__, {})), "I see.")
-    result = await asyncio.wait_for(run(provider, function, store=store, mode="record", fixture="f"), 20)
+    result = await run(provider, function, store=store, mode="record", fixture="f")
     (ended,) = of_name(result.signals, "tool:result")
     assert words in ended.payload["error"]["message"]
     assert provider.told[0].startswith("Error: ")

@@ -280,17 +280,17 @@ async def test_a_plain_function_does_not_block_the_event_loop(kind: str) -> None
     came = threading.Event()
 
     def function(request: ProviderRequest) -> str:
-        assert came.wait(10)
+        assert came.wait(50)
         return "ab"
 
     def generator(request: ProviderRequest) -> Iterator[str]:
         yield "a"
-        assert came.wait(10)
+        assert came.wait(50)
         yield "b"
 
     asking = asyncio.ensure_future(events(function if kind == "function" else generator))
     asyncio.get_running_loop().call_later(0.01, came.set)
-    assert (await asyncio.wait_for(asking, 5))[-1] == done("ab")
+    assert (await asyncio.wait_for(asking, 50))[-1] == done("ab")
 
 
 async def test_pieces_come_as_they_are_made() -> None:
@@ -299,7 +299,7 @@ async def test_pieces_come_as_they_are_made() -> None:
 
     def function(request: ProviderRequest) -> Iterator[str]:
         yield "first"
-        assert read.wait(10)
+        assert read.wait(50)
         yield "second"
 
     stream = FunctionProvider(function).run(REQUEST, CONTEXT)
@@ -329,11 +329,11 @@ async def test_a_plain_generator_stays_in_one_thread_and_context() -> None:
     assert await anext(stream) == TextDelta("caller's")
     assert await anext(stream) == TextDelta("caller's")
     await stream.aclose()
-    assert await asyncio.to_thread(closed.wait, 10)
+    assert await asyncio.to_thread(closed.wait, 50)
     assert len(threads) == 3
     assert len(set(threads)) == 1
     assert threads[0] is not threading.current_thread()
-    await asyncio.to_thread(threads[0].join, 10)
+    await asyncio.to_thread(threads[0].join, 50)
     assert not threads[0].is_alive()
 
 
@@ -344,19 +344,19 @@ async def test_cancelling_leaves_a_function_that_blocks(caplog: pytest.LogCaptur
     def function(request: ProviderRequest) -> Iterator[str]:
         try:
             begun.set()
-            assert let_go.wait(10)
+            assert let_go.wait(50)
             yield "never seen"
         finally:
             closed.set()
 
     asking = asyncio.ensure_future(events(function))
-    assert await asyncio.to_thread(begun.wait, 10)
+    assert await asyncio.to_thread(begun.wait, 50)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(asking, 5)
+        await asyncio.wait_for(asking, 50)
     assert not closed.is_set()
     let_go.set()
-    assert await asyncio.to_thread(closed.wait, 10)
+    assert await asyncio.to_thread(closed.wait, 50)
     await asyncio.sleep(0)
     assert caplog.messages == []
 
@@ -401,7 +401,7 @@ async def test_what_a_generator_raises_when_it_is_closed_is_logged(caplog: pytes
     await anext(stream)
     (thread,) = [one for one in threading.enumerate() if one.name == "openharness function a#1/0/0"]
     await stream.aclose()
-    await asyncio.to_thread(thread.join, 10)
+    await asyncio.to_thread(thread.join, 50)
     # What the thread has handed to the event loop is done next.
     await asyncio.sleep(0)
     assert "raised ValueError" in caplog.text

@@ -33,6 +33,9 @@ class State:
     answer: str = ""
 
 
+# Their timers wait until nothing else can happen.
+pytestmark = pytest.mark.virtual_time
+
 HARNESS = create_harness(State)
 AGENT = HARNESS.agent(prompt="{{ state.question }}", activate_on="harness:start", updates="answer")
 

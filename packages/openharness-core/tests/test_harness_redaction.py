@@ -490,6 +490,7 @@ async def test_a_stranger_cannot_have_a_secret_filled_in(monkeypatch: pytest.Mon
     assert await run(mode="replay") == signals
 
 
+@pytest.mark.virtual_time
 @pytest.mark.parametrize("end", ["timeout", "cancelled"])
 async def test_what_was_held_back_is_kept_when_a_run_is_stopped(end: str) -> None:
     """Pieces that might have become a secret are recorded before what stops the run; the most of a secret is one."""

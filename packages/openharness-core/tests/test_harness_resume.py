@@ -49,6 +49,9 @@ if TYPE_CHECKING:
         SignalStore,
     )
 
+# Their timers wait until nothing else can happen.
+pytestmark = pytest.mark.virtual_time
+
 
 @attrs.define
 class Report:

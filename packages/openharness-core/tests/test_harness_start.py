@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
     from openharness.core import ProviderRequest, RunContext
 
+# Their timers wait until nothing else can happen.
+pytestmark = pytest.mark.virtual_time
+
 HARNESS: Harness[dict[str, Any]] = create_harness()
 AGENT = HARNESS.agent(prompt="{{ signal.payload }}", activate_on="say:*", emits="said:it")
 BEGINNER = HARNESS.agent(prompt="begin", activate_on="harness:start", emits="begun:it")

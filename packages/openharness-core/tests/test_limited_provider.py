@@ -466,7 +466,7 @@ def test_who_waits_in_a_closed_event_loop_is_forgotten() -> None:
     stuck = loop.create_task(admission.enter())
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
-    asyncio.run(asyncio.wait_for(admission.enter(), 5))
+    asyncio.run(asyncio.wait_for(admission.enter(), 50))
     cast("Any", stuck.get_coro()).close()
 
 

@@ -90,17 +90,17 @@ def test_a_forked_process_can_make_ids() -> None:
     def hold() -> None:
         with _identifiers._lock:
             held.set()
-            done.wait(10)
+            done.wait(100)
 
     thread = threading.Thread(target=hold)
     thread.start()
-    held.wait(10)
+    assert held.wait(50)
     child = os.fork()
     if child == 0:
         new_id("run")
         os._exit(7)
     try:
-        for _ in range(500):
+        for _ in range(5000):
             gone, status = os.waitpid(child, os.WNOHANG)
             if gone:
                 break
@@ -152,7 +152,9 @@ def test_the_ends_of_time() -> None:
 
 def test_now_is_now() -> None:
     """The clock is the system's, in milliseconds."""
-    assert abs(now_ms() - time.time() * 1000) < 1000
+    before = time.time_ns() // 1_000_000
+    now = now_ms()
+    assert before <= now <= time.time_ns() // 1_000_000
 
 
 def test_a_signal_id_is_derived() -> None:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 LONG = os.environ.get("OPENHARNESS_LONG") == "1"
+# Their timers wait until nothing else can happen.
+pytestmark = pytest.mark.virtual_time
+
 HARNESS: Harness[dict[str, Any]] = create_harness()
 
 

@@ -131,7 +131,7 @@ async def test_a_saved_run_is_there_in_another_process(tmp_path: Path) -> None:
     async with sqlite.SqliteRunStore(filename=str(path)) as store:
         await store.save_run(RunRecord("run-1", created_at=now_ms(), state={"a": 1}))
     done = subprocess.run(  # noqa: ASYNC221, S603 - our own program, and nothing else runs here
-        [sys.executable, "-c", PROGRAM, str(path)], check=True, capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", PROGRAM, str(path)], check=True, capture_output=True, text=True, timeout=50
     )
     assert done.stdout.split() == ["1", "running"]
 

@@ -203,6 +203,7 @@ async def test_agents_that_go_on_after_errors_are_stopped_too() -> None:
     assert error.spent == 9
 
 
+@pytest.mark.virtual_time
 async def test_what_runs_is_cancelled() -> None:
     """Other requests that are under way when the limit is reached are stopped, and the run ends at once."""
     hanging = HangingProvider()

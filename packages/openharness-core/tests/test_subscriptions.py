@@ -14,6 +14,9 @@ from openharness.core import Harness, HarnessTimeoutError, InvalidValueError, Pa
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# Their timers wait until nothing else can happen.
+pytestmark = pytest.mark.virtual_time
+
 
 @pytest.fixture
 def harness() -> Iterator[Harness[dict[str, Any]]]:

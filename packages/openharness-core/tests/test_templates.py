@@ -166,7 +166,7 @@ def test_the_template_engine_is_imported_with_the_first_template() -> None:
         "h.agent(prompt='plain', activate_on='harness:start'); assert 'jinja2' not in sys.modules; "
         "h.agent(prompt='{{ input }}', activate_on='harness:start'); assert 'jinja2' in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)  # noqa: S603 - our own
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=50)  # noqa: S603 - our own
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,15 @@
-"""An event loop whose time passes only when there is nothing else to do, so that an hour of waiting takes no time."""
+"""An event loop whose time passes only when there is nothing else to do, so that an hour of waiting takes no time.
+
+It also makes a test independent of the machine: a timer of a millisecond waits until all that can happen has happened,
+however slow that is. A test has this loop with ``pytest.mark.virtual_time``, which ``conftest.py`` reads. Threads, which
+take real time, have no place in such a test.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import selectors
+import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -34,11 +40,18 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self._selector_of_time = _Advancing()
+        self._thread_of_time = threading.get_ident()
         super().__init__(self._selector_of_time)
 
     def time(self) -> float:
         """Return the virtual time in seconds."""
         return self._selector_of_time.now
+
+    def call_soon_threadsafe(self, *args: Any, **options: Any) -> asyncio.Handle:
+        """Refuse what comes from a thread: the time may have gone on without it, or not."""
+        if threading.get_ident() != self._thread_of_time:
+            raise RuntimeError("a thread takes real time: this test must not be marked with virtual_time")
+        return super().call_soon_threadsafe(*args, **options)
 
 
 def now() -> float:
