@@ -23,6 +23,7 @@ from openharness.core import (
     digest,
 )
 from openharness.core.plugins import open_signal_store
+from openharness.core.storage import HavingName, RecordingSearch
 from openharness.postgres import Channel
 from openharness.signal_store_postgres import PostgresSignalStore, _reading
 from openharness.signal_store_postgres._names import indexed_prefix
@@ -313,6 +314,17 @@ async def test_a_search_reads_indexes_alone(new_store: NewStore, make: Make, sta
         "EXPLAIN " + first_after.replace("$1", "'{1}'").replace("$2", "'{tool:n1}'").replace("$3", "'{-1}'")
     )
     assert "Index Only Scan using openharness_signals_by_name" in str(plan)
+
+
+async def test_names_that_many_have_are_looked_up_for_each_recording(new_store: NewStore, sql: Sql) -> None:
+    """No plan, not even one that was made for other names, collects all recordings with the names before each page."""
+    async with new_store() as store:
+        await store.count_recordings()
+        having = [HavingName(("tool:end", "tool:start"), frequency=RecordingSearch.RARE)]
+        statement, values = store._catalogue.select(RecordingQuery(limit=100), having)
+        plan = str(await sql("EXPLAIN " + statement, *values))
+    assert "SubPlan" in plan
+    assert "Join" not in plan
 
 
 async def test_what_is_deleted_leaves_nothing(new_store: NewStore, make: Make, sql: Sql) -> None:

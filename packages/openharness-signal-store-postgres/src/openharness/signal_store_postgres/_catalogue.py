@@ -106,8 +106,11 @@ class _Conditions:
             few = f"(SELECT DISTINCT recording FROM {table} WHERE name = ANY ({places})) AS few"  # noqa: S608 - names of our own
             self._source = f"{few} JOIN {self._recordings} ON recordings.number = few.recording"
         else:
+            # OFFSET keeps the server from making a join of it: it would collect all recordings that have the names for
+            # each page, and does so when it reuses a plan that was good for names that are rarer.
             self.add(
-                f"EXISTS (SELECT FROM {table} AS had WHERE had.recording = recordings.number AND had.name = ANY ({places}))"
+                f"EXISTS (SELECT FROM {table} AS had WHERE had.recording = recordings.number "
+                f"AND had.name = ANY ({places}) OFFSET 0)"
             )
 
     def have_metadata(self, key: str, value: str) -> None:
