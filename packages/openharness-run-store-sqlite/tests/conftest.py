@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,8 +12,7 @@ import pytest
 from openharness.sqlite import Channel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
 
     from openharness.sqlite import Row, Value
 
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 def path(tmp_path: Path) -> Path:
     """Return where a test's file is."""
     return tmp_path / "runs.db"
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Return a folder that every user may enter; pytest closes its own ones again whenever another run of it begins."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o777)
+        yield Path(folder)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 import pytest
@@ -16,6 +16,9 @@ import pytest
 from openharness.signal_store_sqlite import SqliteSignalStore
 from openharness.signal_store_sqlite._schema import SCHEMA
 from openharness.sqlite._schema import migrate
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LIST = """
 import asyncio, os, sys
@@ -36,25 +39,22 @@ asyncio.run(main())
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
-async def test_an_older_file_that_may_only_be_read_says_so_and_its_copy_opens(tmp_path: Path) -> None:
+async def test_an_older_file_that_may_only_be_read_says_so_and_its_copy_opens(open_folder: Path) -> None:
     """It is StoreReadOnlyError with the cause and what to do, the file stays as it is, and the copy is brought forward."""
-    folder = tmp_path / "inner"
+    folder = open_folder / "inner"
     folder.mkdir()
     path = folder / "old.db"
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = wal")
         migrate(connection, attrs.evolve(SCHEMA, migrations=SCHEMA.migrations[:1]), store="the test")
     content = path.read_bytes()
-    for parent in (tmp_path, *tmp_path.parents[:3]):
-        if parent.owner() == folder.owner() and parent != Path(parent.root):
-            parent.chmod(parent.stat().st_mode | 0o055)
     path.chmod(0o444)
     folder.chmod(0o777)
     process = subprocess.run([sys.executable, "-c", LIST, path], capture_output=True, text=True, check=True)  # noqa: ASYNC221, S603
     assert "the tables are of version 1, and this code reads version 2" in process.stdout
     assert "copy the file to where you have it" in process.stdout
     assert path.read_bytes() == content
-    copy = tmp_path / "copy.db"
+    copy = open_folder / "copy.db"
     shutil.copyfile(path, copy)
     async with SqliteSignalStore(copy) as store:
         assert await store.list_recordings() == []

@@ -357,16 +357,13 @@ asyncio.run(main())
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
-async def test_a_file_that_may_only_be_read_says_so(tmp_path: Path, make: Make) -> None:
+async def test_a_file_that_may_only_be_read_says_so(open_folder: Path, make: Make) -> None:
     """In a read-only file recordings load and appends are StoreReadOnlyError."""
-    folder = tmp_path / "inner"
+    folder = open_folder / "inner"
     folder.mkdir()
     path = folder / "runs.db"
     async with SqliteSignalStore(path) as store:
         await store.append(await store.create_recording(run_id="run"), make(3))
-    for parent in (tmp_path, *tmp_path.parents[:3]):
-        if parent.owner() == folder.owner() and parent != parent.root:
-            parent.chmod(parent.stat().st_mode | 0o055)
     path.chmod(0o444)
     folder.chmod(0o777)
     process = await asyncio.create_subprocess_exec(
