@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bookkeeper import Books, define_agents, harness
 
+from openharness.core import OpenHarnessError
 from openharness.provider_llamacpp import LlamaCppProvider
 from openharness.signals import FileSignalStore
 
@@ -43,8 +45,12 @@ async def go_on(store: FileSignalStore, file: str) -> RunResult[Books]:
 
 async def replay(store: FileSignalStore) -> RunResult[Books]:
     """Replay the last run: no model, no tool."""
-    last, *_ = await store.list_recordings()
-    return await harness.run_reactive(agents=define_agents(ACCOUNTS), store=store, recording=last.id, mode="replay")
+    recordings = await store.list_recordings()
+    if not recordings:
+        sys.exit("There is nothing to replay: no run has been recorded in this folder yet.")
+    return await harness.run_reactive(
+        agents=define_agents(ACCOUNTS), store=store, recording=recordings[0].id, mode="replay"
+    )
 
 
 def main() -> None:
@@ -54,8 +60,15 @@ def main() -> None:
     parser.add_argument("file", nargs="?", default="march.txt")
     parser.add_argument("--replay", action="store_true")
     arguments = parser.parse_args()
+    files = sorted(path.name for path in ACCOUNTS.iterdir())
+    if arguments.file not in files:
+        parser.error(f"FILE must be one of {', '.join(files)}, got {arguments.file!r}.")
     store = FileSignalStore(arguments.output)
-    result = asyncio.run(replay(store) if arguments.replay else go_on(store, arguments.file))
+    try:
+        result = asyncio.run(replay(store) if arguments.replay else go_on(store, arguments.file))
+    except OpenHarnessError as error:
+        # A run that has failed stays as it is; the next start begins a new one.
+        sys.exit(str(error))
     print(f"{'replayed' if result.replayed else 'done'}: {len(result.signals)} signals, {result.state.total}")
 
 

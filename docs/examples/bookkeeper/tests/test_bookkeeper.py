@@ -49,3 +49,15 @@ def test_killed_in_the_middle_it_goes_on_and_replays(tmp_path: pathlib.Path) -> 
     assert re.search(r"^done: \d+ signals, Total\(total=[\d.]+, unit='\w+'\)$", resumed, re.MULTILINE)
     replayed = run(tmp_path, "--replay")
     assert replayed.splitlines() == [resumed.splitlines()[-1].replace("done", "replayed")]
+
+
+def test_a_file_that_is_not_there_and_nothing_to_replay(tmp_path: pathlib.Path) -> None:
+    """What cannot be done is said in a sentence, before a model is asked."""
+    with start(tmp_path, "june.txt") as process:
+        output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output) == (2, "")
+    assert "FILE must be one of april.txt, march.txt, may.txt, got 'june.txt'." in errors
+    with start(tmp_path, "--replay") as process:
+        output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output) == (1, "")
+    assert errors == "There is nothing to replay: no run has been recorded in this folder yet.\n"
