@@ -29,6 +29,27 @@ def test_no_heavy_module_is_imported_before_it_is_used(module: str) -> None:
     assert sorted(modules.intersection(FORBIDDEN)) == []
 
 
+def test_the_top_brings_the_interfaces_alone() -> None:
+    """Harness, engine and what stores are built on come when a name of theirs is asked for, the store in memory as well."""
+    parts = (
+        "agents",
+        "copying",
+        "engine",
+        "harness",
+        "log",
+        "memory",
+        "providers",
+        "redaction",
+        "storage",
+        "templates",
+    )
+    modules = imported_by("import openharness.core")
+    assert modules.isdisjoint(f"openharness.core.{part}" for part in parts)
+    later = imported_by("from openharness.core import InMemoryRunStore")
+    assert {"openharness.core.memory", "openharness.core.storage"} <= later
+    assert "openharness.core.engine" not in later
+
+
 def test_they_are_imported_when_they_are_used() -> None:
     """The test above can see them."""
     modules = imported_by(

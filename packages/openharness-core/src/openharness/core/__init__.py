@@ -73,7 +73,6 @@ from openharness.core.interfaces import (
     ToolCall,
     Usage,
 )
-from openharness.core.memory import InMemoryRunStore
 from openharness.core.records import (
     Blob,
     Checkpoint,
@@ -119,6 +118,7 @@ if TYPE_CHECKING:
         create_harness,
     )
     from openharness.core.log import Volatile
+    from openharness.core.memory import InMemoryRunStore
     from openharness.core.providers import AnswerPiece, FunctionProvider, LimitedProvider, ProviderAnswer
     from openharness.core.redaction import Redaction, SuspectedSecret
 
@@ -243,12 +243,8 @@ __all__ = (
     "tool",
 )
 
-# Loaded when first asked for: a store, or a program that only reads history, never needs the engine.
-_HARNESS: Final = {
-    "AnswerPiece": "openharness.core.providers",
-    "FunctionProvider": "openharness.core.providers",
-    "ProviderAnswer": "openharness.core.providers",
-    "Volatile": "openharness.core.log",
+# Loaded when first asked for: a back end, or a program that only reads history, never needs the engine or another store.
+_LAZY: Final = {
     "AgentDefinition": "openharness.core.agents",
     "Context": "openharness.core.agents",
     "Tool": "openharness.core.agents",
@@ -258,15 +254,12 @@ _HARNESS: Final = {
     "DriftKind": "openharness.core.engine",
     "DriftReport": "openharness.core.engine",
     "LostActivation": "openharness.core.engine",
-    "Redaction": "openharness.core.redaction",
-    "SuspectedSecret": "openharness.core.redaction",
     "ReplayDriftWarning": "openharness.core.engine",
     "AgentMetrics": "openharness.core.harness",
     "CommonOptions": "openharness.core.harness",
     "DriftMode": "openharness.core.harness",
     "ForkOptions": "openharness.core.harness",
     "Harness": "openharness.core.harness",
-    "LimitedProvider": "openharness.core.providers",
     "Mode": "openharness.core.harness",
     "ResumeOptions": "openharness.core.harness",
     "RunHandle": "openharness.core.harness",
@@ -277,13 +270,21 @@ _HARNESS: Final = {
     "StartedRun": "openharness.core.harness",
     "Subscription": "openharness.core.harness",
     "create_harness": "openharness.core.harness",
+    "Volatile": "openharness.core.log",
+    "InMemoryRunStore": "openharness.core.memory",
+    "AnswerPiece": "openharness.core.providers",
+    "FunctionProvider": "openharness.core.providers",
+    "LimitedProvider": "openharness.core.providers",
+    "ProviderAnswer": "openharness.core.providers",
+    "Redaction": "openharness.core.redaction",
+    "SuspectedSecret": "openharness.core.redaction",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HARNESS:
+    if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HARNESS[name]), name)
+    value = getattr(importlib.import_module(_LAZY[name]), name)
     globals()[name] = value
     return value
 
