@@ -16,7 +16,7 @@ class Some(Contract):
     """A contract of few examples."""
 
     examples = 12
-    patience = 5.0
+    patience = 50.0
 
 
 async def test_every_example_runs_on_the_loop_of_the_test() -> None:
@@ -64,7 +64,7 @@ async def test_a_check_that_hangs_fails() -> None:
     bridge = Bridge(asyncio.get_running_loop(), 0.05)
 
     def hang() -> Any:
-        return bridge.run(asyncio.sleep(10))
+        return bridge.run(asyncio.Event().wait())
 
     with pytest.raises(pytest.fail.Exception, match="it hangs"):
         await asyncio.to_thread(hang)

@@ -107,7 +107,7 @@ from openharness.testing import Ability, ProviderContract
 class TestPlanted({contract}):
     abilities = frozenset({{Ability.FAILURES}})
     patience = {patience}
-    max_lag = 0.3
+    max_lag = {max_lag}
 
     @pytest.fixture
     def provider(self):
@@ -197,7 +197,7 @@ def test_a_bug_in_a_signal_store_is_caught(pytester: pytest.Pytester, bug: str) 
 def test_a_provider_without_a_bug_passes(pytester: pytest.Pytester) -> None:
     """The provider that the bugs are planted in keeps the whole contract."""
     source = PROVIDER.format(
-        contract="ProviderContract", provider="PlainProvider", failing="FailingProvider", patience=30
+        contract="ProviderContract", provider="PlainProvider", failing="FailingProvider", patience=30, max_lag=0.5
     )
     passed, failed = run(pytester, source)
     assert failed == 0
@@ -215,6 +215,7 @@ def test_a_bug_in_a_provider_is_caught(pytester: pytest.Pytester, bug: str) -> N
         provider="PlainProvider" if fails else name,
         failing=name if fails else "FailingProvider",
         patience=1,
+        max_lag=0.2,
     )
     _, failed = run(pytester, source)
     assert failed, f"nothing noticed the bug {bug!r}"

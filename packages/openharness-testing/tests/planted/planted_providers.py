@@ -260,5 +260,16 @@ class UnusableAfterCancellation(PlainProvider):
 @garden.plant(ResponsivenessTests)
 class LoopIsBlocked(PlainProvider):
     def output(self, content: str) -> ProviderOutput:
-        time.sleep(0.5)
+        # In steps, as the beats that are counted meanwhile.
+        for _ in range(150):
+            time.sleep(0.005)
+        return super().output(content)
+
+
+@garden.plant(ResponsivenessTests)
+class LoopIsBusy(PlainProvider):
+    def output(self, content: str) -> ProviderOutput:
+        end = time.thread_time() + 0.4
+        while time.thread_time() < end:
+            pass
         return super().output(content)

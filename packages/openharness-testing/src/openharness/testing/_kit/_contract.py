@@ -51,8 +51,8 @@ class Contract:
     """
 
     abilities: ClassVar[frozenset[Ability]] = frozenset()
-    patience: ClassVar[float] = 10.0
-    startup: ClassVar[float] = 20.0
+    patience: ClassVar[float] = 30.0
+    startup: ClassVar[float] = 50.0
     examples: ClassVar[int] = 15
     shrink: ClassVar[bool] = True
     steps: ClassVar[int] = 20

@@ -37,7 +37,8 @@ class ProviderCase(Contract):
     """What every part of the contract of providers builds on.
 
     Attributes:
-        max_lag: Seconds for which the event loop may stand still while a request runs.
+        max_lag: Seconds for which the event loop may stand still while a request runs. What the whole process stands
+            still, on a machine that is busy otherwise, does not count.
     """
 
     patience: ClassVar[float] = 60.0
