@@ -220,7 +220,7 @@ async def test_continued_run(spans: Spans) -> None:
 
 async def test_timed_out_run(spans: Spans) -> None:
     """What was under way when a run's time was over is ended with it, as cancelled."""
-    recording = await run_told(OpenTelemetryReporter(spans.provider), prompt="hang", timeout=0.05)
+    recording = await run_told(OpenTelemetryReporter(spans.provider), prompt="late", timeout=500)
     run = spans.one("run")
     assert (run.status, run["error.type"]) == ("ERROR", "HarnessTimeoutError")
     assert run["openharness.run.status"] == "timed_out"
@@ -231,8 +231,9 @@ async def test_timed_out_run(spans: Spans) -> None:
 
 async def test_cancelled_run(spans: Spans) -> None:
     """A run that is cancelled is an error of that name, and so is what was under way."""
-    running = asyncio.create_task(run_told(OpenTelemetryReporter(spans.provider), prompt="hang"))
-    await asyncio.sleep(0.05)
+    provider = Storyteller()
+    running = asyncio.create_task(run_told(OpenTelemetryReporter(spans.provider), prompt="hang", provider=provider))
+    await provider.hanging.wait()
     running.cancel()
     await running
     kinds = {span.id: (span.status, span["error.type"]) for span in spans.seen}
@@ -282,11 +283,12 @@ async def test_killed_run(spans: Spans) -> None:
 async def test_resumed_run(spans: Spans) -> None:
     """What was in flight when a process died ends there, and begins anew with the same request when it is resumed."""
     store, harness = MemorySignalStore(), create_harness()
+    provider = Storyteller()
     agents = {"teller": harness.agent(prompt="hang", model="story-0", activate_on="harness:start", tools=[])}
     running = asyncio.create_task(
-        harness.run_reactive(agents=agents, state={}, provider=Storyteller(), store=store, shutdown_timeout=1)
+        harness.run_reactive(agents=agents, state={}, provider=provider, store=store, shutdown_timeout=60)
     )
-    await asyncio.sleep(0.05)
+    await provider.hanging.wait()
     (info,) = await store.list_recordings()
     whole = await store.load_recording(info.id)
     running.cancel()

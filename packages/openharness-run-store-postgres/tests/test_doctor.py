@@ -341,7 +341,7 @@ async def test_bits_that_the_server_does_not_notice_are_told(own_server: Postgre
     # A server that keeps no checksums of its pages, or does not look at them.
     dsn = f"{own_server.dsn}&ignore_checksum_failure=on"
     for schema in schemas:
-        store = PostgresRunStore(dsn, schema=schema, reconnect_timeout=10)
+        store = PostgresRunStore(dsn, schema=schema, reconnect_timeout=50)
         report = await store.doctor()
         assert "ignore-checksum-failure" in codes(report, "warning")
         try:

@@ -63,7 +63,7 @@ async def port(openharness_postgres: PostgresPlace, authority: trustme.CA) -> As
     yield server.sockets[0].getsockname()[1]
     server.close()
     if connections:
-        await asyncio.wait(connections, timeout=10)
+        await asyncio.wait(connections, timeout=50)
 
 
 @pytest.fixture(scope="module")

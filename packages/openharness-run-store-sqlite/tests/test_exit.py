@@ -84,7 +84,7 @@ async def test_a_store_that_is_dropped_unclosed_warns_with_the_remedy(tmp_path: 
         del store
         gc.collect()
     # The thread of the dropped connections ends by itself.
-    await asyncio.sleep(0.05)
+    assert await asyncio.to_thread(threads_of_connections) == []
     messages = [str(warning.message) for warning in caught if warning.category is ResourceWarning]
     assert len(messages) == 1
     assert "runs.db" in messages[0]
@@ -108,7 +108,7 @@ async def test_a_store_that_was_only_made_or_is_closed_does_not_warn(tmp_path: P
 def threads_of_connections() -> list[threading.Thread]:
     """The threads of connections that are still there, after those that are about to end have had some time."""
     found: list[threading.Thread] = []
-    for _ in range(200):
+    for _ in range(5000):
         found = [thread for thread in threading.enumerate() if "_connection_worker_thread" in thread.name]
         if not found:
             break
@@ -153,10 +153,15 @@ def test_a_loop_that_ends_while_a_store_closes_waits_for_both_connections(
     connections: list[aiosqlite.Connection] = []
     honest = aiosqlite.Connection.stop
     begun = asyncio.Event()
+    worked: list[aiosqlite.Connection] = []
+
+    def work_slowly(connection: aiosqlite.Connection) -> None:
+        time.sleep(0.05)
+        worked.append(connection)
 
     def stop(connection: aiosqlite.Connection) -> asyncio.Future[object] | None:
         connections.append(connection)
-        connection._tx.put_nowait((None, partial(time.sleep, 0.05)))
+        connection._tx.put_nowait((None, partial(work_slowly, connection)))
         begun.set()
         return honest(connection)
 
@@ -171,6 +176,7 @@ def test_a_loop_that_ends_while_a_store_closes_waits_for_both_connections(
     kept: list[object] = []
     asyncio.run(main())
     assert len(connections) == 2
+    assert worked == connections
     for connection in connections:
-        connection._thread.join(0.02)
+        connection._thread.join(50)
         assert not connection._thread.is_alive()

@@ -80,7 +80,7 @@ async def test_whichever_statement_fails_the_store_stays_usable(
         number += 1
         path = tmp_path / f"{number}.db"
         failing(number, code)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(50):
             store = SqliteRunStore(path)
             with contextlib.suppress(StoreError):
                 await _work(store)
@@ -105,7 +105,7 @@ async def test_a_lock_at_any_statement_is_waited_for(tmp_path: Path, failing: Ca
     while True:
         number += 1
         failing(number, sqlite3.SQLITE_BUSY)
-        async with asyncio.timeout(5), SqliteRunStore(tmp_path / f"{number}.db") as store:
+        async with asyncio.timeout(50), SqliteRunStore(tmp_path / f"{number}.db") as store:
             await _work(store)
             assert [run.id for run in await store.list_runs()] == ["r4", "r3", "r2"]
         if Failing.left > 0:
@@ -169,7 +169,7 @@ async def test_a_call_cancelled_at_any_await_leaves_the_store_whole(tmp_path: Pa
             if warm:
                 await store.count_runs()
             cancelling = Cancelling(calls[name](store), number)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(50):
                 with contextlib.suppress(asyncio.CancelledError):
                     await cancelling
                 if name != "close":

@@ -161,7 +161,7 @@ async def test_the_state_is_taken_when_save_run_is_called(path: Path) -> None:
 
 async def test_a_lock_that_is_given_up_in_time_is_waited_for(path: Path) -> None:
     """Another writer that holds the lock for longer than SQLite itself waits is not seen."""
-    async with SqliteRunStore(path) as store:
+    async with SqliteRunStore(path, busy_timeout=50) as store:
         await store.count_runs()
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
@@ -201,7 +201,7 @@ async def test_opening_waits_for_a_lock_too(path: Path) -> None:
         await impatient.save_run(run("a"))
     await impatient.close()
     async with asyncio.TaskGroup() as group:
-        patient = SqliteRunStore(path)
+        patient = SqliteRunStore(path, busy_timeout=50)
         saving = group.create_task(patient.save_run(run("a")))
         await asyncio.sleep(2 * _opening.BUSY_STEP)
         assert not saving.done()
@@ -355,7 +355,7 @@ async def test_work_goes_on_when_somebody_cancels_every_task(path: Path, pauses:
         mine = set(saves) | set(reads) | before
         for task in asyncio.all_tasks() - mine:
             task.cancel()
-        results = await asyncio.wait_for(asyncio.gather(*saves, *reads, return_exceptions=True), 5)
+        results = await asyncio.wait_for(asyncio.gather(*saves, *reads, return_exceptions=True), 50)
         saved = {f"r{number}" for number, result in enumerate(results[:20]) if result is None}
         assert saved <= {found.id for found in await store.list_runs()}
         await store.save_run(run("last"))
@@ -371,7 +371,7 @@ async def test_closing_at_once_closes_once(path: Path) -> None:
     await asyncio.sleep(0)
     for close in closes[::3]:
         close.cancel()
-    await asyncio.wait_for(asyncio.gather(*closes, *saves, return_exceptions=True), 5)
+    await asyncio.wait_for(asyncio.gather(*closes, *saves, return_exceptions=True), 50)
     assert all(save.result() is None for save in saves)
     await store.close()
     with pytest.raises(StoreClosedError):

@@ -180,7 +180,7 @@ async def test_work_goes_on_when_somebody_cancels_every_task(new_store: NewStore
             await asyncio.sleep(0)
         for task in asyncio.all_tasks() - {work} - before:
             task.cancel()
-        await asyncio.wait_for(asyncio.gather(work, return_exceptions=True), 5)
+        await asyncio.wait_for(asyncio.gather(work, return_exceptions=True), 50)
         await store.append(one, make(3))
         assert await loaded(store, one) == make(3)
 

@@ -154,16 +154,17 @@ async def test_both_write_at_once_in_one_process(path: Path, make: Callable[...,
 
 async def test_within_a_process_the_stores_take_turns(path: Path, make: Callable[..., list[Signal]]) -> None:
     """While the one store is in the middle of a transaction the other waits, also without any busy timeout."""
-    released = threading.Event()
+    held, released = threading.Event(), threading.Event()
 
     def hold(connection: sqlite3.Connection) -> None:
         with transaction(connection):
-            released.wait(5)
+            held.set()
+            released.wait(50)
 
     async with SqliteRunStore(path, busy_timeout=0.0) as runs, SqliteSignalStore(path, busy_timeout=0.0) as store:
         assert store._session is not None
         holding = asyncio.ensure_future(store._session._writing.call(hold))
-        await asyncio.sleep(0.02)
+        assert await asyncio.to_thread(held.wait, 50)
         saving = asyncio.ensure_future(runs.save_run(RUN))
         await asyncio.sleep(0.02)
         assert not saving.done()

@@ -135,7 +135,7 @@ async def test_work_goes_on_when_somebody_cancels_every_task(path: Path, make: M
             await asyncio.sleep(0)
         for task in asyncio.all_tasks() - set(work) - before:
             task.cancel()
-        results = await asyncio.wait_for(asyncio.gather(*work, return_exceptions=True), 5)
+        results = await asyncio.wait_for(asyncio.gather(*work, return_exceptions=True), 50)
         assert {type(result) for result in results} <= {type(None), asyncio.CancelledError}
         await store.append(one, make(1)) if results[1] is not None else None
         info = (await store.list_recordings())[0]

@@ -29,7 +29,7 @@ async def following(store: FileSignalStore, recording_id: str, seqs: list[int]) 
 
 async def until(seqs: list[int], count: int) -> None:
     """Wait until so many have come."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(50):
         while len(seqs) < count:  # noqa: ASYNC110 - another store cannot tell
             await asyncio.sleep(0.005)
 
@@ -55,7 +55,7 @@ async def test_a_line_that_was_cut_off_and_replaced(tmp_path: Path, size: str) -
         await other.append(recording_id, make(1, start=3))
         await until(seqs, 4)
         await other.finalize(recording_id, outcome="completed")
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 50)
         assert seqs == [0, 1, 2, 3]
 
 
@@ -70,7 +70,7 @@ async def test_a_recording_that_is_published_while_it_is_followed(tmp_path: Path
             await until(seqs, seq + 3)
             await other.publish(recording_id, f"name-{seq}")
         await other.finalize(recording_id, outcome="completed")
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 50)
         assert seqs == list(range(9))
 
 
@@ -97,6 +97,6 @@ async def test_what_is_waited_for_is_not_read_again(tmp_path: Path, monkeypatch:
             await until(seqs, seq + 1)
         monkeypatch.undo()
         await store.finalize(recording_id, outcome="completed")
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 50)
     assert seqs == list(range(40))
     assert sum(sizes) < 3 * 40 * 5100

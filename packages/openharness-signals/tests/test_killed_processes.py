@@ -76,7 +76,7 @@ async def test_a_store_that_is_never_closed_ends_with_its_process(tmp_path: Path
         [sys.executable, "-X", "dev", str(PROGRAM), "leave_open", str(tmp_path / "recordings"), recording_id],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=50,
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, ""), done.stderr

@@ -249,7 +249,7 @@ def test_a_program_that_is_stopped(terminal: Terminal, how: str) -> None:
             assert program.poll() is None
             terminal.wait()
         program.send_signal(getattr(signals, how))
-        written, _ = program.communicate(timeout=30)
+        written, _ = program.communicate(timeout=50)
     screen = Screen().feed(terminal.read())
     assert screen.cursor_shown
     assert written == b""

@@ -16,14 +16,19 @@ from openharness.sqlite._channel import Channel
 OLD_STOP = aiosqlite.Connection.stop
 
 
-def stop_slowly(connection: aiosqlite.Connection) -> asyncio.Future[object] | None:
+def stop_slowly(connection: aiosqlite.Connection, worked: list[aiosqlite.Connection]) -> asyncio.Future[object] | None:
     """Stop a connection whose thread has something left to do, and have the task that waits for it cancelled."""
+
+    def work() -> None:
+        time.sleep(0.05)
+        worked.append(connection)
+
     task = asyncio.current_task()
     assert task is not None
     loop = asyncio.get_running_loop()
     loop.call_soon(task.cancel)
     loop.call_later(0.01, task.cancel)
-    connection._tx.put_nowait((None, partial(time.sleep, 0.05)))
+    connection._tx.put_nowait((None, work))
     return OLD_STOP(connection)
 
 
@@ -39,10 +44,11 @@ async def test_a_task_that_is_cancelled_while_it_closes_leaves_no_thread_behind(
     """The thread has ended when the cancelled task does, so that it never reports to a loop that is gone."""
     opener = refuse if act == "open" else partial(sqlite3.connect, ":memory:", check_same_thread=False)
     connections: list[aiosqlite.Connection] = []
+    worked: list[aiosqlite.Connection] = []
 
     def stop(connection: aiosqlite.Connection) -> asyncio.Future[object] | None:
         connections.append(connection)
-        return stop_slowly(connection)
+        return stop_slowly(connection, worked)
 
     monkeypatch.setattr(aiosqlite.Connection, "stop", stop)
     channel = Channel(opener, busy_timeout=0.1)
@@ -55,5 +61,6 @@ async def test_a_task_that_is_cancelled_while_it_closes_leaves_no_thread_behind(
     await asyncio.wait((task,))
     assert task.cancelled()
     (connection,) = connections
-    connection._thread.join(0.02)
+    assert worked == [connection]
+    connection._thread.join(50)
     assert not connection._thread.is_alive()

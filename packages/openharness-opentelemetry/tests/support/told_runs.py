@@ -50,11 +50,25 @@ async def fail(left: int, right: int) -> int:
     raise ArithmeticError(f"{left} and {right}")
 
 
+def let_pass(seconds: float) -> None:
+    """Let it be later in the event loop, so that a timer ends when something happens and not when a machine is slow."""
+    loop = asyncio.get_running_loop()
+    time = loop.time
+    loop.time = lambda: time() + seconds  # type: ignore[method-assign]
+
+
 class Storyteller(Provider):
-    """Thinks, asks for the tools there are, and writes; fails, waits or hangs where the prompt says so."""
+    """Thinks, asks for the tools there are, and writes; fails, waits, hangs or is late where the prompt says so.
+
+    Attributes:
+        hanging: Set when it hangs.
+    """
 
     type = "storyteller"
     capabilities = ProviderCapabilities(tools=True, thinking=True, seed=True)
+
+    def __init__(self) -> None:
+        self.hanging = asyncio.Event()
 
     async def run(self, request: ProviderRequest, context: RunContext) -> AsyncGenerator[ProviderEvent, None]:
         """Answer, after the manner of the prompt."""
@@ -69,7 +83,11 @@ class Storyteller(Provider):
         if "fail" in prompt or ("retry" in prompt and context.attempt == 0):
             raise ProviderError(MESSAGE, kind="rate_limit", retryable="retry" in prompt)
         if "hang" in prompt:
-            await asyncio.sleep(60)
+            self.hanging.set()
+            await asyncio.Event().wait()
+        if "late" in prompt:
+            let_pass(1000)
+            await asyncio.Event().wait()
         usage = Usage(input_tokens=len(prompt), output_tokens=2, cached_tokens=1, cost=0.25)
         if request.tools and len(request.messages) == 1:
             for number, asked in enumerate(request.tools):

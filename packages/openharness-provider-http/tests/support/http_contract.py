@@ -96,7 +96,7 @@ class HTTPContract:
         events: list[ProviderEvent] = []
         async with Server(reply) as server, self.make(server.url, **{"max_retries": 0, **options}) as provider:
             with pytest.raises(ProviderError) as caught:
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(50):
                     await collect(provider, request(), events, attempt=attempt)
         return caught.value, events, server
 
@@ -229,13 +229,24 @@ class HTTPContract:
             assert any(isinstance(one, TextDelta) for one in events)
             assert error.data["message"]
 
-    async def test_a_server_that_falls_silent(self) -> None:
+    async def test_a_server_that_falls_silent(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """After the timeout a silent stream is an error to retry, and the server is left."""
         async with Server(Reply(body=self.half, ending="stall")) as server:
-            async with self.make(server.url, max_retries=0, timeout=0.2) as provider:
+            async with self.make(server.url, max_retries=0, timeout=500.0) as provider:
                 events: list[ProviderEvent] = []
+                collecting = asyncio.create_task(collect(provider, request(), events))
+                while not events:  # noqa: ASYNC110 - a list tells nobody
+                    await asyncio.sleep(0)
+                # A clock that is ahead instead of a short timeout, within which a busy machine would say nothing at all.
+                loop = asyncio.get_running_loop()
+                time = loop.time
+                ahead = 0.0
+                monkeypatch.setattr(loop, "time", lambda: time() + ahead)
+                while not collecting.done():
+                    ahead += 1000
+                    await asyncio.sleep(0.01)
                 with pytest.raises(ProviderError) as caught:
-                    await collect(provider, request(), events)
+                    await collecting
             await server.until_hung_up()
         assert (caught.value.kind, caught.value.retryable) == ("timeout", True)
         assert events
@@ -304,7 +315,7 @@ class HTTPContract:
             await anext(generator)
             await provider.close()
             with pytest.raises(ProviderError) as caught:
-                await asyncio.wait_for(exhaust(generator), 10)
+                await asyncio.wait_for(exhaust(generator), 50)
             assert caught.value.kind == "closed"
             await server.until_hung_up()
             with pytest.raises(ProviderError, match="make a new one"):
@@ -332,10 +343,10 @@ class HTTPContract:
 
             with concurrent.futures.ThreadPoolExecutor() as pool:
                 using = pool.submit(asyncio.run, use())
-                assert begun.wait(20)
+                assert begun.wait(50)
                 asyncio.run(provider.close())
                 with pytest.raises(ProviderError) as caught:
-                    using.result(20)
+                    using.result(50)
         assert caught.value.kind == "closed"
 
     def test_a_provider_that_is_forgotten_hangs_up(self) -> None:

@@ -165,6 +165,9 @@ class RealModelContract(ProviderContract):
 
     async def test_cancelling_half_way_frees_the_model(self, provider: Provider) -> None:
         """The server stops when a request is cancelled: the next one does not wait for the rest of it."""
+        started = time.monotonic()
+        await ask(provider, max_tokens=20)
+        twenty = time.monotonic() - started
         generator = provider.run(request("Tell me a long story about a fox.", max_tokens=2000), CONTEXT)
         assert isinstance(await anext(generator), TextDelta)
         task = asyncio.create_task(exhaust(generator))
@@ -174,8 +177,8 @@ class RealModelContract(ProviderContract):
         with pytest.raises(asyncio.CancelledError):
             await task
         await ask(provider, max_tokens=1)
-        # 2,000 tokens take more than 20 s.
-        assert time.monotonic() - started < 10
+        # 2,000 tokens take a hundred times what twenty take.
+        assert time.monotonic() - started < 10 + 20 * twenty
 
     async def test_requests_at_once(self, provider: Provider) -> None:
         """Requests at once each get the text they get alone."""

@@ -111,7 +111,7 @@ class Server:
         await self._until(lambda: not self._connections)
 
     async def _until(self, is_so: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10), self._changed:
+        async with asyncio.timeout(50), self._changed:
             await self._changed.wait_for(is_so)
 
     async def _tell(self) -> None:
@@ -185,9 +185,9 @@ def served_elsewhere(*replies: Reply) -> Iterator[str]:
     # A daemon, so that a test that fails to stop it does not keep the interpreter from ending.
     thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
     thread.start()
-    url, loop, ended = started.result(10)
+    url, loop, ended = started.result(50)
     try:
         yield url
     finally:
         loop.call_soon_threadsafe(ended.set)
-        thread.join(10)
+        thread.join(50)
