@@ -345,7 +345,7 @@ def test_arguments_are_checked_at_once(options: dict[str, Any]) -> None:
 async def test_a_provider_from_a_url() -> None:
     """The URL names the model and options; what is unknown or no number is refused."""
     async with Server(ANSWER) as server:
-        url = f"claude:a/model%3F?base_url={server.url}&max_tokens=9&thinking=disabled&prompt_caching=1h&timeout=2.5"
+        url = f"claude:a/model%3F?base_url={server.url}&max_tokens=9&thinking=disabled&prompt_caching=1h&timeout=25.5"
         provider = open_provider(url)
         assert isinstance(provider, ClaudeProvider)
         async with provider:

@@ -290,7 +290,7 @@ def test_arguments_are_checked_at_once(options: dict[str, Any]) -> None:
 async def test_a_provider_from_a_url() -> None:
     """The URL names the model and options; what is unknown or no number is refused."""
     async with Server(ANSWER) as server:
-        provider = open_provider(f"openai:llama3.2:1b?base_url={server.url}/v1&max_tokens=9&timeout=2.5")
+        provider = open_provider(f"openai:llama3.2:1b?base_url={server.url}/v1&max_tokens=9&timeout=25.5")
         assert isinstance(provider, OpenAIProvider)
         async with provider:
             await ask(provider)

@@ -9,8 +9,10 @@ Run: python packages/openharness-provider-pydantic-ai/benchmarks/stream_overhead
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
 import json
 import pathlib
+import platform
 import statistics
 import subprocess
 import sys
@@ -25,6 +27,7 @@ from openharness.signals import MemorySignalStore
 
 PACKAGES = pathlib.Path(__file__).resolve().parents[2]
 STREAMS = {name: PACKAGES / f"openharness-provider-{name}" / "tests" / "streams" for name in ("openai", "claude")}
+LIBRARIES = ("anthropic", "openai", "pydantic-ai-slim")
 # Requests of one measurement: a single one is too short for the clock.
 REPEATS = 4
 
@@ -227,22 +230,28 @@ def shown(title: str, taken: dict[str, list[float]], units: int, unit: str) -> N
         print(f"  {name:<20} {micro:8.1f} us   {middle:5.2f}x ({low:.2f}-{high:.2f})")
 
 
-def main() -> None:
-    """Measure both dialects, text and tools."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
+async def compare(rounds: int) -> None:
+    """Measure both dialects, text and tools. In one event loop: the clients of the SDKs belong to the one they began in."""
     for vendor, folder in STREAMS.items():
         files = [str(folder / name) for name in ("03_long.sse", "05_tool_use.sse", "06_tool_result.sse")]
-        server = subprocess.Popen([sys.executable, "-c", SERVER, *files], stdout=subprocess.PIPE, text=True)  # noqa: S603
+        server = subprocess.Popen([sys.executable, "-c", SERVER, *files], stdout=subprocess.PIPE, text=True)  # noqa: ASYNC220, S603
         assert server.stdout is not None
         try:
             url = f"http://127.0.0.1:{server.stdout.readline().strip()}"
-            taken, deltas = asyncio.run(measure(ways(vendor, url, tools=False), rounds))
+            taken, deltas = await measure(ways(vendor, url, tools=False), rounds)
             shown(f"{vendor}, {deltas} text deltas", taken, deltas, "text delta")
-            taken, _ = asyncio.run(measure(ways(vendor, url, tools=True), rounds))
+            taken, _ = await measure(ways(vendor, url, tools=True), rounds)
             shown(f"{vendor}, a call of a tool and the answer", taken, 2, "turn")
         finally:
             server.terminate()
             server.wait()
+
+
+def main() -> None:
+    """Print the tables."""
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES)
+    print(f"Python {platform.python_version()}, {versions}")
+    asyncio.run(compare(int(sys.argv[1]) if len(sys.argv) > 1 else 15))
 
 
 if __name__ == "__main__":
