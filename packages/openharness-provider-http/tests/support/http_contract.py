@@ -236,7 +236,7 @@ class HTTPContract:
                 events: list[ProviderEvent] = []
                 collecting = asyncio.create_task(collect(provider, request(), events))
                 while not events:  # noqa: ASYNC110 - a list tells nobody
-                    await asyncio.sleep(0)
+                    await asyncio.sleep(0.005)
                 # A clock that is ahead instead of a short timeout, within which a busy machine would say nothing at all.
                 loop = asyncio.get_running_loop()
                 time = loop.time
