@@ -346,7 +346,7 @@ def test_the_process_ends(real_model: None, end: str) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=40,
+        timeout=50,
     )
     assert (done.returncode, done.stdout, done.stderr) == (code, output, "")
 

@@ -21,7 +21,8 @@ from openharness.core import RunRecord
 from openharness.run_store_sqlite import SqliteRunStore
 
 PROGRAM = Path(__file__).parent / "programs" / "never_close.py"
-LIMIT = 2.0
+# Seconds, on any machine; what a process might wait for takes ten minutes, or for ever.
+LIMIT = 25.0
 WAYS = (
     "local",
     "kept_globally",
@@ -42,7 +43,7 @@ SAYS_SO = {"loop_closed"}
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_the_interpreter_ends(tmp_path: Path, way: str) -> None:
-    """A process that never closes its store ends within two seconds, with its saves in the file."""
+    """A process that never closes its store ends without waiting for anything, with its saves in the file."""
     path = tmp_path / "runs.db"
     with subprocess.Popen(  # noqa: S603 - our own program
         [sys.executable, "-W", "ignore::DeprecationWarning", PROGRAM, path, way],

@@ -146,7 +146,7 @@ async def check_load(
     *,
     processes: int,
     tasks: int,
-    limit: float = 10,
+    limit: float = 10 if LONG else 50,
     **how: Any,
 ) -> History:
     """Let the processes work, and check that all that was acknowledged is there, in one order, and came in time."""

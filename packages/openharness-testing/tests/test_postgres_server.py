@@ -40,7 +40,7 @@ def test_a_killed_test_run_leaves_nothing_behind() -> None:
     tests.wait()
     tests.stdin.close()
     tests.stdout.close()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 50
     while folder.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not folder.exists()

@@ -33,7 +33,7 @@ def run(run_id: str) -> RunRecord:
 
 async def used() -> SqliteRunStore:
     """A store that has written and read."""
-    store = SqliteRunStore(FILE)
+    store = SqliteRunStore(FILE, busy_timeout=600)
     await store.save_run(run("first"))
     assert await store.get_run("first") is not None
     return store
