@@ -303,18 +303,43 @@ async def test_a_lock_that_is_held_for_too_long_is_an_error(
         assert run.state == 1
 
 
-async def test_readers_wait_for_a_connection_and_then_give_up(new_store: NewStore) -> None:
+async def test_readers_wait_for_a_connection_and_then_give_up(
+    new_store: NewStore, openharness_postgres: PostgresPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With all connections in use, a read waits; after command_timeout it raises StoreBusyError. Saves go on."""
-    async with new_store(max_connections=2, command_timeout=2) as store:
+    async with new_store(max_connections=2, command_timeout=500) as store:
         await store.save_run(make_run("a"))
         session = store._current()
-        # One of the two connections is the writer's. The first gives the other one back a second before the last one gives up.
-        sleeping = [asyncio.ensure_future(session.fetch(f"SELECT pg_sleep({seconds})")) for seconds in (1, 1.6, 0)]
-        await asyncio.sleep(0.05)
+        other = await asyncpg.connect(openharness_postgres.dsn)
+
+        async def hold() -> asyncio.Future[Any]:
+            # One of the two connections is the writer's; the other one waits for a lock from here on.
+            await other.execute("SELECT pg_advisory_lock(7)")
+            holding = asyncio.ensure_future(session.fetch("SELECT pg_advisory_xact_lock(7)"))
+            while not await other.fetch("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            return holding
+
+        holding = await hold()
+        waiting = asyncio.ensure_future(session.fetch("SELECT 1"))
+        await asyncio.sleep(0)
         await store.save_run(make_run("b"))
-        results = await asyncio.gather(*sleeping, return_exceptions=True)
-        assert [type(result) for result in results] == [list, list, StoreBusyError]
-        assert "all 2 connections were in use" in str(results[2])
+        assert not waiting.done()
+        await other.execute("SELECT pg_advisory_unlock(7)")
+        assert [len(rows) for rows in await asyncio.gather(holding, waiting)] == [1, 1]
+
+        holding = await hold()
+        waiting = asyncio.ensure_future(session.fetch("SELECT 1"))
+        await asyncio.sleep(0.01)
+        # Both have waited for too long now, on a machine of any speed.
+        loop = asyncio.get_running_loop()
+        time = loop.time
+        monkeypatch.setattr(loop, "time", lambda: time() + 1000)
+        with pytest.raises(StoreBusyError, match="all 2 connections were in use"):
+            await waiting
+        with pytest.raises(StoreBusyError):
+            await holding
+        await other.close()
         assert await store.count_runs() == 2
 
 
