@@ -228,7 +228,7 @@ def durability(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[0])
 def faults(session: nox.Session) -> None:
-    """Try the stores against every hazard for a long time, and print a table; ``-- --short``, or numbers of rows."""
+    """Try the stores against every hazard for a long time, and print a table; ``-- --short``, or rows to run."""
     install_packages(session, "tests")
     session.run("python", ".ci/faults.py", *session.posargs)
 
@@ -376,12 +376,11 @@ def bench(session: nox.Session) -> None:
     names = list(itertools.takewhile(lambda word: not word.startswith("-"), session.posargs))
     options = session.posargs[len(names) :]
     scripts = sorted(path for path in (ROOT / "packages").glob("*/benchmarks/*.py") if not path.name.startswith("_"))
-    if unknown := set(names) - {script.stem for script in scripts}:
-        session.error(
-            f"No benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(s.stem for s in scripts)}."
-        )
+    known = sorted({script.stem for script in scripts})
+    if unknown := sorted(set(names) - set(known)):
+        session.error(f"No benchmark is called {', '.join(unknown)}; there are {', '.join(known)}")
     if options and not names:
-        session.error("Options differ from script to script: name those that they are for.")
+        session.error("Options differ from script to script: name those that they are for")
     install_packages(session, "peers")
     for script in scripts:
         if not names or script.stem in names:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from openharness.testing.postgres import PostgresPlace
 
 LONG = os.environ.get("OPENHARNESS_LONG") == "1"
-VALUES = 1_000_000 if LONG else 400
+VALUES = int(os.environ.get("OPENHARNESS_CONTRACT_EXAMPLES", "1000000")) if LONG else 400
 _AT_ONCE = 200
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(36_000 if LONG else 240)]
