@@ -39,6 +39,29 @@ async def told_by(*chunks: Any, headers: dict[str, str] | None = None) -> list[A
     return [*map(told, others), last.output]
 
 
+async def test_content_in_parts() -> None:
+    """Text that comes in parts is text, and the reasoning among them is thinking."""
+    *events, output = await told_by(
+        chunk(content=[{"type": "thinking", "thinking": [{"type": "text", "text": "Well"}, {"text": "."}]}]),
+        chunk(content=[{"type": "thinking", "thinking": " So."}, {"type": "text", "text": "Hel"}]),
+        chunk(content="lo"),
+        chunk(finish="stop", content=[{"type": "reference", "reference_ids": [1]}, "x"]),
+    )
+    assert events == [["thinking", "Well."], ["thinking", " So."], ["text", "Hel"], ["text", "lo"]]
+    assert (output.content, output.thinking, output.stop_reason) == ("Hello", "Well. So.", "end")
+
+
+async def test_the_older_form_of_a_call() -> None:
+    """The one call of an old server is a call like any other."""
+    *events, output = await told_by(
+        chunk(function_call={"name": "a", "arguments": '{"n":'}),
+        chunk(function_call={"arguments": " 1}"}),
+        chunk(finish="function_call"),
+    )
+    assert events == [["tool", "call_0", "a", {"n": 1}]]
+    assert output.stop_reason == "tool_calls"
+
+
 @pytest.mark.parametrize(
     "pieces, expected",
     [

@@ -205,6 +205,14 @@ class HTTPContract:
         assert came == []
         assert (error.kind, error.retryable) == ("protocol", True)
 
+    async def test_a_page_instead_of_an_answer(self) -> None:
+        """What answers with a page is not the API: the error says what came, and asks about the address."""
+        page = Reply(headers={"content-type": "text/html; charset=utf-8"}, body=b"<html>Log in</html>")
+        error, came, server = await self.failure(page)
+        assert (came, error.kind, error.retryable) == ([], "protocol", True)
+        assert "and sent text/html. Is that the address" in str(error)
+        assert len(server.asked) == 1
+
     @pytest.mark.parametrize("broken", [b"{", b"nonsense", b'"\xff\xfe"', b'{"a": "\xe4"}'])
     async def test_an_event_that_is_no_json(self, broken: bytes) -> None:
         """An event that cannot be read is an error to retry, after all that came before it."""

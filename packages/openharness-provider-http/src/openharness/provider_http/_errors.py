@@ -63,6 +63,7 @@ _CONTEXT_LENGTH = re.compile(
     r"prompt is too long|(maximum|exceeds?\b.*) context|context (length|size|window)", re.IGNORECASE
 )
 _SHOWN = 500
+_EVENTS = "text/event-stream"
 
 
 @attrs.frozen(kw_only=True)
@@ -87,8 +88,21 @@ class Service:
             kind="authentication",
         )
 
-    def cut(self, answer: Collected) -> ProviderError:
-        """The answer stopped before its end."""
+    def cut(self, answer: Collected, *, content_type: str = "") -> ProviderError:
+        """The answer stopped before its end, or was none.
+
+        Args:
+            answer: What has come of it.
+            content_type: What the answer called itself; what is no stream of events tells of a wrong address.
+        """
+        kind = content_type.partition(";")[0].strip()
+        if kind and kind != _EVENTS and not answer.length:
+            return ProviderError(
+                f"{self.name} at {self.base_url} should have sent a stream of events ({_EVENTS}), and sent {kind[:_SHOWN]}. "
+                "Is that the address of the API, with its path, such as /v1?",
+                kind="protocol",
+                retryable=True,
+            )
         return ProviderError(
             f"{self.name} should have said why its answer ended, and stopped after {answer.length} characters of text. "
             "Ask again.",

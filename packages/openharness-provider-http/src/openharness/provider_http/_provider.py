@@ -142,11 +142,10 @@ class HTTPProvider(Provider, Generic[ClientT]):
                 {"replaced": replaced},
             )
         answer = self.answer(request, body)
-        request_id: str | None = None
+        headers: Mapping[str, str] = {}
         try:
             async with await self.open(client, body, retries=context.attempt == 0) as stream:
                 headers = stream.response.headers
-                request_id = headers.get("request-id") or headers.get("x-request-id")
                 async with aclosing(_parts(stream)) as parts:
                     async for part in parts:
                         for event in answer.read(part):
@@ -156,9 +155,12 @@ class HTTPProvider(Provider, Generic[ClientT]):
         except Exception as error:
             raise (closed_error() if self._clients.is_closed() else service.error(error)) from error
         if not answer.is_complete:
-            raise closed_error() if self._clients.is_closed() else service.cut(answer)
+            if self._clients.is_closed():
+                raise closed_error()
+            raise service.cut(answer, content_type=headers.get("content-type", ""))
         for event in answer.finish():
             yield event
+        request_id = headers.get("request-id") or headers.get("x-request-id")
         cost = await cost_of(answer.tokens, model=answer.model, base_url=service.base_url)
         yield Completed(answer.output(request_id=request_id, cost=cost))
 

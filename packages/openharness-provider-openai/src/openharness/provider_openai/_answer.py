@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from openharness.provider_http import Answer, Tokens, count_at, mapping_at, mappings_at, text_at
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Mapping
+    from collections.abc import Hashable, Iterable, Iterator, Mapping
 
     from openharness.core import ProviderEvent
 
@@ -70,12 +70,20 @@ class CompletionAnswer(Answer):
                 yield from self.think(thought)
                 break
         yield from self.say(text_at(delta, "content"))
+        # Mistral sends its reasoning models' content in parts.
+        for part in mappings_at(delta, "content"):
+            yield from self.think(text_at(part, "thinking") or _texts(mappings_at(part, "thinking")))
+            yield from self.say(text_at(part, "text"))
         refusal = text_at(delta, "refusal")
         if refusal:
             self._refused = True
             yield from self.say(refusal)
         for call in mappings_at(delta, "tool_calls"):
             self._extend_call(call)
+        # What there was before there were several calls in an answer; old servers still send it.
+        only = mapping_at(delta, "function_call")
+        if only:
+            self._extend_call({"index": 0, "function": only})
 
     def _extend_call(self, piece: Mapping[str, Any]) -> None:
         function = mapping_at(piece, "function")
@@ -118,3 +126,7 @@ class CompletionAnswer(Answer):
         thought = count_at(mapping_at(usage, "completion_tokens_details"), "reasoning_tokens")
         if thought:
             self.data["reasoning_tokens"] = thought
+
+
+def _texts(parts: Iterable[Mapping[str, Any]]) -> str:
+    return "".join(text_at(part, "text") for part in parts)
