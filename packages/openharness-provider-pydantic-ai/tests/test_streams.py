@@ -67,6 +67,10 @@ class ModelContract(HTTPContract):
         error, _, _ = await self.failure(error_reply(401, {"error": {"message": "invalid key"}}))
         assert str(error).endswith("invalid key. Is the key the right one?")
 
+    async def test_a_page_instead_of_an_answer(self) -> None:
+        """What answers with a page is an answer that has stopped: the model does not show what it called itself."""
+        await self.check_page("stopped after 0 characters")
+
     @pytest.mark.parametrize(
         "options, says",
         [

@@ -207,10 +207,14 @@ class HTTPContract:
 
     async def test_a_page_instead_of_an_answer(self) -> None:
         """What answers with a page is not the API: the error says what came, and asks about the address."""
+        await self.check_page("and sent text/html. Is that the address")
+
+    async def check_page(self, says: str) -> None:
+        """Serve a page, and look for these words in the error."""
         page = Reply(headers={"content-type": "text/html; charset=utf-8"}, body=b"<html>Log in</html>")
         error, came, server = await self.failure(page)
         assert (came, error.kind, error.retryable) == ([], "protocol", True)
-        assert "and sent text/html. Is that the address" in str(error)
+        assert says in str(error)
         assert len(server.asked) == 1
 
     @pytest.mark.parametrize("broken", [b"{", b"nonsense", b'"\xff\xfe"', b'{"a": "\xe4"}'])
