@@ -68,8 +68,8 @@ class ModelContract(HTTPContract):
         assert str(error).endswith("invalid key. Is the key the right one?")
 
     async def test_a_page_instead_of_an_answer(self) -> None:
-        """What answers with a page is an answer that has stopped: the model does not show what it called itself."""
-        await self.check_page("stopped after 0 characters")
+        """What answers with a page is an answer without content: the model does not show what it called itself."""
+        await self.check_page("without content")
 
     @pytest.mark.parametrize(
         "options, says",
