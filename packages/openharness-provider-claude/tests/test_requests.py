@@ -170,7 +170,7 @@ class Triage:
 
     severity: Literal["low", "high"]
     kind: Kind
-    level: Literal[1, "top"]
+    level: Literal[1, 2]
     parts: list[Part]
     note: str | None
 
@@ -198,8 +198,7 @@ async def test_choices_in_native_structured_output() -> None:
     schema = body["output_config"]["format"]["schema"]
     assert schema["properties"]["severity"]["enum"] == ["high", "low"]
     assert schema["$defs"]["Kind"]["enum"] == ["bug", "wish"]
-    levels = schema["properties"]["level"]["anyOf"]
-    assert [value for level in levels for value in level["enum"]] == [1, "top"]
+    assert schema["properties"]["level"]["enum"] == [1, 2]
     assert schema["$defs"]["Part"]["additionalProperties"] is False
 
 
