@@ -51,7 +51,10 @@ async def told_by(*parts: dict[str, Any], headers: dict[str, str] | None = None,
     """Serve these parts and return what the provider says."""
     reply = Reply(body=body(START, *parts, STOP), headers={"content-type": "text/event-stream", **(headers or {})})
     schema = options.pop("output_schema", None)
-    async with Server(reply) as server, ClaudeProvider(base_url=server.url, api_key="k", **options) as provider:
+    async with (
+        Server(reply) as server,
+        ClaudeProvider(base_url=server.url, api_key="k", timeout=500, **options) as provider,
+    ):
         events = await collect(provider, request(output_schema=schema))
     *others, last = events
     assert isinstance(last, Completed)

@@ -34,7 +34,7 @@ class TestClaudeProvider(ProviderContract):
     def provider(self) -> Iterator[Provider]:
         """Return a provider of a server that always says the same."""
         with served_elsewhere(ANSWER) as url:
-            yield ClaudeProvider(base_url=url, api_key="k")
+            yield ClaudeProvider(base_url=url, api_key="k", timeout=500)
 
     @pytest.fixture
     def failing_provider(self) -> Provider:

@@ -51,7 +51,10 @@ EPHEMERAL = {"type": "ephemeral"}
 async def sent(asked: ProviderRequest, **options: Any) -> Any:
     """Return the body that a request becomes."""
     before = to_json(asked)
-    async with Server(ANSWER) as server, ClaudeProvider(base_url=server.url, api_key="k", **options) as provider:
+    async with (
+        Server(ANSWER) as server,
+        ClaudeProvider(base_url=server.url, api_key="k", timeout=500, **options) as provider,
+    ):
         await collect(provider, asked)
     assert to_json(asked) == before
     return server.asked[0].body
@@ -100,7 +103,7 @@ async def test_every_parameter() -> None:
 
 async def test_stop_texts_of_white_space() -> None:
     """The API refuses stop texts that are white space alone: they are left out, with a warning."""
-    async with Server(ANSWER) as server, ClaudeProvider(base_url=server.url, api_key="k") as provider:
+    async with Server(ANSWER) as server, ClaudeProvider(base_url=server.url, api_key="k", timeout=500) as provider:
         events = await collect(provider, request(stop=[". ", "\n"]))
         assert server.asked[0].body["stop_sequences"] == [". "]
         warning = events[0]
@@ -291,7 +294,7 @@ async def test_the_key_and_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
 
     async def authorization(**options: Any) -> Mapping[str, str]:
-        async with ClaudeProvider(**options) as provider:
+        async with ClaudeProvider(timeout=500, **options) as provider:
             await ask(provider)
         return server.asked[-1].headers
 

@@ -30,7 +30,7 @@ class TestClaudeProvider(HTTPContract):
 
     def make(self, url: str, **options: Any) -> Provider:
         """Return a provider that asks the server at a URL."""
-        return ClaudeProvider("a-model", base_url=url, api_key="k", **options)
+        return ClaudeProvider("a-model", base_url=url, api_key="k", **{"timeout": 500.0, **options})
 
     def without_key(self) -> Provider:
         """Return a provider that was given no key."""

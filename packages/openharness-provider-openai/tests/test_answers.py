@@ -33,7 +33,7 @@ async def told_by(*chunks: Any, headers: dict[str, str] | None = None) -> list[A
     """Serve these chunks and return what the provider says."""
     body = b"".join(b"data: %s\n\n" % json.dumps(one).encode() for one in chunks) + b"data: [DONE]\n\n"
     reply = Reply(body=body, headers={"content-type": "text/event-stream", **(headers or {})})
-    async with Server(reply) as server, OpenAIProvider("m", base_url=server.url, api_key="k") as provider:
+    async with Server(reply) as server, OpenAIProvider("m", base_url=server.url, api_key="k", timeout=500) as provider:
         *others, last = await collect(provider, request())
     assert isinstance(last, Completed)
     return [*map(told, others), last.output]
@@ -191,7 +191,7 @@ async def test_a_server_that_does_not_stream() -> None:
     message = {"role": "assistant", "content": "Hi", "tool_calls": [{**call("{}", name="a"), "id": "x"}]}
     body = {"id": "1", "model": "m", "choices": [{"message": message, "finish_reason": "tool_calls"}], "usage": USAGE}
     reply = Reply(headers={**JSON, "content-type": "application/json; charset=utf-8"}, body=json.dumps(body).encode())
-    async with Server(reply) as server, OpenAIProvider("m", base_url=server.url, api_key="k") as provider:
+    async with Server(reply) as server, OpenAIProvider("m", base_url=server.url, api_key="k", timeout=500) as provider:
         *events, last = await collect(provider, request())
     assert list(map(told, events)) == [["text", "Hi"], ["tool", "x", "a", {}]]
     assert isinstance(last, Completed)

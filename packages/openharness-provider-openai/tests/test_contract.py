@@ -32,7 +32,7 @@ class TestOpenAIProvider(ProviderContract):
     def provider(self) -> Iterator[Provider]:
         """Return a provider of a server that always says the same."""
         with served_elsewhere(ANSWER) as url:
-            yield OpenAIProvider("m", base_url=f"{url}/v1")
+            yield OpenAIProvider("m", base_url=f"{url}/v1", timeout=500)
 
     @pytest.fixture
     def failing_provider(self) -> Provider:

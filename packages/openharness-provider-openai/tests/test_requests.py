@@ -29,7 +29,7 @@ async def sent(asked: ProviderRequest, **options: Any) -> Any:
     """Return the body that a request becomes."""
     before = to_json(asked)
     options = {"model": "m", "api_key": "k", **options}
-    async with Server(ANSWER) as server, OpenAIProvider(base_url=server.url, **options) as provider:
+    async with Server(ANSWER) as server, OpenAIProvider(base_url=server.url, timeout=500, **options) as provider:
         await collect(provider, asked)
     assert to_json(asked) == before
     return server.asked[0].body
@@ -111,7 +111,7 @@ def test_whose_servers_they_are() -> None:
 
 async def test_a_server_without_a_default_model() -> None:
     """A server of one's own must be told which model to run, before anything is sent."""
-    async with Server(ANSWER) as server, OpenAIProvider(base_url=server.url, api_key="k") as provider:
+    async with Server(ANSWER) as server, OpenAIProvider(base_url=server.url, api_key="k", timeout=500) as provider:
         with pytest.raises(ProviderError, match="which of its models") as caught:
             await ask(provider)
         assert caught.value.kind == "configuration"
@@ -248,7 +248,7 @@ async def test_the_key_and_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
 
     async def headers(**options: Any) -> Mapping[str, str]:
-        async with OpenAIProvider("m", **options) as provider:
+        async with OpenAIProvider("m", timeout=500, **options) as provider:
             await ask(provider)
         return server.asked[-1].headers
 

@@ -31,7 +31,7 @@ class TestOpenAIProvider(HTTPContract):
 
     def make(self, url: str, **options: Any) -> Provider:
         """Return a provider that asks the server at a URL."""
-        return OpenAIProvider("a-model", base_url=f"{url}{self.path}", api_key="k", **options)
+        return OpenAIProvider("a-model", base_url=f"{url}{self.path}", api_key="k", **{"timeout": 500.0, **options})
 
     def without_key(self) -> Provider:
         """Return a provider that was given no key."""
