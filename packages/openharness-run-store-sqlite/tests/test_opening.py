@@ -423,3 +423,71 @@ async def test_what_may_only_be_read_says_so(open_folder: Path, what: str) -> No
         folder.chmod(0o777)
     assert process.returncode == 0, errors.decode()
     assert output.decode().count("read only:") == 2
+
+
+# --- What happens to the file while it is open ------------------------------------------------------------------------
+
+
+def delete(path: Path) -> None:
+    """Delete the file with what is beside it."""
+    for file in path.parent.glob("runs.db*"):
+        file.unlink()
+
+
+def move(path: Path) -> None:
+    """Move it away."""
+    path.rename(path.with_name("away.db"))
+
+
+def restore(path: Path) -> None:
+    """Put a backup in its place, as somebody does who believes that nobody uses it."""
+    delete(path)
+    path.with_name("backup.db").replace(path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows lets nobody delete or replace a file that is open")
+@pytest.mark.parametrize("happens", [delete, move, restore])
+async def test_nothing_is_acknowledged_that_went_with_the_file(tmp_path: Path, happens: Callable[[Path], None]) -> None:
+    """A store whose file somebody took away fails from then on, as does its examination; a new one uses what is there."""
+    path = tmp_path / "runs.db"
+    async with SqliteRunStore(path) as store:
+        await store.save_run(RUN)
+        await store.get_run(RUN.id)
+        await store.backup(tmp_path / "backup.db")
+        happens(path)
+        for asked in (store.save_run(RUN), store.get_run(RUN.id), store.prune_runs(keep_last=0), store.list_runs()):
+            with pytest.raises(StoreOpenError, match="replaced while it was open"):
+                await asked
+        assert "cannot-write" in {finding.code for finding in (await store.doctor()).findings}
+    async with SqliteRunStore(path) as store:
+        assert await store.list_runs() == ([RUN] if happens is restore else [])
+        await store.save_run(RUN)
+        assert await store.get_run(RUN.id) == RUN
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows lets nobody replace a file that is open")
+async def test_a_save_is_not_acknowledged_when_the_file_went_during_it(tmp_path: Path) -> None:
+    """A file that is taken away after a save was begun, and before it returned, makes the save fail."""
+    path = tmp_path / "runs.db"
+    async with SqliteRunStore(path) as store:
+        await store.save_run(RUN)
+        await store._current()._writing.call(lambda connection: connection.execute("SELECT 1").fetchone())
+        with pytest.raises(sqlite3.OperationalError, match="moved"):
+            await store._current()._writing.call(lambda _: delete(path))
+
+
+async def test_a_file_that_may_not_be_looked_at_is_used_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That the system does not tell which file it is keeps nobody from using what is open."""
+    path = tmp_path / "runs.db"
+    looks = os.stat
+
+    def refuse(asked: Any, **options: Any) -> os.stat_result:
+        if asked == path:
+            raise PermissionError(asked)
+        return looks(asked, **options)
+
+    async with SqliteRunStore(path) as store:
+        await store.save_run(RUN)
+        monkeypatch.setattr(os, "stat", refuse)
+        await store.save_run(RUN)
+        assert await store.get_run(RUN.id) == RUN

@@ -22,6 +22,7 @@ from openharness.sqlite._failures import is_busy
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from openharness.sqlite._place import Place
     from openharness.sqlite._statement import Row, Value
     from openharness.sqlite._turns import Turn
 
@@ -75,13 +76,21 @@ class Channel:
         opener: Opens the connection; called on the connection's own thread.
         busy_timeout: Seconds to go on trying while another process holds the lock.
         turn: What to hold while something is written; None for a connection that only reads.
+        place: Where the file is. What is done to one that is no longer there counts as failed; None for one that
+            nobody can take away.
     """
 
     def __init__(
-        self, opener: Callable[[], sqlite3.Connection], *, busy_timeout: float, turn: Turn | None = None
+        self,
+        opener: Callable[[], sqlite3.Connection],
+        *,
+        busy_timeout: float,
+        place: Place | None = None,
+        turn: Turn | None = None,
     ) -> None:
         self._opener = opener
         self._busy_timeout = busy_timeout
+        self._place = place
         self._turn = turn
         self._connection: aiosqlite.Connection | None = None
         self._raw: sqlite3.Connection | None = None
@@ -172,9 +181,19 @@ class Channel:
 
     def _in_turn(self, work: Callable[[sqlite3.Connection], T], connection: sqlite3.Connection) -> T:
         if self._turn is None:
-            return work(connection)
-        with self._turn.lock:
-            return work(connection)
+            result = work(connection)
+        else:
+            # Beforehand, since the log of a file that was replaced would be taken for that of the new one.
+            self._look()
+            with self._turn.lock:
+                result = work(connection)
+        # And afterwards: what was written to a file that is gone must not be acknowledged.
+        self._look()
+        return result
+
+    def _look(self) -> None:
+        if self._place is not None:
+            self._place.check()
 
     async def close(self) -> None:
         """Let the thread finish what it has, close the connection and end the thread."""

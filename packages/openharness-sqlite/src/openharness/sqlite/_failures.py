@@ -38,7 +38,13 @@ _READ_ONLY: Final[ErrorMeaning] = (
         "-shm). Give write permission, or copy the file to where you have it."
     ),
 )
-_MOVED: Final[ErrorMeaning] = (StoreOpenError, "the file was moved or deleted while it was open. Make a new store.")
+_MOVED: Final[ErrorMeaning] = (
+    StoreOpenError,
+    (
+        "the file was moved, deleted or replaced while it was open; what was written since is not in the one that is there "
+        "now. Make a new store."
+    ),
+)
 _REFUSED: Final[ErrorMeaning] = (
     StoreOpenError,
     (

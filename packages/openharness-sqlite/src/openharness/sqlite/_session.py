@@ -15,6 +15,7 @@ from openharness.sqlite._channel import Channel, reported
 from openharness.sqlite._exit import stop_at_exit, stop_now
 from openharness.sqlite._failures import store_error
 from openharness.sqlite._opening import open_reader, open_writer
+from openharness.sqlite._place import Place
 from openharness.sqlite._turns import turn_of
 from openharness.sqlite._writer import GroupWriter
 
@@ -41,9 +42,11 @@ class Session(StoreSession):
         super().__init__()
         self._thread = threading.current_thread()
         self._settings = settings
-        turn = turn_of(settings.path)
-        self._writing = Channel(partial(open_writer, settings), busy_timeout=settings.busy_timeout, turn=turn)
-        self._reading = Channel(partial(open_reader, settings), busy_timeout=settings.busy_timeout)
+        self._place = Place(settings.path)
+        self._writing = Channel(
+            self._open_writer, busy_timeout=settings.busy_timeout, place=self._place, turn=turn_of(settings.path)
+        )
+        self._reading = Channel(partial(open_reader, settings), busy_timeout=settings.busy_timeout, place=self._place)
         self.writer = GroupWriter(self._writing, store=settings.store)
         stop_at_exit(self)
 
@@ -128,6 +131,11 @@ class Session(StoreSession):
     def in_use(self) -> bool:
         """Tell whether the event loop runs on in a thread that the interpreter waits for."""
         return self.loop.is_running() and self._thread.is_alive() and not self._thread.daemon
+
+    def _open_writer(self) -> sqlite3.Connection:
+        connection = open_writer(self._settings)
+        self._place.remember()
+        return connection
 
     async def _open(self) -> None:
         await self._writing.open()

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import attrs
 
-from openharness.core import InvalidValueError
+from openharness.core import InvalidValueError, StoreError
+from openharness.core.records import Finding, Severity
 from openharness.core.storage import SessionStore
 from openharness.core.values import MAX_BYTES
 from openharness.sqlite._backup import backup_sqlite
@@ -131,7 +132,12 @@ class SqliteStore(SessionStore[Session]):
         facts = {**report.facts, "durability": self._durability}
         session = self._session
         if session is not None and session.is_open and session.loop is asyncio.get_running_loop():
-            facts["synchronous"] = await session.synchronous()
+            try:
+                facts["synchronous"] = await session.synchronous()
+            except StoreError as error:
+                # What was examined is what is at the path now, which need not be what this store has open.
+                finding = Finding(Severity.ERROR, "cannot-write", str(error))
+                return attrs.evolve(report, facts=facts, findings=(*report.findings, finding))
         return attrs.evolve(report, facts=facts)
 
     def _new_session(self) -> Session:
