@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,7 @@ for name in list(os.environ):
         del os.environ[name]
 
 # The first example imports what the others find imported, and a busy machine is not a slow program.
-settings.register_profile("openharness", deadline=None)
+settings.register_profile("openharness", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("openharness")
 
 
