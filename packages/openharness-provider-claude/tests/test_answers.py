@@ -137,6 +137,16 @@ async def test_usage_and_ids() -> None:
     assert output.request_id == "req_1"
 
 
+def test_tokens_stored_for_an_hour() -> None:
+    """Tokens that a cache keeps for an hour are told apart from those it keeps for less, as they have another price."""
+    answer = MessageAnswer(model="m", output_tool=None)
+    created = {"ephemeral_5m_input_tokens": 15, "ephemeral_1h_input_tokens": 5}
+    usage = {"input_tokens": 10, "cache_creation_input_tokens": 20, "cache_creation": created}
+    list(answer.read({"type": "message_start", "message": {"usage": usage}}))
+    list(answer.read(end()))
+    assert (answer.tokens.read, answer.tokens.stored, answer.tokens.stored_hour) == (30, 20, 5)
+
+
 async def test_an_answer_by_a_tool() -> None:
     """The arguments of the forced tool are the answer's text, and what is said beside it is thinking."""
     *events, output = await told_by(

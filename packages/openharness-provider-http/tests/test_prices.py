@@ -30,9 +30,13 @@ async def test_tokens_have_their_own_prices() -> None:
 
 
 async def test_storing_has_a_price() -> None:
-    """Tokens that are put into a cache cost more than those that are only read."""
+    """Tokens that are put into a cache cost more than those that are only read, and for an hour more than for less."""
     claude = {"model": "claude-sonnet-4-5", "base_url": "https://api.anthropic.com"}
-    assert await cost(Tokens(read=1000, stored=1000), **claude) > await cost(Tokens(read=1000), **claude)
+    read, stored = await cost(Tokens(read=1000), **claude), await cost(Tokens(read=1000, stored=1000), **claude)
+    hour = await cost(Tokens(read=1000, stored=1000, stored_hour=1000), **claude)
+    assert read < stored < hour
+    some = await cost(Tokens(read=1000, stored=1000, stored_hour=400), **claude)
+    assert some == pytest.approx(0.6 * stored + 0.4 * hour)
 
 
 @pytest.mark.parametrize(

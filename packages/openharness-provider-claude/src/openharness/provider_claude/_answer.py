@@ -183,6 +183,8 @@ class MessageAnswer(Answer):
     def _count(self, usage: Mapping[str, Any]) -> None:
         # Each number is that of the whole answer so far; which event brings it differs between servers.
         counts = self._counts
+        hour = count_at(mapping_at(usage, "cache_creation"), "ephemeral_1h_input_tokens") or 0
+        counts["hour"] = max(counts.get("hour", 0), hour)
         for name in ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"):
             counts[name] = max(counts.get(name, 0), count_at(usage, name) or 0)
         cached, stored = counts["cache_read_input_tokens"], counts["cache_creation_input_tokens"]
@@ -191,6 +193,7 @@ class MessageAnswer(Answer):
             written=counts["output_tokens"],
             cached=cached,
             stored=stored,
+            stored_hour=min(counts["hour"], stored),
         )
         if stored:
             self.data["cache_creation_input_tokens"] = stored

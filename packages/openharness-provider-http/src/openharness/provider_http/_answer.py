@@ -27,12 +27,14 @@ class Tokens:
         written: Tokens of the answer.
         cached: How many of those read came from a cache.
         stored: How many of those read were put into a cache, where that has a price of its own.
+        stored_hour: How many of those stored are kept for an hour, where that has a price of its own.
     """
 
     read: int = 0
     written: int = 0
     cached: int = 0
     stored: int = 0
+    stored_hour: int = 0
 
 
 @attrs.define

@@ -31,14 +31,16 @@ async def cost_of(tokens: Tokens, *, model: str, base_url: str) -> float | None:
         # It reads the prices of all models, for longer than an event loop may stand still.
         await asyncio.to_thread(importlib.import_module, _LIBRARY)
     prices: Any = importlib.import_module(_LIBRARY)
-    usage = prices.Usage(
-        input_tokens=tokens.read,
-        output_tokens=tokens.written,
-        cache_read_tokens=tokens.cached,
-        cache_write_tokens=tokens.stored,
-    )
+    counts = {
+        "input_tokens": tokens.read,
+        "output_tokens": tokens.written,
+        "cache_read_tokens": tokens.cached,
+        "cache_write_tokens": tokens.stored,
+    }
+    if tokens.stored_hour:
+        counts["cache_write_1h_tokens"] = tokens.stored_hour
     try:
-        price = prices.calc_price(usage, model, provider_api_url=base_url)
+        price = prices.calc_price(prices.Usage(**counts), model, provider_api_url=base_url)
     except (LookupError, ValueError):
         return None
     return float(price.total_price)
