@@ -35,9 +35,6 @@ from openharness.core.log import RunFold
 LONG = os.environ.get("OPENHARNESS_LONG") == "1"
 RUNS = 400 if LONG else 40
 
-# Their timers wait until nothing else can happen.
-pytestmark = pytest.mark.virtual_time
-
 HARNESS: Harness[dict[str, Any]] = create_harness()
 
 
@@ -63,7 +60,7 @@ async def record(agents: Any, **options: Any) -> KeepingStore:
 
 async def replay(agents: Any, store: KeepingStore, drift: Any = "ignore", **options: Any) -> Any:
     """The result of a replay, which must not hang."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(50):
         return await HARNESS.run_reactive(agents=agents, store=store, recording="rec-0", drift=drift, **options)
 
 
@@ -241,7 +238,7 @@ async def test_signals_from_outside_come_in_their_recorded_order() -> None:
     agents = {"a": agent("{{ signal.payload }}", activate_on="say:*")}
     for drift, found in (("error", {"provider": ScriptedProvider(), "mode": "record"}), ("ignore", {"mode": "replay"})):
         options: Any = {"agents": agents, "state": {}, "store": store, "fixture": "f", **found}
-        async with asyncio.timeout(5), HARNESS.start(drift=drift, **options) as run:
+        async with asyncio.timeout(50), HARNESS.start(drift=drift, **options) as run:
             assert (await run.emit("say:one", 1)).payload == 1
             await run.emit("say:two", 2)
         signals = (await run.result()).signals
@@ -325,7 +322,7 @@ async def test_changed_code_ends_or_raises_and_what_is_warned_of_is_what_replay_
             continue
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(50):
                 try:
                     loose = await again(mutant, recording="rec-0", store=store, drift="warn")
                 except ReplayDriftError:

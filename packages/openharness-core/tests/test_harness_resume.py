@@ -49,9 +49,6 @@ if TYPE_CHECKING:
         SignalStore,
     )
 
-# Their timers wait until nothing else can happen.
-pytestmark = pytest.mark.virtual_time
-
 
 @attrs.define
 class Report:
