@@ -411,16 +411,18 @@ def ci(session: nox.Session) -> None:
     found = [version for version in PYTHONS if version == running or shutil.which(f"python{version}")]
     missing = [version for version in PYTHONS if version not in found]
     first, *others = found
-    # The longest first, so that both cores are busy to the end.
+    fast_others = [[f"tests-{version}", "--", "--fast"] for version in others]
+    # The longest early, so that both cores are busy to the end.
     parts = [
         [f"tests-{first}", "--", "--measured"],
         ["lint"],
         ["types"],
-        *([f"tests-{version}", "--", "--fast"] for version in others),
         ["docs"],
-        ["servers(lowest)", "--", "-k", "RealModel"],
+        *fast_others[:1],
         # The other part of the first, in the environment that it has made by now.
         [f"tests-{first}", "--no-install", "--", "--unmeasured"],
+        *fast_others[1:],
+        ["servers(lowest)", "--", "-k", "RealModel"],
         [f"combinations-{first}(core)", "--", "--fast"],
         [f"combinations-{first}(all)", "--", "--fast"],
         ["adoption"],
