@@ -276,16 +276,21 @@ def test_an_ordinary_stream_is_not_held_back() -> None:
     value=st.text("ab1\"'\\\n\t\x1b\x7f/%é\u2028", min_size=3, max_size=12).map(lambda text: f"{text}2"),
     write=st.sampled_from([str, json.dumps, lambda value: json.dumps(value, ensure_ascii=False), repr]),
     before=st.sampled_from(["", "x", '{"k": ', "\\"]),
+    beside=st.sampled_from(["", "\ud83d"]),
 )
-@example(value='a"12\n', write=json.dumps, before="")
-def test_a_secret_that_is_escaped_is_found_within_any_value(value: str, write: Any, before: str) -> None:
-    """In a text within a list within a dict, or as a key, a secret is found however it is written, and comes back."""
+@example(value='a"12\n', write=json.dumps, before="", beside="")
+@example(value='é"122', write=lambda value: json.dumps(value, ensure_ascii=False), before="", beside="\ud83d")
+def test_a_secret_that_is_escaped_is_found_within_any_value(value: str, write: Any, before: str, beside: str) -> None:
+    """In a text within a list within a dict, or as a key, a secret is found however it is written, and comes back.
+
+    Also beside half of a character, for which the value as a whole is written in another way.
+    """
     using = redactor(Redaction(secrets={"S": value}), {})
     text = before + write(value)
-    redacted: Any = using.json({"body": [text], text: 1})
-    assert redacted == {"body": [using.text(text)], using.text(text): 1}
+    redacted: Any = using.json({"body": [text, beside], text: 1})
+    assert redacted == {"body": [using.text(text), beside], using.text(text): 1}
     assert "[redacted:S" in redacted["body"][0]
-    assert using.restore(redacted) == {"body": [text], text: 1}
+    assert using.restore(redacted) == {"body": [text, beside], text: 1}
 
 
 @pytest.mark.parametrize("known", ["error", "send"])

@@ -94,11 +94,12 @@ def encode_plain(value: object, max_bytes: int) -> bytes | None:
 
 
 def json_text(value: JSONValue) -> str:
-    """Return a value that `to_json` made as JSON text, of any size; as `dump_json` writes it."""
+    """Return a value that `to_json` made as JSON text, of any size, in which no letter beyond ASCII is escaped."""
     try:
         return _encode(value).decode()
     except UnicodeEncodeError:
-        return dump_json(value, max_bytes=sys.maxsize).decode()
+        # Lone surrogates stand in it as they are: only a text that is to be bytes has to escape them.
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def same_json(one: JSONValue, other: JSONValue) -> bool:
