@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 import pytest
+from hypothesis import given
 
 from openharness.core.errors import CorruptRecordError
 from openharness.core.records import RecordingInfo, RunRecord, SignalSource
@@ -28,6 +29,7 @@ from openharness.core.storage import (
     tag_index,
 )
 from openharness.core.values import checksum, decode_json
+from openharness.testing.strategies import run_records
 
 RUN = RunRecord("run_1", created_at=1, completed_at=2, state={"a": 1}, metadata={"b": 2}, error="no")
 ENCODED = encode_run(RUN)
@@ -59,6 +61,15 @@ def test_the_columns_stay_what_they_are() -> None:
     covered = (*run_columns(ENCODED)[:8], checksum(ENCODED.id, ENCODED.state))
     older = (*covered, checksum(*covered), ENCODED.state)
     assert run_from_columns(older, store=STORE) == RUN
+
+
+@given(run_records())
+def test_both_checksums_are_of_the_columns(run: RunRecord) -> None:
+    """Whatever a run holds, its checksums are those that the documented algorithm makes of the columns."""
+    encoded = encode_run(run)
+    *covered, of_state, sealed = run_columns(encoded)
+    assert of_state == sha256_checksum(encoded.id, encoded.state)
+    assert sealed == sha256_checksum(*covered, of_state)
 
 
 @pytest.mark.parametrize("state", [True, False], ids=["with state", "without state"])

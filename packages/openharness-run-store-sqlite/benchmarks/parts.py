@@ -24,7 +24,8 @@ from list_runs import fill
 from save_run import bench_store, make_run, make_state, settings
 
 from openharness.core import RunQuery
-from openharness.core.storage import encode_run, run_columns, sha256_checksum
+from openharness.core.storage import encode_run, run_columns
+from openharness.core.storage._run_rows import state_checksum
 from openharness.core.values import MAX_BYTES, encode_json
 from openharness.core.values._convert import is_plain
 from openharness.run_store_sqlite import SqliteRunStore
@@ -80,7 +81,7 @@ def parts_of_saving(directory: Path, rounds: int, size: int) -> dict[str, list[f
     parts: dict[str, Callable[[], float]] = {
         "the look at every part of the state": lambda: each(lambda n: is_plain(runs[n].state, MAX_BYTES), RUNS),
         "the same and the encoder": lambda: each(lambda n: encode_json(runs[n].state), RUNS),
-        "the checksum of the state": lambda: each(lambda n: sha256_checksum(encoded[n].id, encoded[n].state), RUNS),
+        "the checksum of the state": lambda: each(lambda n: state_checksum(encoded[n].id, encoded[n].state), RUNS),
         "both checksums, and the columns": lambda: each(lambda n: run_columns(encoded[n]), RUNS),
         "run_to_row, which is all of these": lambda: each(lambda n: run_to_row(runs[n], max_bytes=MAX_BYTES), RUNS),
         "a row of a statement of 16, committed": lambda: insert(16),

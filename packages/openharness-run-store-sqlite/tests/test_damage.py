@@ -215,15 +215,19 @@ async def test_two_rows_that_changed_places_are_noticed(path: Path, sql: Callabl
             await store.get_run("run-001")
 
 
+@pytest.mark.parametrize("column", ["status", "error", "metadata", "state_checksum", "checksum", "state"])
 @pytest.mark.parametrize("value", [b"\xff\xfe", b"caf\xe9"])
-async def test_text_that_is_not_utf8_is_of_one_row(path: Path, sql: Callable[..., list[Any]], value: bytes) -> None:
+async def test_text_that_is_not_utf8_is_of_one_row(
+    path: Path, sql: Callable[..., list[Any]], value: bytes, column: str
+) -> None:
     """Broken characters in one row are an error of that row, and not of every listing that touches its page."""
     await create(path)
-    sql("UPDATE runs SET error = CAST(? AS TEXT) WHERE id = 'run-003'", value)
+    sql(f"UPDATE runs SET {column} = CAST(? AS TEXT) WHERE id = 'run-003'", value)  # noqa: S608 - a name of our own
     async with SqliteRunStore(path) as store:
         with pytest.raises(CorruptRecordError) as caught:
             await store.list_runs()
         assert caught.value.record_id == "run-003"
+        assert "not UTF-8" in caught.value.reason
         assert len(await store.list_runs(RunQuery(created_after=1_004))) == len(RUNS) - 4
 
 

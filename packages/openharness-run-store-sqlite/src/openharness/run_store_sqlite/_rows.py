@@ -12,8 +12,6 @@ from openharness.core import CorruptRecordError
 from openharness.core.storage import RUN_COLUMNS, encode_run, metadata_index_text, run_columns, run_from_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from openharness.core import RunRecord
     from openharness.sqlite import Row, Value
 
@@ -64,24 +62,26 @@ def run_from_row(row: Row, *, store: str) -> RunRecord:
     Raises:
         CorruptRecordError: The row is not what was saved.
     """
-    values: Sequence[Value]
     try:
-        values = [value.decode() if type(value) is bytes else value for value in row]
-    except UnicodeDecodeError:
-        values = [_text(value) for value in row]
-    if tuple(map(type, values[: len(RUN_COLUMNS)])) not in _TYPES:
-        raise CorruptRecordError(_shown_id(row[0]), reason="a column has the wrong type or is not UTF-8", store=store)
-    return run_from_columns(values, store=store)
+        return run_from_columns([value.decode() if type(value) is bytes else value for value in row], store=store)
+    except (UnicodeDecodeError, TypeError, CorruptRecordError) as failure:
+        # Looked at only now: no checksum fits columns of other types.
+        fits = tuple(map(_type, row[: len(RUN_COLUMNS)])) in _TYPES
+        if fits and isinstance(failure, CorruptRecordError):
+            raise
+        reason = "its state is not UTF-8" if fits else "a column has the wrong type or is not UTF-8"
+        raise CorruptRecordError(_shown_id(row[0]), reason=reason, store=store) from None
 
 
-def _text(value: Value) -> Value:
-    """Text as `str`; what is not UTF-8 stays bytes, and is refused as the wrong type."""
+def _type(value: Value) -> type:
+    """The type of a column; text is `str`, and what is not UTF-8 stays bytes."""
     if isinstance(value, bytes):
         try:
-            return value.decode()
+            value.decode()
         except UnicodeDecodeError:
-            return value
-    return value
+            return bytes
+        return str
+    return type(value)
 
 
 def _shown_id(value: Value) -> str:

@@ -78,7 +78,7 @@ from openharness.core.storage._signals import (
 )
 from openharness.core.storage._waiting import ChangeWaiters
 from openharness.core.storage._wanted_names import WantedNames, WantedSignals, name_prefixes
-from openharness.core.values import checksum, has_checksum, sha256_checksum
+from openharness.core.values import checksum, sha256_checksum
 
 __all__ = (
     "RECORDING_COLUMNS",
@@ -116,7 +116,6 @@ __all__ = (
     "encode_entries",
     "encode_run",
     "encode_signal",
-    "has_checksum",
     "make_source",
     "metadata_index",
     "metadata_index_text",

@@ -6,7 +6,7 @@ Leaves to others what the values mean: records, states and signals are built of 
 from __future__ import annotations
 
 from openharness.core.values._canonical import canonical_json, digest
-from openharness.core.values._checksum import checksum, has_checksum, sha256_checksum
+from openharness.core.values._checksum import checksum, sha256_checksum
 from openharness.core.values._codec import decode_json, dump_json, encode_json, json_text, same_json
 from openharness.core.values._convert import field_names, joined_pairs, to_json
 from openharness.core.values._copy import copy_json
@@ -33,7 +33,6 @@ __all__ = (
     "encode_json",
     "field_names",
     "find_differences",
-    "has_checksum",
     "is_long_text",
     "joined_pairs",
     "json_text",

@@ -13,10 +13,9 @@ if TYPE_CHECKING:
 
     _Field: TypeAlias = str | bytes | int | None
 
-__all__ = ("checksum", "has_checksum", "sha256_checksum")
+__all__ = ("checksum", "sha256_checksum")
 
 _LONG: Final = 8_192
-_BY_SHA256: Final = "s"
 _SIZE: Final = 16
 
 
@@ -35,7 +34,10 @@ def checksum(*fields: str | bytes | int | None) -> str:
     Args:
         *fields: The columns of a row, always in the same order.
     """
-    return _blake2b(fields)
+    text = _joined(fields)
+    if text is not None:
+        return blake2b(text, digest_size=_SIZE).hexdigest()
+    return _piece_by_piece(fields, blake2b(digest_size=_SIZE)).hexdigest()
 
 
 def sha256_checksum(*fields: str | bytes | int | None) -> str:
@@ -44,30 +46,9 @@ def sha256_checksum(*fields: str | bytes | int | None) -> str:
     Args:
         *fields: The columns of a row, always in the same order.
     """
-    return _sha256(fields)
-
-
-def has_checksum(found: str, *fields: str | bytes | int | None) -> bool:
-    """Tell whether fields have the checksum that was found beside them, made by either of the two functions.
-
-    Args:
-        found: The checksum.
-        *fields: The columns of the row, in the order in which it was made.
-    """
-    return found == (_sha256(fields) if found.startswith(_BY_SHA256) else _blake2b(fields))
-
-
-def _blake2b(fields: Sequence[_Field]) -> str:
-    text = _joined(fields)
-    if text is not None:
-        return blake2b(text, digest_size=_SIZE).hexdigest()
-    return _piece_by_piece(fields, blake2b(digest_size=_SIZE)).hexdigest()
-
-
-def _sha256(fields: Sequence[_Field]) -> str:
     text = _joined(fields)
     state: _Digest = _piece_by_piece(fields, sha256()) if text is None else sha256(text)
-    return _BY_SHA256 + state.hexdigest()[: 2 * _SIZE]
+    return f"s{state.hexdigest()[: 2 * _SIZE]}"
 
 
 def _joined(fields: Sequence[_Field]) -> bytes | None:
