@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -71,6 +73,35 @@ async def failed(provider: Provider, **options: Any) -> AgentError:
     for field in ("message", "kind", "status", "retryable", "retry_after", "data"):
         assert getattr(one, field) == getattr(other, field)
     return error
+
+
+class Word(str):
+    """A text that shows itself as something else."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "nothing of the kind"
+
+
+class Seconds(float):
+    """A number that is no plain float, as those of numpy are."""
+
+
+class Unsure:
+    """Neither true nor false, as an array of numpy is."""
+
+    def __bool__(self) -> bool:
+        raise ValueError("ambiguous")
+
+
+@pytest.mark.parametrize("text", [Word("said"), enum.Enum("Said", {"IT": "said"}, type=str)["IT"]])
+async def test_a_text_of_another_class_is_the_text_that_it_holds(text: str) -> None:
+    """Of a text that shows itself as another one, the run and its log have what it says."""
+    result = await run(EventsProvider([TextDelta(text), ThinkingDelta(text), done(text)]))
+    assert {signal.payload["text"] for signal in of_name(result.signals, "text:delta")} == {"said"}
+    (complete,) = of_name(result.signals, "text:complete")
+    assert (complete.payload["text"], type(complete.payload["text"])) == ("said", str)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +183,29 @@ async def test_an_error_that_cannot_be_recorded_is_recorded_as_far_as_it_can() -
     assert isinstance(cause, ProviderError)
     assert (cause.message, cause.kind, cause.status, cause.retry_after) == ("m", "k", None, None)
     assert "Mute" in str(cause.data)
+
+
+@pytest.mark.parametrize(
+    "details, told",
+    [
+        ({"kind": Word("rate_limit")}, {"kind": "rate_limit"}),
+        ({"message": Word("slow down")}, {"message": "slow down"}),
+        ({"status": HTTPStatus.TOO_MANY_REQUESTS}, {"status": 429}),
+        ({"status": 2**70}, {}),
+        ({"retry_after": Seconds(1.5)}, {"retry_after": 1.5}),
+        ({"retryable": Unsure()}, {"kind": "error", "message": "ProviderError: m"}),
+    ],
+)
+async def test_an_error_made_of_peculiar_parts_is_plain_in_the_log(details: Any, told: Any) -> None:
+    """Subclasses of text and numbers are recorded as what they are; what cannot be read does not hang the run."""
+    error = await failed(EventsProvider([ProviderError(**{"message": "m", "kind": "k", **details})]))
+    (signal,) = of_name(error.result.signals, "provider:error")
+    recorded = signal.payload["error"]
+    expected = {"kind": "k", "type": "ProviderError", "message": "m", "retryable": False, **told}
+    assert recorded == expected
+    assert {name: type(value) for name, value in recorded.items()} == {
+        name: type(value) for name, value in expected.items()
+    }
 
 
 @pytest.mark.parametrize("message", [5, None, object()])

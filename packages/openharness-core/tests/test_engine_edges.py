@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from harness_kit import HangingProvider, KeepingStore, ScriptedProvider, names_of
+from tool_kit import AskingProvider
 
-from openharness.core import AgentError, Harness, RunEndedError, Signal, StoreError, create_harness
+from openharness.core import AgentError, Harness, RunEndedError, Signal, StoreError, create_harness, tool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -136,6 +138,83 @@ async def test_a_builtin_without_a_signature_is_a_reducer_of_two_arguments() -> 
             agents={"b": BEGINNER}, state={}, provider=ScriptedProvider(), reducers={"harness:start": dict.update}
         )
     assert caught.value.kind == "reducer"
+
+
+class Word(str):
+    """A text that is none for an encoder."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "nothing of the kind"
+
+
+class Number(float):
+    """A number that is no plain float, as those of numpy are."""
+
+
+class Names(enum.StrEnum):
+    """Names as programs keep them."""
+
+    AGENT = "analyst"
+    FIELD = "report"
+    DONE = "report:done"
+
+
+def kinds_in(value: Any) -> set[type]:
+    """Return the types of all that a JSON value is made of."""
+    parts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
+    return {type(value)}.union(*map(kinds_in, parts))
+
+
+async def test_names_and_numbers_of_other_classes_are_plain_in_the_log() -> None:
+    """Names may be those of a StrEnum, and numbers those of numpy: the log has plain ones, and the replay agrees."""
+    agent = HARNESS.agent(
+        prompt=lambda ctx: Word("say"),
+        system=Word("be brief"),
+        activate_on=Word("harness:start"),
+        emits=Names.DONE,
+        updates=Names.FIELD,
+        model=Word("m"),
+        stop=[Word("END")],
+        temperature=Number(0.5),
+        max_tokens=int.__new__(type("Count", (int,), {}), 5),
+        tools=[tool(lambda: None, name=Word("t"), description=Word("d"))],
+    )
+    store = KeepingStore()
+    agents = {Names.AGENT: agent}
+    async with HARNESS.start(agents=agents, state={"report": ""}, provider=AskingProvider("x"), store=store) as run:
+        await run.emit(Word("say:it"), Word("now"))
+        await run.finish()
+    result = await run.result()
+    assert set(result.metrics.agents) == {"analyst"}
+    assert result.state == {"report": "x"}
+    kinds = set().union(*(kinds_in([signal.name, signal.source.agent, signal.payload]) for signal in result.signals))
+    assert kinds <= {str, int, float, bool, type(None), list, dict}
+    async with HARNESS.start(agents=agents, recording="rec-0", store=store) as run:
+        await run.emit("say:it", "now")
+        await run.finish()
+    assert (await run.result()).signals == result.signals
+
+
+@pytest.mark.parametrize("where", ["when", "end_when"])
+async def test_an_answer_that_is_neither_true_nor_false_fails_like_one_that_was_raised(where: str) -> None:
+    """What refuses to say whether it is true, as an array of numbers does, is a failure of the function that returned it."""
+
+    class Array:
+        def __bool__(self) -> bool:
+            raise ValueError("ambiguous")
+
+    guards: dict[str, Any] = {where: lambda ctx: Array()}
+    when, end_when = guards.get("when"), guards.get("end_when")
+    agent = HARNESS.agent(prompt="x", activate_on="harness:start", when=when)
+    store = KeepingStore()
+    with pytest.raises(AgentError, match="ValueError: ambiguous") as caught:
+        await HARNESS.run_reactive(
+            agents={"a": agent}, state={}, provider=ScriptedProvider(), end_when=end_when, store=store
+        )
+    assert caught.value.kind == ("guard" if where == "when" else where)
+    assert store.recordings["rec-0"].info.outcome == "failed"
 
 
 async def test_many_names_are_looked_up_rightly() -> None:

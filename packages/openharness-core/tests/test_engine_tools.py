@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sys
 import threading
 from typing import Any
@@ -236,6 +237,28 @@ async def test_a_tool_that_fails_tells_the_model_and_the_run_goes_on(kind: str, 
     assert provider.told[0].startswith("Error: ")
     assert words in provider.told[0]
     assert (result.state.report, result.metrics.tool_errors) == ("I see.", 1)
+
+
+async def test_a_tool_whose_failure_cannot_be_told_does_not_hang_the_run() -> None:
+    """Where even the telling of a failure fails, as in a filter of the program's logger, the run hears that much."""
+
+    def refuse(record: logging.LogRecord) -> bool:
+        if record.msg.startswith("The tool"):
+            raise LookupError
+        return True
+
+    def failing() -> None:
+        raise ValueError("no")
+
+    provider = AskingProvider(asks(("failing", {})), "sorry")
+    logger = logging.getLogger("openharness")
+    logger.addFilter(refuse)
+    try:
+        async with asyncio.timeout(60):
+            await run(provider, failing)
+    finally:
+        logger.removeFilter(refuse)
+    assert provider.told == ["Error: CancelledError: what became of the call cannot be told (LookupError)"]
 
 
 @pytest.mark.parametrize("kind", ["thread", "task"])

@@ -61,7 +61,7 @@ _INFINITE: Final = 2**63
 
 
 def check_agent_name(name: object) -> str:
-    """Return ``name`` if an agent can have it: 1 to 100 characters, without white space, ``:``, ``*``, ``#`` and ``/``.
+    """Return ``name`` as plain text if an agent can have it: 1 to 100 characters, without white space, ``:``, ``*``, ``#`` and ``/``.
 
     Raises:
         DefinitionError: When it is not.
@@ -72,7 +72,7 @@ def check_agent_name(name: object) -> str:
         and name.isprintable()
         and not any(character in ":*#/" or character.isspace() for character in name)
     ):
-        return name
+        return str.__str__(name)
     raise DefinitionError(
         f"An agent's name has 1 to {_MAX_NAME} printable characters without white space, ':', '*', '#' and '/', "
         f"got {name!r}."
@@ -226,9 +226,17 @@ def define_agent(
         raise InvalidValueError("stop", value=stop, expected="a text, or several, that are not empty")
     if seed is not None and (type(seed) is not int or seed.bit_length() >= _SEED_BITS):
         raise InvalidValueError("seed", value=seed, expected="an integer of at most 64 bits")
-    _check_numbers(max_tokens=max_tokens, retries=retries, max_turns=max_turns)
-    _check_numbers(tool_retries=tool_retries, output_retries=output_retries, history_tokens=history_tokens)
-    _check_numbers(temperature=temperature, timeout=timeout, retry_delay=retry_delay)
+    numbers = _checked_numbers(
+        max_tokens=max_tokens,
+        temperature=temperature,
+        timeout=timeout,
+        retries=retries,
+        retry_delay=retry_delay,
+        max_turns=max_turns,
+        tool_retries=tool_retries,
+        output_retries=output_retries,
+        history_tokens=history_tokens,
+    )
     if on_error not in ("fail", "continue"):
         raise InvalidValueError("on_error", value=on_error, expected="'fail' or 'continue'")
     if history not in ("agent", "none"):
@@ -240,27 +248,19 @@ def define_agent(
         activate_on=tuple(compile_pattern(pattern) for pattern in patterns),
         emits=tuple(_emitted(signal) for signal in _several(emits)),
         when=when,
-        updates=updates,
+        updates=None if updates is None else str.__str__(updates),
         provider=provider,
-        model=model,
-        max_tokens=max_tokens,
-        temperature=temperature,
-        stop=tuple(stops),
+        model=None if model is None else str.__str__(model),
+        stop=tuple(map(str.__str__, stops)),
         seed=seed,
         options=_further_options(options),
-        timeout=timeout,
-        retries=retries,
-        retry_delay=retry_delay,
         on_error=on_error,
         tools=collect_tools(tools),
-        max_turns=max_turns,
-        tool_retries=tool_retries,
         examples=example_messages(examples),
         output=output_of(output),
-        output_retries=output_retries,
         history=history,
-        history_tokens=history_tokens,
         volatile=volatile_rules(volatile),
+        **numbers,
     )
 
 
@@ -278,7 +278,7 @@ def _emitted(name: object) -> str:
 
 def _prompt(prompt: Prompt[S], fields: Sequence[str] | None, role: str) -> Template | Callable[[Context[S]], str]:
     if isinstance(prompt, str):
-        return compile_template(prompt, fields=fields)
+        return compile_template(str.__str__(prompt), fields=fields)
     check_synchronous(prompt, role)
     return prompt
 
@@ -292,7 +292,9 @@ def _further_options(given: Mapping[str, JSONValue]) -> JSONObject:
         raise DefinitionError(f"options must be made of JSON values: {error}") from error
 
 
-def _check_numbers(**numbers: Any) -> None:
+def _checked_numbers(**numbers: Any) -> dict[str, Any]:
+    """Return numbers as plain ones, as they stand in requests: that of an `IntEnum` or of numpy is none."""
+    checked: dict[str, Any] = {}
     for name, number in numbers.items():
         whole = name not in ("temperature", "timeout", "retry_delay")
         kinds = (int,) if whole else (int, float)
@@ -302,3 +304,5 @@ def _check_numbers(**numbers: Any) -> None:
         ):
             kind = "an integer" if whole else "a number"
             raise InvalidValueError(name, value=number, expected=f"{kind} from {least} on")
+        checked[name] = to_json(number)
+    return checked

@@ -255,8 +255,8 @@ def _make_tool(
         if parameter.description:
             descriptions.setdefault(parameter.arg_name, " ".join(parameter.description.split()))
     return Tool(
-        name=given,
-        description=(docstring.description or "").strip() if description is None else description,
+        name=str.__str__(given),
+        description=(docstring.description or "").strip() if description is None else str.__str__(description),
         parameters=parameters_schema(given, types_, defaults=defaults, descriptions=descriptions),
         function=function,
         timeout=timeout,

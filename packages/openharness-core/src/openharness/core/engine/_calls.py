@@ -57,7 +57,7 @@ class Calls:
 
     def start(self, effect: StartCall) -> None:
         """Send a request; its events arrive from now on."""
-        self._pumps.start(self._pump(effect), effect.call, lost=lambda: self._lost(effect.call))
+        self._pumps.start(self._pump(effect), effect.call, lost=lambda why: self._lost(effect.call, why))
 
     def start_timer(self, effect: StartTimer) -> None:
         """Let a retry arrive later."""
@@ -91,8 +91,8 @@ class Calls:
         self.cancel()
         await self._pumps.stop(timeout)
 
-    def _lost(self, call: str) -> None:
-        error = ProviderError("the task of the call was cancelled, and not by the run", kind="cancelled")
+    def _lost(self, call: str, why: str) -> None:
+        error = ProviderError(why, kind="cancelled")
         payload: JSONObject = {"call": call, "error": error_payload(error)}
         self._queue.put(Arrival(name=names.PROVIDER_ERROR, payload=payload, timestamp=self._clock(), call=call))
 
@@ -205,7 +205,7 @@ def _details(event: ProviderEvent) -> tuple[str, JSONObject]:
 
 def _text(value: object) -> str:
     if isinstance(value, str):
-        return plain_text(str(value))
+        return plain_text(str.__str__(value))
     raise ProviderError(f"the provider sent {value!r} where text belongs", kind="protocol")
 
 

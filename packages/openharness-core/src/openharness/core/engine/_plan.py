@@ -342,18 +342,19 @@ def _named(
         pairs = [(getattr(agent, "name", None), agent) for agent in agents]
     else:
         raise InvalidValueError("agents", value=agents, expected="a mapping of names to agents, or a sequence of them")
-    seen: set[str] = set()
-    for name, agent in pairs:
+    named: dict[str, AgentDefinition[S]] = {}
+    for given, agent in pairs:
         if not isinstance(agent, AgentDefinition):
-            raise InvalidValueError(f"agents[{name!r}]", value=agent, expected="what harness.agent returned")
-        if name is None:
+            raise InvalidValueError(f"agents[{given!r}]", value=agent, expected="what harness.agent returned")
+        if given is None:
             raise DefinitionError(
                 "An agent in a sequence needs a name: define it with the decorator, with name=, or give a mapping."
             )
-        if check_agent_name(name) in seen:
+        name = check_agent_name(given)
+        if name in named:
             raise DefinitionError(f"Two agents are called {name!r}; signals could not tell them apart.")
-        seen.add(name)
-    return pairs
+        named[name] = agent
+    return list(named.items())
 
 
 def _three_arguments(function: Reducer) -> Callable[[Any, Any, Any], Any]:

@@ -38,24 +38,34 @@ class Pumps:
         """Whether any of them has not ended."""
         return bool(self._tasks)
 
-    def start(self, work: Coroutine[None, None, None], name: str, *, lost: Callable[[], None]) -> None:
+    def start(self, work: Coroutine[None, None, None], name: str, *, lost: Callable[[str], None]) -> None:
         """Begin a task.
 
         Args:
             work: What it does.
             name: What it is called in log lines.
-            lost: Called when somebody else has cancelled the task, as users' code can: the run must hear of it.
+            lost: Called with the reason when nothing of the work will arrive any more, though it was not stopped: the
+                run must hear of it, which would wait for it for ever.
         """
         task = asyncio.get_running_loop().create_task(work, name=f"openharness {name}")
         self._tasks.add(task)
         task.add_done_callback(lambda ended: self._ended(ended, lost))
 
-    def _ended(self, task: asyncio.Task[None], lost: Callable[[], None]) -> None:
+    def _ended(self, task: asyncio.Task[None], lost: Callable[[str], None]) -> None:
         self._tasks.discard(task)
-        if task.cancelled() and not self.stopped:
-            lost()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            told = "%s raised what is no Exception"
+        if task.cancelled():
+            if not self.stopped:
+                lost("the task of the call was cancelled, and not by the run")  # As users' code can.
+            return
+        error = task.exception()
+        if isinstance(error, Exception) and not self.stopped:
+            lost(f"what became of the call cannot be told ({type(error).__name__})")
+        if error is not None:
+            told = (
+                "%s failed to tell what became of it"
+                if isinstance(error, Exception)
+                else "%s raised what is no Exception"
+            )
             log_failure(self._redactor, told, task.get_name(), error=error, level=logging.ERROR)
 
     def is_cancelled(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
@@ -242,21 +243,26 @@ def _recordable(name: str, value: object) -> JSONValue:
 
 
 def error_payload(error: BaseException) -> JSONObject:
-    """Return a provider's failure as the log holds it."""
-    if not isinstance(error, ProviderError):
-        return {"kind": "error", "type": type(error).__name__, "message": described(error), "retryable": False}
+    """Return a provider's failure as the log holds it; of a `ProviderError` all that it tells, as far as it can be read."""
+    if isinstance(error, ProviderError):
+        # The failure itself must reach the log even when what the provider attached to it cannot.
+        with suppress(Exception):
+            return _told_error(error)
+    return {"kind": "error", "type": type(error).__name__, "message": described(error), "retryable": False}
+
+
+def _told_error(error: ProviderError) -> JSONObject:
     kind, message = cast("object", error.kind), cast("object", error.message)
     payload: JSONObject = {
-        "kind": kind if isinstance(kind, str) else repr(kind),
+        "kind": to_json(kind) if isinstance(kind, str) else repr(kind),
         "type": type(error).__name__,
-        "message": plain_text(message) if isinstance(message, str) else described(error),
+        "message": to_json(message) if isinstance(message, str) else described(error),
         "retryable": bool(error.retryable),
     }
-    # The failure itself must reach the log even when what the provider attached to it cannot.
-    if isinstance(error.status, int):
-        payload["status"] = error.status
+    if isinstance(error.status, int) and abs(error.status) < _COUNT:
+        payload["status"] = to_json(error.status)
     if isinstance(error.retry_after, (int, float)) and 0 <= error.retry_after < _LONGEST_WAIT:
-        payload["retry_after"] = error.retry_after
+        payload["retry_after"] = to_json(error.retry_after)
     if error.data is not None:
         try:
             payload["data"] = to_json(error.data)

@@ -48,12 +48,12 @@ class ToolRuns:
     def start(self, effect: StartTool) -> None:
         """Run a tool; its result arrives later."""
         call = effect.context.tool_call
-        cancelled: JSONObject = {
-            "kind": "exception",
-            "type": "CancelledError",
-            "message": "CancelledError: the task of the tool was cancelled, and not by the run",
-        }
-        self._pumps.start(self._run(effect), call, lost=lambda: self._arrive(call, {"error": cancelled}))
+
+        def lost(why: str) -> None:
+            told: JSONObject = {"kind": "exception", "type": "CancelledError", "message": f"CancelledError: {why}"}
+            self._arrive(call, {"error": told})
+
+        self._pumps.start(self._run(effect), call, lost=lost)
 
     def cancel(self) -> None:
         """Cancel everything, without waiting for it. Threads cannot be cancelled; nobody waits for them any more."""

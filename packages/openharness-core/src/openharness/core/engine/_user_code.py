@@ -47,16 +47,14 @@ class UserCode(Generic[S]):
 
     def ends(self, end_when: Callable[[Context[S]], bool], signal: Signal) -> bool:
         """Tell what ``end_when`` says."""
-        ends = end_when(self._context(signal, purpose="end_when"))
-        _refuse_waiting(ends)
+        ends = _truth(end_when(self._context(signal, purpose="end_when")))
         self._view.verify_unchanged()
         return ends
 
     def wants(self, guard: Callable[[Context[S]], bool], signal: Signal, agent: AgentPlan[S]) -> bool:
         """Tell what an agent's guard says."""
         try:
-            wanted = guard(self._context(signal, purpose="when", agent=agent.name))
-            _refuse_waiting(wanted)
+            wanted = _truth(guard(self._context(signal, purpose="when", agent=agent.name)))
             self._view.verify_unchanged()
         except Exception:
             self._view.forget()
@@ -102,7 +100,7 @@ class UserCode(Generic[S]):
         self._view.verify_unchanged()
         if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - users' functions are not checked
             raise SerializationError("prompt", value=text, reason="a prompt function returns a string")
-        return text
+        return str.__str__(text)
 
     def _context(
         self, signal: Signal, *, purpose: str, agent: str | None = None, activation: str | None = None
@@ -117,6 +115,12 @@ class UserCode(Generic[S]):
             activation=activation,
             seed=(self._fold.seed, signal.seq, agent, activation, purpose),
         )
+
+
+def _truth(value: object) -> bool:
+    """Return whether a value counts as true, which an array of numbers refuses to say."""
+    _refuse_waiting(value)
+    return bool(value)
 
 
 def _refuse_waiting(value: object) -> None:

@@ -63,7 +63,7 @@ class RunHandle(Generic[S]):
             RunEndedError: The run has ended.
             ReplayDriftError: The recording has another signal in its place, or none.
         """
-        check_injected(name)
+        name = check_injected(name)
         value = to_json(payload, path="payload")
         position, self._emitted = self._emitted, self._emitted + 1
         if await self._is_replay():

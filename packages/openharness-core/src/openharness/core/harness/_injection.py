@@ -15,16 +15,17 @@ __all__ = ("check_injected", "refuse_secret")
 
 
 def check_injected(name: str) -> str:
-    """Return the name if a signal may be injected under it.
+    """Return the name as plain text if a signal may be injected under it.
 
     Raises:
         PatternError: It is not well formed.
         DefinitionError: It belongs to the harness.
     """
-    if check_name(name).split(":")[0] in RESERVED_PREFIXES:
+    checked = check_name(name)
+    if checked.split(":")[0] in RESERVED_PREFIXES:
         reserved = ", ".join(sorted(RESERVED_PREFIXES))
-        raise DefinitionError(f"{name!r} cannot be emitted: the first segments {reserved} belong to the harness.")
-    return name
+        raise DefinitionError(f"{checked!r} cannot be emitted: the first segments {reserved} belong to the harness.")
+    return checked
 
 
 def refuse_secret(redactor: Redactor, what: str, text: str | None) -> None:

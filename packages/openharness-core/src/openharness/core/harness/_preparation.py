@@ -183,8 +183,9 @@ class Preparation(Generic[S]):
         given = self.settings.signals
         yield arrival_now(name, {**payload, "signals": len(given)} if given else payload)
         for injected, value in given:
-            refuse_secret(self.redactor, "the name of a signal", check_injected(injected))
-            yield arrival_now(injected, to_json(value, path="payload"))
+            name = check_injected(injected)
+            refuse_secret(self.redactor, "the name of a signal", name)
+            yield arrival_now(name, to_json(value, path="payload"))
         if self.interactive and not journal.fold.finished:
             # A run that was started waits for this, live and in every replay.
             yield arrival_now(names.HARNESS_FINISHED, None)
