@@ -15,6 +15,7 @@ from openharness.core import (
     AgentError,
     Completed,
     DefinitionError,
+    FunctionProvider,
     Harness,
     Provider,
     ProviderCapabilities,
@@ -506,6 +507,25 @@ async def test_a_system_prompt_needs_a_provider_that_takes_one() -> None:
     with pytest.raises(DefinitionError, match="system prompt"):
         await run(provider, system="be brief")
     assert provider.requests == []
+
+
+async def test_the_traceback_of_what_a_provider_did_not_foresee_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The logger tells where an exception comes from that is no `ProviderError`; the log of the run has its message."""
+
+    async def look_up(request: ProviderRequest) -> str:
+        return {"a": "b"}[request.model or "nobody"]
+
+    error = await failed(FunctionProvider(look_up))
+    assert error.message == "KeyError: 'nobody'"
+    [record] = [record for record in caplog.records if record.name == "openharness"]
+    assert record.getMessage() == "The provider 'function' failed in a#1/0/0"
+    assert "in look_up" in caplog.text
+
+
+async def test_what_a_provider_says_of_its_failure_is_enough(caplog: pytest.LogCaptureFixture) -> None:
+    """A `ProviderError` is told by the run alone: no traceback is logged."""
+    await failed(EventsProvider([ProviderError("busy", kind="rate_limit")]))
+    assert caplog.text == ""
 
 
 async def test_an_exception_that_is_no_exception_reaches_the_loop_and_the_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -162,7 +162,7 @@ async def test_injected_signals_are_redacted_and_their_replay_matches() -> None:
     assert (await drive(recording=result.recording_id)).signals == result.signals
 
 
-@pytest.mark.parametrize("part", ["guard", "prompt", "reducer", "end_when", "provider", "subscriber"])
+@pytest.mark.parametrize("part", ["guard", "prompt", "reducer", "end_when", "provider", "crash", "subscriber"])
 async def test_errors_and_log_lines_tell_no_secret(part: str, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever fails with a secret in its message: neither the log of the run, nor its record, nor a log line has it."""
     harness = create_harness(State)
@@ -172,7 +172,10 @@ async def test_errors_and_log_lines_tell_no_secret(part: str, caplog: pytest.Log
         raise RuntimeError(f"no access with {KEY}")
 
     error = ProviderError(f"bad key {KEY}", kind="authentication", data={"header": KEY})
-    provider = EventsProvider([error]) if part == "provider" else ScriptedProvider("x")
+    provider = {
+        "provider": EventsProvider([error]),
+        "crash": EventsProvider([RuntimeError(f"no access with {KEY}")]),
+    }.get(part, ScriptedProvider("x"))
     options: dict[str, Any] = {
         "activate_on": "harness:start",
         "prompt": fail if part == "prompt" else "p",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 from openharness.core.engine._arrivals import Arrival, Lane
 from openharness.core.engine._patience import Patience
 from openharness.core.engine._pumps import Pumps
+from openharness.core.engine._redacting import log_failure
 from openharness.core.engine._requests import error_payload, output_payload, plain_text, provider_request
 from openharness.core.errors import ProviderError
 from openharness.core.interfaces import (
@@ -119,6 +120,10 @@ class Calls:
                 error = ProviderError(
                     f"the call took longer than {definition.timeout:g} s", kind="timeout", retryable=True
                 )
+            if isinstance(error, Exception) and not isinstance(error, ProviderError):
+                # Nobody foresaw it. The log tells what went wrong; where, only the logger does.
+                kind = None if effect.agent.provider is None else effect.agent.provider.type
+                log_failure(self._redactor, "The provider %r failed in %s", kind, effect.call, error=error)
             payload: JSONObject = {"call": effect.call, "error": error_payload(error)}
             if lane.is_full:
                 await self._room(lane)
