@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import itertools
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,8 @@ import attrs
 import pytest
 from generated_runs import RunSpec, State, build_continuation, live, make_spec
 from harness_kit import KeepingStore, RandomProvider
+from hypothesis import given
+from hypothesis import strategies as st
 
 from openharness.core import (
     AgentError,
@@ -26,17 +30,20 @@ from openharness.core import (
     ProviderOutput,
     RecorderError,
     RecordingConflictError,
+    RecordingFinalizedError,
     ReplayDriftError,
     RunStatus,
     SerializationError,
+    Signal,
     TextDelta,
     UnknownNameError,
     create_harness,
 )
+from openharness.core.harness._succession import succeed
 from openharness.core.log import RunFold, is_arrival
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Iterable
 
     from openharness.core import (
         Context,
@@ -45,7 +52,6 @@ if TYPE_CHECKING:
         ProviderRequest,
         RunContext,
         RunResult,
-        Signal,
         SignalStore,
     )
 
@@ -211,6 +217,116 @@ async def test_two_who_resume_one_recording_do_not_both_go_on() -> None:
     assert isinstance(failures[0], RecorderError)
     assert isinstance(failures[0].__cause__, RecordingConflictError)
     assert sorted([first.calls, second.calls]) == [[], ["author#1/0/0"]]
+
+
+async def test_a_run_goes_on_once_from_a_recording_that_is_finalized() -> None:
+    """Who resumes again is told which recording goes on with it; nobody is called, and nothing is left behind."""
+    store = KeepingStore()
+    error = await failed_run(store)
+    result = await harness.resume(str(error.recording_id), **OPTIONS, provider=Writer(), store=store)
+    late = Writer()
+    with pytest.raises(RecorderError, match=f"'{result.recording_id}' \\(completed\\) goes on with it") as caught:
+        await harness.resume(str(error.recording_id), **OPTIONS, provider=late, store=store)
+    assert isinstance(caught.value.__cause__, RecordingConflictError)
+    assert late.calls == []
+    assert sorted(store.recordings) == sorted([str(error.recording_id), str(result.recording_id)])
+
+
+async def test_of_two_who_resume_a_finalized_recording_at_once_one_calls() -> None:
+    """A failed run that two resume at the same moment, as two clicks on one button do, goes on once."""
+    store = KeepingStore()
+    error = await failed_run(store)
+    writers = Writer(), Writer()
+    outcomes = await asyncio.gather(
+        *(harness.resume(str(error.recording_id), **OPTIONS, provider=writer, store=store) for writer in writers),
+        return_exceptions=True,
+    )
+    [failure] = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    assert isinstance(failure, RecorderError)
+    assert sorted(writer.calls for writer in writers) == [[], ["author#1/0/0"]]
+
+
+class Stepwise(KeepingStore):
+    """Lets each operation take as many turns of the loop as it is told, and gives the ids that it is told."""
+
+    def __init__(self, turns: Iterable[int], ids: Iterable[int]) -> None:
+        super().__init__()
+        self.turns = itertools.chain(turns, itertools.repeat(0))
+        self.ids = iter(ids)
+
+    async def wait(self) -> None:
+        """Let others go first."""
+        for _ in range(next(self.turns)):
+            await asyncio.sleep(0)
+
+    async def create_recording(self, **options: Any) -> str:
+        """Create a recording whose id says nothing of when that was, as where clocks differ."""
+        await self.wait()
+        made = await super().create_recording(**options)
+        recording_id = f"rec-{next(self.ids):03}"
+        kept = self.recordings.pop(made)
+        kept.info = attrs.evolve(kept.info, id=recording_id)
+        self.recordings[recording_id] = kept
+        return recording_id
+
+    async def list_recordings(self, query: Any = None) -> Any:
+        """List them."""
+        await self.wait()
+        return await super().list_recordings(query)
+
+    async def iter_signals(self, recording_id: str, **options: Any) -> AsyncGenerator[Signal, None]:
+        """Read one."""
+        await self.wait()
+        async for signal in super().iter_signals(recording_id, **options):
+            yield signal
+
+    async def finalize(self, recording_id: str, **options: Any) -> None:
+        """Finalize one."""
+        await self.wait()
+        await super().finalize(recording_id, **options)
+
+    async def delete_recording(self, recording_id: str) -> None:
+        """Delete one."""
+        await self.wait()
+        await super().delete_recording(recording_id)
+
+
+async def begin_succession(store: Stepwise) -> str | None:
+    """Do what a process does that resumes, up to the first signal of its own; return None where it is stopped."""
+    create = functools.partial(store.create_recording, run_id="run", resumed_from="origin")
+    try:
+        own = await succeed(store, "origin", run_id="run", seq=0, create=create)
+        await store.wait()
+        payload = {"resumed_from": "origin", "recorded": 0}
+        await store.append(own, [Signal("run/0", name="harness:resumed", payload=payload, timestamp=0, seq=0)])
+    except (RecordingConflictError, RecordingFinalizedError):
+        return None
+    return own
+
+
+@given(turns=st.lists(st.integers(0, 6), max_size=40), ids=st.permutations(range(4)), dead=st.booleans())
+def test_whatever_the_order_of_their_steps_at_most_one_successor_begins(
+    turns: list[int], ids: list[int], dead: bool
+) -> None:
+    """However their steps interleave and whatever their ids: two never begin, and one who comes later always can."""
+
+    async def race() -> None:
+        store = Stepwise(turns, ids)
+        if dead:
+            await store.create_recording(run_id="run", resumed_from="origin")
+        begun = [own for own in await asyncio.gather(*map(begin_succession, [store] * 2)) if own is not None]
+        assert len(begun) <= 1
+        later = await begin_succession(store)
+        assert (later is None) == bool(begun)
+
+    asyncio.run(race())
+
+
+async def test_of_successors_that_go_in_step_one_begins() -> None:
+    """Those that look, create and look again at the same moments do not all stop each other."""
+    store = Stepwise(itertools.repeat(1), range(3))
+    begun = await asyncio.gather(*map(begin_succession, [store] * 3))
+    assert [own for own in begun if own is not None] == ["rec-000"]
 
 
 class Strict(KeepingStore):

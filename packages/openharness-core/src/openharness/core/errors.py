@@ -395,7 +395,7 @@ class RecordingFinalizedError(StoreError):
     def __init__(self, recording_id: str, *, outcome: str, store: str = "") -> None:
         self.recording_id = recording_id
         self.outcome = outcome
-        super().__init__(f"recording {recording_id!r} was finalized as {outcome!r} and cannot be changed.", store=store)
+        super().__init__(f"recording {recording_id!r} was finalized as '{outcome}' and cannot be changed.", store=store)
 
 
 class ProviderError(OpenHarnessError):

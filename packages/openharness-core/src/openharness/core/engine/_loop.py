@@ -9,7 +9,12 @@ import attrs
 
 from openharness.core.engine._arrivals import Arrival
 from openharness.core.engine._effects import StartCall, StartTool
-from openharness.core.errors import RecorderError, RecordingEndedError
+from openharness.core.errors import (
+    RecorderError,
+    RecordingConflictError,
+    RecordingEndedError,
+    RecordingFinalizedError,
+)
 from openharness.core.log import _names as names
 from openharness.core.values import JSONObject, JSONValue
 
@@ -158,6 +163,8 @@ def _refuse(arrivals: Sequence[Arrival]) -> None:
 async def _write(recorder: Recorder, signals: Sequence[Signal]) -> None:
     try:
         await recorder.write(signals)
+    except (RecordingConflictError, RecordingFinalizedError) as error:
+        raise RecorderError(f"Somebody else goes on with this run, or has ended it: {error}") from error
     except Exception as error:
         raise RecorderError(f"The signal store failed, and with it the run: {error}") from error
 

@@ -315,8 +315,8 @@ class Harness(Generic[S]):
         Raises:
             InvalidValueError: The run has completed, or the recording is empty; or ``signals`` were given to a run that
                 ends with what is recorded.
-            RecordingConflictError: Somebody else goes on with this recording (as the cause of a `RecorderError`);
-                no provider was called.
+            RecordingConflictError: Somebody else goes on with this recording, or has done so (as the cause of a
+                `RecorderError`, which names the recording that goes on); no provider was called and no tool run.
             ReplayDriftError: The code no longer does what was recorded; ``rebuild="fold"`` accepts that.
             FixtureNotFoundError: There is no such recording.
 

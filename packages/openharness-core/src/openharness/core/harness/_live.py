@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from openharness.core.engine import (
@@ -28,6 +29,7 @@ from openharness.core.errors import (
 )
 from openharness.core.harness._ending import end_run, make_record, make_result, save_end
 from openharness.core.harness._preparation import arrival_now
+from openharness.core.harness._succession import succeed
 from openharness.core.log import _names as names
 from openharness.core.records import RunRecord, RunStatus, now_ms
 from openharness.core.redaction import refuse_secrets
@@ -166,24 +168,20 @@ class LiveRun(Generic[S]):
 
     async def _begin(self) -> Recorder:
         """Make the recording and the record, and return what writes to the recording."""
-        beginning, settings = self._beginning, self._settings
+        beginning = self._beginning
         store = beginning.store
         fresh = beginning.recording_id is None
         recorder: Recorder = NoRecorder()
         if store is not None:
             try:
                 if self.recording_id is None:
-                    self.recording_id = await store.create_recording(
-                        run_id=self._run_id,
-                        name=beginning.name,
-                        tags=settings.tags,
-                        metadata=beginning.metadata,
-                        resumed_from=beginning.resumed_from,
-                    )
+                    self.recording_id = await self._create(store)
                 # What a recording that is written further holds already is the log before the first new signal.
                 durable = () if fresh else beginning.journal.durable
                 recorder = StoreRecorder(store, self.recording_id, durable=durable)
                 await recorder.write(beginning.prefix)
+            except (RecordingConflictError, RecordingFinalizedError) as error:
+                raise RecorderError(f"Somebody else goes on with this run: {error}") from error
             except Exception as error:
                 raise RecorderError(f"The signal store could not begin a recording: {error}") from error
         if beginning.run_store is not None:
@@ -194,6 +192,22 @@ class LiveRun(Generic[S]):
                     await _delete(store, self.recording_id, error)
                 raise
         return recorder
+
+    async def _create(self, store: SignalStore) -> str:
+        beginning, settings = self._beginning, self._settings
+        create = functools.partial(
+            store.create_recording,
+            run_id=self._run_id,
+            name=beginning.name,
+            tags=settings.tags,
+            metadata=beginning.metadata,
+            resumed_from=beginning.resumed_from,
+        )
+        if beginning.resumed_from is None:
+            return await create()
+        return await succeed(
+            store, beginning.resumed_from, run_id=self._run_id, seq=len(beginning.prefix), create=create
+        )
 
     def _running(self) -> RunRecord:
         beginning = self._beginning
