@@ -77,7 +77,7 @@ REQUEST = ask("What is 1 + 2?", model="m-1", system="Be brief.", tools=[SEARCH, 
         ({"when": lambda request: request.seed == 1}, False),
         ({"agent": "asker", "model": "m-1", "message": "another"}, False),
     ],
-    ids=repr,
+    ids=lambda value: ",".join(value) if isinstance(value, dict) else str(value),
 )  # fmt: skip
 async def test_what_fits_is_answered(fields: dict[str, Any], fits: bool) -> None:
     """A text must be the same, a pattern be found, a function say yes, and the tools be all that are offered."""

@@ -148,7 +148,7 @@ class Activations(Generic[S]):
     def start_call(self, activation: OpenActivation, call: str, request: JSONObject) -> None:
         """Let a request that the log holds be sent."""
         attempt, agent = int(call.rpartition("/")[2]), self.agent_of(activation)
-        self._log.do(StartCall(call, attempt, activation.id, agent, request))
+        self._log.do(StartCall(call, attempt, activation.id, agent, request, restore=True))
 
     def _send(
         self,
@@ -163,7 +163,7 @@ class Activations(Generic[S]):
         agent = self._by_name[activation.agent]
         call = call_id(activation.id, turn=turn, attempt=attempt)
         # The log and its digest are redacted; who answers the request is told what it really says.
-        logged = self._redactor.json(request)
+        logged, restore = self._redactor.sent(request)
         payload: JSONObject = {"call": call, "attempt": attempt, "digest": request_digest(logged), "request": logged}
         if recalled is not None:
             payload["history"] = recalled.to_payload(examples=len(agent.definition.examples))
@@ -175,7 +175,7 @@ class Activations(Generic[S]):
             provider=None if agent.provider is None else agent.provider.type,
             activation=activation.id,
         )
-        self._log.do(StartCall(call, attempt, activation.id, agent, request))
+        self._log.do(StartCall(call, attempt, activation.id, agent, request, restore))
 
     # Ending.
 

@@ -146,7 +146,7 @@ class Calls:
             attempt=effect.attempt,
             waiting=waiting,
         )
-        request = provider_request(self._redactor.restore(effect.request))
+        request = provider_request(self._redactor.restore(effect.request) if effect.restore else effect.request)
         # Whoever must know that a model is about to be called listens to this: the guard of the pytest plugin does.
         sys.audit("openharness.provider.request", provider, context)
         events = open_events(provider, request, context)

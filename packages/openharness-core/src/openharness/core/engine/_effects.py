@@ -15,13 +15,14 @@ __all__ = ("Effect", "StartCall", "StartTimer", "StartTool")
 
 @attrs.frozen(eq=False)
 class StartCall:
-    """Send a request."""
+    """Send a request; ``restore`` says whether placeholders may stand in it for secrets."""
 
     call: str
     attempt: int
     activation: str
     agent: AgentPlan[Any]
     request: JSONObject
+    restore: bool
 
 
 @attrs.frozen(kw_only=True, eq=False)

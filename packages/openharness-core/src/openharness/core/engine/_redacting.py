@@ -64,11 +64,12 @@ class Intake:
         if name not in _ENDS:
             return [_with_payload(arrival, self._payload(name, arrival.payload))]
         call: Any = arrival.call
+        payload: Any = arrival.payload
         cut = name == names.PROVIDER_ERROR
         held = [piece for stream in _STREAMS for piece in self._end(call, stream, cut=cut)] if self._streams else []
         if cut:
             return [*held, _with_payload(arrival, self._payload(name, arrival.payload))]
-        return [*held, _with_payload(arrival, self._answer(call, cast("JSONObject", arrival.payload), held))]
+        return [*held, _with_payload(arrival, self._answer(call, payload, held))]
 
     def _answer(self, call: str, payload: JSONObject, held: list[Arrival]) -> JSONObject:
         """Redact an answer; its figures hold no texts."""

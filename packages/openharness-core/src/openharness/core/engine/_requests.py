@@ -38,9 +38,8 @@ _POOLED = ("messages", "tools")
 _PLAIN = {"role", "content"}
 _LONGEST_WAIT = 10.0**9
 _COUNT = 2**53
-_OPTIONS = ("model", "max_tokens", "temperature", "seed")
 _ANSWER = ("thinking", "stop_reason", "model", "request_id", "data", "continuation")
-_options_of, _answer_of = attrgetter(*_OPTIONS), attrgetter(*_ANSWER)
+_answer_of = attrgetter(*_ANSWER)
 
 
 def call_id(activation: str, *, turn: int, attempt: int) -> str:
@@ -78,9 +77,14 @@ def request_json(
     if system is not None:
         messages.insert(0, {"role": "system", "content": plain_text(system)})
     request: JSONObject = {"messages": messages}
-    for option, value in zip(_OPTIONS, _options_of(definition), strict=True):
-        if value is not None:
-            request[option] = value
+    if definition.model is not None:
+        request["model"] = definition.model
+    if definition.max_tokens is not None:
+        request["max_tokens"] = definition.max_tokens
+    if definition.temperature is not None:
+        request["temperature"] = definition.temperature
+    if definition.seed is not None:
+        request["seed"] = definition.seed
     if definition.stop:
         request["stop"] = list(definition.stop)
     if definition.options:
@@ -172,14 +176,16 @@ def request_digest(request: JSONObject) -> str:
 def provider_request(request: JSONObject) -> ProviderRequest:
     """Return a request of the log as the object a provider is given; it shares no list or dict with the log."""
     fields: dict[str, Any] = {key: copy_json(value) for key, value in request.items() if key != "messages"}
+    sent: Any = request["messages"]
     system: str | None = None
     messages: list[Message] = []
-    for message in cast("list[dict[str, Any]]", request["messages"]):
+    for message in sent:
         if message["role"] != "system":
             messages.append(_message(message))
         elif system is None:
             system = message["content"]
-    return ProviderRequest(messages=tuple(messages), system=system, **fields)
+    options = fields.pop("options", {})
+    return ProviderRequest(messages=tuple(messages), system=system, options=options, **fields)
 
 
 def _message(message: dict[str, Any]) -> Message:

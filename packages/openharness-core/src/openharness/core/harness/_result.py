@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from operator import attrgetter
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import attrs
 
@@ -20,7 +20,7 @@ _FIGURES: Final = tuple(field.name for field in attrs.fields(AgentTotals))
 _figures: Final = attrgetter(*_FIGURES)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, weakref_slot=False)
 class AgentMetrics:
     """What one agent did in a run.
 
@@ -51,6 +51,14 @@ class AgentMetrics:
     tool_errors: int = 0
 
 
+def _agent_metrics(row: Iterable[Any]) -> AgentMetrics:
+    # Made as `make_signal` makes signals, since a run may have thousands of agents: the fold's totals have these slots.
+    draft: Any = AgentTotals(*row)
+    draft.__class__ = AgentMetrics
+    metrics: AgentMetrics = draft
+    return metrics
+
+
 @attrs.frozen(kw_only=True)
 class RunMetrics(AgentMetrics):
     """What a run took: the sums over its agents, and its time. A replay has the figures of its recording.
@@ -69,7 +77,7 @@ class RunMetrics(AgentMetrics):
     def of(cls, fold: RunFold) -> RunMetrics:
         """Return the metrics of a log."""
         rows = {agent: _figures(totals) for agent, totals in fold.totals.items()}
-        agents = {agent: AgentMetrics(**dict(zip(_FIGURES, row, strict=True))) for agent, row in rows.items()}
+        agents = {agent: _agent_metrics(row) for agent, row in rows.items()}
         columns = zip(*rows.values(), strict=True) if rows else [()] * len(_FIGURES)
         sums = dict(zip(_FIGURES, map(sum, columns), strict=True))
         started = fold.last_at if fold.started_at is None else fold.started_at

@@ -44,10 +44,10 @@ class OpenCall:
     id: str
     activation: str
     started: int
-    text: list[str] = attrs.field(factory=list[str])
-    thinking: list[str] = attrs.field(factory=list[str])
-    tool_calls: list[JSONValue] = attrs.field(factory=list["JSONValue"])
-    tool_call_seqs: list[int] = attrs.field(factory=list[int])
+    text: list[str]
+    thinking: list[str]
+    tool_calls: list[JSONValue]
+    tool_call_seqs: list[int]
 
     def copy(self) -> OpenCall:
         """Return an independent copy."""
@@ -99,6 +99,7 @@ class OpenActivation:
         depth: How many activations caused one another to lead here, this one included.
         activated: The seq of its ``agent:activated``.
         trigger: The id of the signal that activated the agent.
+        tool_calls: The tools that the answer of this turn asks for, by id, in the order of the calls.
         request: The request as it stands in the log; None while it waits for a slot.
         provider: The `Provider.type` it was sent to; None likewise.
         turn: The turn it is in, from 0: each begins with a request, and ends with the results of the tools that the
@@ -106,7 +107,6 @@ class OpenActivation:
         attempt: The attempt that is running or that failed last, from 0.
         waits_for_retry: Whether the last attempt failed and the next one is due.
         answer: The answer of this turn, once it is there.
-        tool_calls: The tools it asks for, by id, in the order of the calls.
         unfit_turns: How many turns before this one, in a row, had calls that could not be made.
         rejections: How many of its answers did not fit the type of the agent's output.
         history: How many of the request's messages, but the system prompt, are older than the activation: worked
@@ -118,13 +118,13 @@ class OpenActivation:
     depth: int
     activated: int
     trigger: str | None
+    tool_calls: dict[str, OpenToolCall]
     request: JSONObject | None = None
     provider: str | None = None
     turn: int = 0
     attempt: int = 0
     waits_for_retry: bool = False
     answer: JSONObject | None = None
-    tool_calls: dict[str, OpenToolCall] = attrs.field(factory=dict[str, OpenToolCall])
     unfit_turns: int = 0
     rejections: int = 0
     history: int | None = None
@@ -139,7 +139,7 @@ class OpenActivation:
         return attrs.evolve(self, tool_calls={key: attrs.evolve(call) for key, call in self.tool_calls.items()})
 
 
-@attrs.define
+@attrs.define(weakref_slot=False)
 class AgentTotals:
     """What an agent has done so far.
 
@@ -303,7 +303,9 @@ def _activated(fold: RunFold, signal: Signal) -> None:
     name, activation = payload["agent"], _checked_name(payload["activation"])
     fold.activation_count += 1
     fold.totals_of(name).activations += 1
-    fold.activations[activation] = OpenActivation(activation, name, payload["depth"], signal.seq, signal.source.parent)
+    fold.activations[activation] = OpenActivation(
+        activation, name, payload["depth"], signal.seq, signal.source.parent, {}
+    )
 
 
 def _skipped(fold: RunFold, signal: Signal) -> None:
@@ -323,7 +325,8 @@ def _provider_start(fold: RunFold, signal: Signal) -> None:
         activation.unfit_turns = activation.unfit_turns + 1 if activation.is_unfit else 0
         activation.turn += 1
     activation.answer = None
-    activation.tool_calls = {}
+    if activation.tool_calls:
+        activation.tool_calls = {}
     activation.request = payload["request"]
     activation.provider = source.provider
     activation.attempt = attempt
@@ -335,7 +338,7 @@ def _provider_start(fold: RunFold, signal: Signal) -> None:
         # What was left out once is never taken up again.
         dropped = _checked_count(history["dropped"])
         fold.conversations[activation.agent] = fold.conversations.get(activation.agent, ())[dropped:]
-    fold.calls[call] = OpenCall(call, activation.id, signal.seq)
+    fold.calls[call] = OpenCall(call, activation.id, signal.seq, [], [], [], [])
 
 
 def _text(fold: RunFold, signal: Signal) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import attrs
 
@@ -18,7 +18,7 @@ from openharness.core.values import JSONValue, joined_pairs, to_json
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ("RunQuery", "RunRecord", "RunStatus", "make_run_record", "one_sentence")
+__all__ = ("RunDraft", "RunQuery", "RunRecord", "RunStatus", "make_run_record", "one_sentence")
 
 T = TypeVar("T")
 
@@ -86,7 +86,7 @@ def one_sentence(value: str | None) -> str | None:
     return joined_pairs(value).encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
-@attrs.frozen
+@attrs.frozen(weakref_slot=False)
 class RunRecord:
     r"""One run as the history keeps it.
 
@@ -147,11 +147,20 @@ class RunRecord:
         return cursor_at(self.created_at, self.id)
 
 
-_new: Final = object.__new__
-(
-    _set_id, _set_created_at, _set_completed_at, _set_state, _set_metadata, _set_status, _set_error, _set_recording_id,
-    _set_parent_run_id,
-) = (vars(RunRecord)[field.name].__set__ for field in attrs.fields(RunRecord))  # fmt: skip
+class RunDraft:
+    """What becomes a `RunRecord`, or anything else with its attributes, once it is complete; see `make_signal`."""
+
+    __slots__ = (
+        "completed_at",
+        "created_at",
+        "error",
+        "id",
+        "metadata",
+        "parent_run_id",
+        "recording_id",
+        "state",
+        "status",
+    )
 
 
 def make_run_record(  # noqa: PLR0917 - names would cost as much as is gained
@@ -169,16 +178,18 @@ def make_run_record(  # noqa: PLR0917 - names would cost as much as is gained
 
     Everything must be what the constructor would have made of it; nothing is checked, and the metadata is not copied.
     """
-    record = _new(RunRecord)
-    _set_id(record, identifier)
-    _set_created_at(record, created_at)
-    _set_completed_at(record, completed_at)
-    _set_state(record, state)
-    _set_metadata(record, metadata)
-    _set_status(record, status)
-    _set_error(record, error)
-    _set_recording_id(record, recording_id)
-    _set_parent_run_id(record, parent_run_id)
+    draft: Any = RunDraft()
+    draft.id = identifier
+    draft.created_at = created_at
+    draft.completed_at = completed_at
+    draft.state = state
+    draft.metadata = metadata
+    draft.status = status
+    draft.error = error
+    draft.recording_id = recording_id
+    draft.parent_run_id = parent_run_id
+    draft.__class__ = RunRecord
+    record: RunRecord = draft
     return record
 
 

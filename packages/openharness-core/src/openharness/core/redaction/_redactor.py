@@ -111,6 +111,13 @@ class Redactor:
         finally:
             self._around = None
 
+    def sent(self, request: J) -> tuple[J, bool]:
+        """Return a request redacted as by `json`, and whether it has placeholders, for `restore` to look at."""
+        if self.matcher is None:
+            return request, False
+        written = _written(request)
+        return (request if self.matcher.is_clear(written) else self.json(request)), _MARK in written
+
     def restore(self, value: J) -> J:
         """Return a JSON value with the secrets in the place of their placeholders.
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 
 from openharness.core.errors import CorruptRecordError, OpenHarnessError
 from openharness.core.records import RunRecord, RunStatus, check_id, time_ms
 from openharness.core.records._metadata import optional_metadata
-from openharness.core.records._run import make_run_record, one_sentence
+from openharness.core.records._run import RunDraft, make_run_record, one_sentence
 from openharness.core.storage._metadata_index import metadata_index
 from openharness.core.values import MAX_BYTES, JSONObject, checksum, decode_json, encode_json
 
@@ -23,7 +23,7 @@ __all__ = ("EncodedRun", "decode_run", "encode_run", "make_run")
 _STATUSES: Final = {status.value: status for status in RunStatus}
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, weakref_slot=False)
 class EncodedRun:
     """A run as columns of text and integers.
 
@@ -64,13 +64,6 @@ class EncodedRun:
         return metadata_index(self.metadata)
 
 
-_new: Final = object.__new__
-(
-    _set_id, _set_created_at, _set_completed_at, _set_status, _set_error, _set_recording_id, _set_parent_run_id,
-    _set_metadata, _set_state,
-) = (vars(EncodedRun)[field.name].__set__ for field in attrs.fields(EncodedRun))  # fmt: skip
-
-
 def encode_run(run: RunRecord, *, max_bytes: int = MAX_BYTES) -> EncodedRun:
     """Return a run as columns.
 
@@ -84,17 +77,19 @@ def encode_run(run: RunRecord, *, max_bytes: int = MAX_BYTES) -> EncodedRun:
     metadata = None
     if run.metadata is not None:
         metadata = encode_json(run.metadata, path="metadata", max_bytes=max_bytes).decode()
-    # Made without the constructor, at half its price.
-    encoded = _new(EncodedRun)
-    _set_id(encoded, run.id)
-    _set_created_at(encoded, run.created_at)
-    _set_completed_at(encoded, run.completed_at)
-    _set_status(encoded, run.status._value_)
-    _set_error(encoded, run.error)
-    _set_recording_id(encoded, run.recording_id)
-    _set_parent_run_id(encoded, run.parent_run_id)
-    _set_metadata(encoded, metadata)
-    _set_state(encoded, encode_json(run.state, path="state", max_bytes=max_bytes).decode())
+    # Made as `make_signal` makes signals, at a third of the constructor's price.
+    draft: Any = RunDraft()
+    draft.id = run.id
+    draft.created_at = run.created_at
+    draft.completed_at = run.completed_at
+    draft.status = run.status._value_
+    draft.error = run.error
+    draft.recording_id = run.recording_id
+    draft.parent_run_id = run.parent_run_id
+    draft.metadata = metadata
+    draft.state = encode_json(run.state, path="state", max_bytes=max_bytes).decode()
+    draft.__class__ = EncodedRun
+    encoded: EncodedRun = draft
     return encoded
 
 
