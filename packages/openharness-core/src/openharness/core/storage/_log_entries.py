@@ -126,14 +126,11 @@ def _encode_signal(signal: Signal, max_bytes: int) -> EncodedSignal:
     if type(timestamp) is not int or not -_LATEST < timestamp < _LATEST:
         raise InvalidValueError("signal.timestamp", value=timestamp, expected="milliseconds as an integer")
     identifier, name, source = signal.id, signal.name, signal.source
-    envelope = (
-        identifier,
-        name,
-        source.agent or "",
-        source.provider or "",
-        source.parent or "",
-        source.activation or "",
-    )
+    agent = "" if source.agent is None else source.agent
+    provider = "" if source.provider is None else source.provider
+    parent = "" if source.parent is None else source.parent
+    activation = "" if source.activation is None else source.activation
+    envelope = (identifier, name, agent, provider, parent, activation)
     try:
         text = "".join(envelope)
     except TypeError:
@@ -144,8 +141,9 @@ def _encode_signal(signal: Signal, max_bytes: int) -> EncodedSignal:
         raise SerializationError(
             "signal", value=len(text), reason=f"its name and source may have at most {MAX_ENVELOPE:,} characters"
         )
-    if not text.isascii():
-        # As in every JSON text: the two halves of a character become that character.
+    plain = type(identifier) is type(name) is type(agent) is type(provider) is type(parent) is type(activation) is str
+    if not plain or not text.isascii():
+        # As in every JSON text: a text of another class is a plain one, the two halves of a character are that character.
         identifier, name, source = _normal(identifier), _normal(name), _normal_source(source)
     payload = encode_plain(signal.payload, max_bytes)
     if payload is None:

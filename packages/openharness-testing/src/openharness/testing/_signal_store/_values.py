@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 
-from openharness.core import Blob, SerializationError
+from openharness.core import Blob, InvalidValueError, SerializationError
 from openharness.testing._kit._explore import explore
 from openharness.testing._kit._same import assert_same, first_difference
 from openharness.testing._signal_store._base import SignalStoreCase
@@ -23,10 +24,34 @@ from openharness.testing.corpus import ACCEPTED_VALUES, CONVERTED_VALUES, REFUSE
 from openharness.testing.strategies import log_entries
 
 if TYPE_CHECKING:
-    from openharness.core import LogEntry, SignalStore
+    from openharness.core import LogEntry, Signal, SignalStore
     from openharness.testing.corpus import AcceptedValue, ConvertedValue, RefusedValue
 
 __all__ = ("PayloadTests",)
+
+
+_TEXTS = ("id", "name", "agent", "provider", "parent", "activation")
+"""What of a signal is text."""
+
+
+class _Word(str):
+    """A text that shows itself as another one."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "nothing of the kind"
+
+
+def _with(part: str, text: Any) -> Signal:
+    signal = make_signal(0)
+    if part in ("id", "name"):
+        return attrs.evolve(signal, **{part: text})
+    return attrs.evolve(signal, source=attrs.evolve(signal.source, **{part: text}))
+
+
+def _part_of(signal: Signal, part: str) -> object:
+    return getattr(signal if part in ("id", "name") else signal.source, part)
 
 
 def _name(case: AcceptedValue | ConvertedValue | RefusedValue) -> str:
@@ -66,6 +91,19 @@ class PayloadTests(SignalStoreCase):
             assert caught.value.path == f"a:b.payload{case.place}"
         assert_same(list((await load(store, recording_id)).signals), [make_signal(0)], what="signals")
         await self.soon(store.append(recording_id, make_signals(1, start=1)), "appending after a refusal")
+
+    @pytest.mark.parametrize("part", _TEXTS)
+    async def test_a_name_or_source_of_another_class_is_plain_text(self, store: SignalStore, part: str) -> None:
+        """A subclass of str, as the members of a StrEnum are, comes back as the text it holds; what is no text is refused."""
+        recording_id = await record(store, _with(part, _Word("word")))
+        (signal,) = (await load(store, recording_id)).signals
+        assert signal == _with(part, "word")
+        assert type(_part_of(signal, part)) is str
+        await store.append(recording_id, [_with(part, "word")])
+        for wrong in (0, False, b"", ["word"]):
+            with pytest.raises(InvalidValueError):
+                await store.append(recording_id, [attrs.evolve(_with(part, wrong), seq=1)])
+        assert list((await load(store, recording_id)).signals) == [signal]
 
     async def test_refused_data_of_a_blob(self, store: SignalStore) -> None:
         """A blob whose data has no JSON form raises SerializationError, and nothing is written."""
