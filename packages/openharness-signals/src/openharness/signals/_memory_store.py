@@ -144,6 +144,7 @@ class MemorySignalStore(SignalStore):
     async def add_checkpoint(self, recording_id: str, name: str, seq: int) -> None:
         """Give a name to a position. See `SignalStore.add_checkpoint`."""
         self._check_open()
+        name = check_id(name, name="name")
         log = self._log(recording_id)
         if needs_checkpoint(log.position(), log.checkpoints, name, seq, store=repr(self)):
             log.checkpoints[name] = seq
@@ -160,7 +161,7 @@ class MemorySignalStore(SignalStore):
     async def publish(self, recording_id: str, name: str) -> None:
         """Make this recording what the fixture name means. See `SignalStore.publish`."""
         self._check_open()
-        check_id(name, name="name")
+        name = check_id(name, name="name")
         self._log(recording_id)
         self._published[name] = recording_id
 

@@ -171,6 +171,7 @@ class FileSignalStore(SignalStore):
     async def add_checkpoint(self, recording_id: str, name: str, seq: int) -> None:
         """Give a name to a position. See `SignalStore.add_checkpoint`."""
         check_id(recording_id, name="recording_id")
+        name = check_id(name, name="name")
         await self._run(partial(self._logs.add_checkpoint, recording_id, name, seq), recording_id)
 
     async def finalize(self, recording_id: str, *, outcome: Outcome | str, duration_ms: int | None = None) -> None:
@@ -183,7 +184,7 @@ class FileSignalStore(SignalStore):
     async def publish(self, recording_id: str, name: str) -> None:
         """Make this recording what the fixture name means: one atomic rename. See `SignalStore.publish`."""
         check_id(recording_id, name="recording_id")
-        check_id(name, name="name")
+        name = check_id(name, name="name")
         await self._run(partial(publish, self._folder, self._logs, recording_id, name, store=self._name), recording_id)
 
     async def load_recording(self, recording_id: str) -> Recording | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import enum
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from openharness.core import SignalStore
 
 __all__ = ("CheckpointTests", "FixtureTests", "InfoTests", "ListingTests")
+
+
+class _Word(enum.StrEnum):
+    WORD = "word"
 
 
 class InfoTests(SignalStoreCase):
@@ -116,6 +121,18 @@ class InfoTests(SignalStoreCase):
             with pytest.raises(InvalidValueError):
                 await call
         assert await found_ids(store) == [recording_id]
+
+    async def test_names_of_another_class_are_plain_text(self, store: SignalStore) -> None:
+        """The members of a StrEnum may name recordings, fixtures and checkpoints; what comes back is plain text."""
+        word = _Word.WORD
+        recording_id = await record(store, make_signal(0), name=word, tags=[word])
+        await store.add_checkpoint(recording_id, word, 0)
+        await store.publish(recording_id, word)
+        recording = await load(store, recording_id)
+        (fixture,) = await store.list_fixtures()
+        texts = [recording.info.name, *recording.info.tags, *(one.name for one in recording.checkpoints), fixture]
+        assert texts == ["word"] * 4
+        assert {type(text) for text in texts} == {str}
 
     async def test_metadata_that_cannot_be_stored_is_refused(self, store: SignalStore) -> None:
         """Metadata with NaN raises SerializationError with the path, and no recording is made."""
