@@ -200,6 +200,69 @@ def test_published_in_place_of_the_one_before(project: Project) -> None:
     assert project.unpublished() == 1
 
 
+def test_a_run_that_is_to_fail_is_published(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a test passes because its run fails, that run is its recording, and replays without a call."""
+    project.write(
+        "test_desk.py",
+        """
+import pytest
+from desk import AGENTS, Desk, harness
+from openharness.core import AgentError, LimitExceededError
+
+
+async def test_limit(recording):
+    with pytest.raises(LimitExceededError):
+        await harness.run_reactive(agents=AGENTS, state=Desk(), max_activations=1, **recording.options())
+
+
+async def test_reducer(recording):
+    def fail(state, signal):
+        raise ValueError("no facts")
+
+    with pytest.raises(AgentError, match="no facts"):
+        await harness.run_reactive(
+            agents=AGENTS, state=Desk(), reducers={"facts:found": fail}, **recording.options()
+        )
+""",
+    )
+
+    project.run().assert_outcomes(passed=2)
+    assert project.fixtures() == ["test_limit.jsonl", "test_reducer.jsonl"]
+    calls = project.calls
+
+    monkeypatch.setenv("CI", "true")
+    project.run().assert_outcomes(passed=2)
+    assert project.calls == calls
+    assert project.unpublished() == 0
+
+
+def test_of_several_runs_of_a_name_one_that_completed_is_published(project: Project) -> None:
+    """A test that runs again what has failed gets a new run, and that is what it replays from then on."""
+    project.write(
+        "test_desk.py",
+        """
+from desk import AGENTS, Desk, harness
+from openharness.core import LimitExceededError
+
+
+async def test_again(recording):
+    options = recording.options()
+    try:
+        await harness.run_reactive(agents=AGENTS, state=Desk(), max_activations=1, **options)
+    except LimitExceededError:
+        pass
+    result = await harness.run_reactive(agents=AGENTS, state=Desk(), **options)
+    assert not result.replayed
+""",
+    )
+
+    project.run().assert_outcomes(passed=1)
+
+    text = (project.path / "tests/recordings/test_desk/test_again.jsonl").read_text()
+    assert '"outcome":"completed"' in text
+    assert project.unpublished() == 1
+
+
 def test_names(project: Project) -> None:
     """Each test has a file of its own, with a name that every file system takes."""
     project.write(

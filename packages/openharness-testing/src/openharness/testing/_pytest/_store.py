@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from openharness.core import OpenHarnessError
+from openharness.core import OpenHarnessError, RunStatus
 from openharness.signals import FileSignalStore
 
 if TYPE_CHECKING:
@@ -45,6 +45,9 @@ class TestedSignalStore(FileSignalStore):
     # pytest takes classes for tests by their names.
     __test__ = False
 
+    publishes_every_end = True
+    """The harness publishes runs here that failed, too: whether that is what a test wants, the test knows."""
+
     def __init__(
         self, folder: pathlib.Path, *, on_use: Callable[[str], None], sharing: Callable[[], list[str]]
     ) -> None:
@@ -52,6 +55,7 @@ class TestedSignalStore(FileSignalStore):
         self._on_use = on_use
         self._sharing = sharing
         self._pending: dict[str, str] = {}
+        self._stopped: dict[str, str] = {}
         self.recorded: dict[str, str] = {}
         """The run of every recording that was made, by the recording's id."""
 
@@ -80,15 +84,21 @@ class TestedSignalStore(FileSignalStore):
         return recording_id
 
     async def publish(self, recording_id: str, name: str) -> None:
-        """Make this recording what the name means in this test, and remember to publish it."""
-        self._pending[name] = recording_id
+        """Make this recording what the name means in this test, and remember to publish it.
+
+        One whose run did not complete means nothing in this test, so that the next run of the name is a new one; and it is
+        published only where no run of the name has completed.
+        """
+        info = await self._recording(recording_id)
+        completed = info is None or info.outcome == RunStatus.COMPLETED
+        (self._pending if completed else self._stopped)[name] = recording_id
         self._on_use(name)
 
     async def find_recording(self, name: str) -> RecordingInfo | None:
         """Return what the name means in this test. See `SignalStore.find_recording`."""
         if name in self._pending:
             # Its own name may be another one: a recording can be published under several.
-            return next((info for info in await self.list_recordings() if info.id == self._pending[name]), None)
+            return await self._recording(self._pending[name])
         found = await super().find_recording(name)
         if found is not None:
             self._on_use(name)
@@ -102,16 +112,21 @@ class TestedSignalStore(FileSignalStore):
         """Delete a recording, which then means nothing any more. See `SignalStore.delete_recording`."""
         await super().delete_recording(recording_id)
         self._pending = {name: pending for name, pending in self._pending.items() if pending != recording_id}
+        self._stopped = {name: stopped for name, stopped in self._stopped.items() if stopped != recording_id}
 
     async def settle(self) -> None:
         """Publish what the test published, each recording in one atomic step."""
         # Through a store of its own: the test may have closed this one.
         store = FileSignalStore(self.folder)
-        for name, recording_id in self._pending.items():
+        for name, recording_id in self.unsettled.items():
             await store.publish(recording_id, name)
         self._pending.clear()
+        self._stopped.clear()
 
     @property
     def unsettled(self) -> dict[str, str]:
         """What the test published and nobody has settled: recordings by fixture name."""
-        return dict(self._pending)
+        return {**self._stopped, **self._pending}
+
+    async def _recording(self, recording_id: str) -> RecordingInfo | None:
+        return next((info for info in await self.list_recordings() if info.id == recording_id), None)
