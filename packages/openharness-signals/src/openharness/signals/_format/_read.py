@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import Any, Final, cast
+from typing import Any, Final
 from zlib import crc32
 
 import attrs
@@ -12,7 +12,7 @@ import msgspec
 from openharness.core.errors import CorruptRecordError, OpenHarnessError, SerializationError, StoreVersionError
 from openharness.core.log import STREAMING
 from openharness.core.records import RunStatus, SignalSource, check_id, signal_id, time_ms
-from openharness.core.storage import EncodedBlob, EncodedEntry, EncodedSignal, RecordingSummary
+from openharness.core.storage import EncodedBlob, EncodedEntry, EncodedSignal, RecordingSummary, make_source
 from openharness.core.values import MAX_BYTES, decode_json, dump_json
 from openharness.signals._errors import CorruptLineError, RecordingTooLargeError
 from openharness.signals._format._frame import FORMAT, SEAL, SEAL_LENGTH, begins_sealed, is_sealed
@@ -229,7 +229,8 @@ class LogReader:
         self._providers: set[str] = set()
         # What belongs to an append whose last line has not come yet.
         self._held: list[EncodedEntry] = []
-        self._held_bytes: list[bytes] = []
+        # Its lines, without their ends; at last what comes behind the last end.
+        self._held_lines: list[bytes] = []
         self._held_providers: set[str] = set()
         self._last_source = SignalSource()
         self._run_id = ""
@@ -274,7 +275,7 @@ class LogReader:
                     self._settle(entries)
                 self.size += len(line) + 1
             else:
-                self._held_bytes.append(line + b"\n")
+                self._held_lines.append(line)
         if len(self._rest) > self._max_line:
             self._lines += 1
             raise self._error(_TOO_LONG % self._max_line)
@@ -294,7 +295,7 @@ class LogReader:
         if self._hole is not None:
             if self._hole_ended and written:
                 raise self._hole
-            self._held_bytes.append(rest)
+            self._held_lines.append(rest)
         elif is_sealed(written.removesuffix(b"\r")):
             if self._read(written):
                 self._settle(entries)
@@ -302,12 +303,12 @@ class LogReader:
                 self.lacks_line_end = True
                 zeros = rest[len(written) :]
             else:
-                self._held_bytes.append(rest)
+                self._held_lines.append(rest)
         elif begins_sealed(written) and not _has_hole(written):
             self._lines += 1
             raise self._error("its line end is damaged")
         else:
-            self._held_bytes.append(rest)
+            self._held_lines.append(rest)
         if self.header is None:
             self._lines = 1
             raise self._error("the file ends before its header does")
@@ -322,15 +323,15 @@ class LogReader:
         entries += self._held
         self._held.clear()
         self.signal_count = self._following
-        if self._held_bytes:
-            self.size += sum(map(len, self._held_bytes))
-            self._held_bytes.clear()
+        if self._held_lines:
+            self.size += sum(map(len, self._held_lines)) + len(self._held_lines)
+            self._held_lines.clear()
         if self._held_providers:
             self._providers |= self._held_providers
             self._held_providers.clear()
 
     def _drop_held(self) -> None:
-        self.torn = b"".join(self._held_bytes)
+        self.torn = b"\n".join(self._held_lines)
         self.digests.difference_update(entry.digest for entry in self._held if isinstance(entry, EncodedBlob))
         self._following = self.signal_count
 
@@ -478,7 +479,8 @@ class LogReader:
         ]
 
     def _source(self, line: _Line) -> SignalSource:
-        agent, provider, parent, activation = line.agent, line.provider, line.parent, line.activation
+        agent, provider, activation = line.agent, line.provider, line.activation
+        parent: Any = line.parent
         if type(parent) is int:
             parent = f"{self._run_id}/{parent}"
         last = self._last_source
@@ -492,7 +494,7 @@ class LogReader:
             return last
         if provider is not None and provider not in self._providers:
             self._held_providers.add(provider)
-        self._last_source = source = SignalSource(agent, provider, cast("str | None", parent), activation)
+        self._last_source = source = make_source(agent, provider, parent, activation)
         return source
 
     def _blob(self, digest: str, data: msgspec.Raw) -> EncodedBlob:
