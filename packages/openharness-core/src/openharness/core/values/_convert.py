@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 
 from openharness.core.errors import SerializationError
-from openharness.core.values._canonical import canonical_json
+from openharness.core.values._canonical_text import canonical_text
 from openharness.core.values._limits import INT_MAX, INT_MIN, MAX_BYTES, MAX_DEPTH
 from openharness.core.values._pydantic import dump_model, is_model, model_fields
 
@@ -310,7 +310,7 @@ def _convert(value: Any, walk: _Walk, depth: int) -> JSONValue:
         converted = _convert_list(value, walk, depth)
         if issubclass(_type(given), (set, frozenset)):
             # Equal canonical texts may be different numbers (1 and 1.0): their own text decides, not the hash order.
-            converted.sort(key=lambda item: (canonical_json(item), repr(item)))
+            converted.sort(key=lambda item: (canonical_text(item), repr(item)))
     walk.parents.discard(id(given))
     return converted
 

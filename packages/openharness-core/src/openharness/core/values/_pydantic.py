@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from openharness.core.values._canonical import canonical_json
+from openharness.core.values._canonical_text import canonical_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,7 +55,7 @@ def _settled(live: object, wire: object) -> object:
     if isinstance(wire, list):
         items = cast("Sequence[Any]", wire)
         if isinstance(live, (set, frozenset)):
-            return sorted(items, key=canonical_json)
+            return sorted(items, key=canonical_text)
         parts = list(cast("Sequence[Any]", live)) if isinstance(live, (list, tuple)) else []
         if len(parts) == len(items):
             return [_settled(part, item) for part, item in zip(parts, items, strict=True)]
