@@ -6,10 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from harness_kit import FailingRunStore, HangingProvider, KeepingStore, ScriptedProvider, names_of
+from harness_kit import EventsProvider, FailingRunStore, HangingProvider, KeepingStore, ScriptedProvider, names_of
 
 from openharness.core import (
     Completed,
+    FunctionProvider,
     Harness,
     HarnessTimeoutError,
     InvalidValueError,
@@ -18,17 +19,22 @@ from openharness.core import (
     ProviderOutput,
     RecorderError,
     RecordingEndedError,
+    ReplayDriftError,
     RunCancelledError,
     RunEndedError,
     RunSaveError,
     Signal,
     StoreError,
     TextDelta,
+    ToolCall,
     create_harness,
+    tool,
 )
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+
+    from openharness.core import ProviderRequest
 
 # Their timers wait until nothing else can happen.
 pytestmark = pytest.mark.virtual_time
@@ -310,6 +316,95 @@ async def test_a_run_that_timed_out_replays_to_the_same_error() -> None:
     assert again.value.timeout == 0.02
     assert again.value.result.signals == live.value.result.signals
     assert str(again.value) == str(live.value)
+
+
+async def look_up() -> str:
+    """Wait for ever."""
+    await asyncio.Event().wait()
+    return ""
+
+
+async def ask_for_look_up(request: ProviderRequest) -> ToolCall:
+    """Answer with a call."""
+    return ToolCall("1", "look_up", {})
+
+
+WAITS: dict[str, tuple[dict[str, Any], dict[str, Any], list[Any]]] = {
+    "provider 'hanging' to agent 'a' (a#1/0/0)": (
+        {},
+        {"provider": HangingProvider()},
+        [{"kind": "provider", "id": "a#1/0/0", "agent": "a", "name": "hanging"}],
+    ),
+    "the next attempt of agent 'a' (a#1)": (
+        {"retries": 1, "retry_delay": 9},
+        {"provider": EventsProvider([ProviderError("busy", retryable=True)])},
+        [{"kind": "retry", "id": "a#1", "agent": "a", "name": "events"}],
+    ),
+    "the tool 'look_up' of agent 'a' (a#1/0/0)": (
+        {"tools": [look_up]},
+        {},
+        [{"kind": "tool", "id": "a#1/0/0", "agent": "a", "name": "look_up"}],
+    ),
+    "the approval of the tool 'look_up' of agent 'a' (a#1/0/0)": (
+        {"tools": [tool(look_up, needs_approval=True)]},
+        {},
+        [{"kind": "approval", "id": "a#1/0/0", "agent": "a", "name": "look_up"}],
+    ),
+    "signals from outside, or finish()": ({"activate_on": "b:c"}, {}, []),
+}
+
+
+@pytest.mark.parametrize("words", WAITS)
+async def test_a_run_that_timed_out_says_what_it_waited_for(words: str) -> None:
+    """Providers, retries, tools and people are told apart, by name and as data, also by the replay."""
+    agent_options, run_options, pending = WAITS[words]
+    store = KeepingStore()
+    agent = HARNESS.agent(**{"prompt": "x", "activate_on": "harness:start", **agent_options})
+    provider = FunctionProvider(ask_for_look_up)
+    options: dict[str, Any] = {"agents": {"a": agent}, "store": store}
+    with pytest.raises(RunEndedError):
+        async with HARNESS.start(**options, state={}, timeout=0.05, **{"provider": provider, **run_options}) as run:
+            await run.wait_for("never:emitted")
+    with pytest.raises(HarnessTimeoutError) as caught:
+        await run.result()
+    assert str(caught.value).startswith("The run took longer than its timeout of 0.05 s. It was waiting for ")
+    assert str(caught.value).endswith(f"{words}.")
+    assert list(caught.value.pending) == pending
+    with pytest.raises(HarnessTimeoutError) as again:
+        await HARNESS.run_reactive(**options, recording="rec-0")
+    assert (str(again.value), again.value.pending) == (str(caught.value), caught.value.pending)
+
+
+async def test_a_run_that_timed_out_for_want_of_slots_says_so() -> None:
+    """What waits for `max_concurrency` is told apart from what runs; of many only the first are listed."""
+    agents = {f"a{number}": HARNESS.agent(prompt="x", activate_on="harness:start") for number in range(8)}
+    with pytest.raises(HarnessTimeoutError) as caught:
+        await HARNESS.run_reactive(agents=agents, state={}, provider=HangingProvider(), timeout=0.05, max_concurrency=1)
+    assert [one["kind"] for one in caught.value.pending] == ["provider", *["slot"] * 7]
+    assert "a slot for agent 'a1' (a1#1)" in str(caught.value)
+    assert str(caught.value).endswith(", 3 more.")
+
+
+@pytest.mark.parametrize("drift", ["error", "warn"])
+async def test_a_recording_whose_error_was_worded_in_another_way_replays(drift: Any) -> None:
+    """What ended a run is compared, and not how the release that recorded it worded that."""
+    store = KeepingStore()
+    agent = HARNESS.agent(prompt="x", activate_on="harness:start")
+    with pytest.raises(HarnessTimeoutError) as live:
+        await HARNESS.run_reactive(agents={"a": agent}, state={}, provider=HangingProvider(), timeout=0.02, store=store)
+    [*others, end] = store.recordings["rec-0"].lines
+    replay: dict[str, Any] = {"agents": {"a": agent}, "recording": "rec-0", "store": store, "drift": drift}
+
+    store.recordings["rec-0"].lines = [*others, end.replace(b"The run took longer", b"It took too long")]
+    assert store.recordings["rec-0"].lines[-1] != end
+    with pytest.raises(HarnessTimeoutError) as again:
+        await HARNESS.run_reactive(**replay)
+    assert str(again.value) == str(live.value)
+    assert again.value.result.drift == ()
+
+    store.recordings["rec-0"].lines = [*others, end.replace(b"HarnessTimeoutError", b"AgentError")]
+    with pytest.raises(ReplayDriftError, match="'harness:end'"):
+        await HARNESS.run_reactive(**{**replay, "drift": "error"})
 
 
 @pytest.mark.parametrize("what", ["create", "append", "finalize"])

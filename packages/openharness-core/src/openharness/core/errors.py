@@ -52,10 +52,10 @@ from __future__ import annotations
 
 import asyncio
 import reprlib
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = (
     "AgentError",
@@ -646,17 +646,39 @@ class UnknownUsageError(RunError):
         )
 
 
+_WAITED = {
+    "provider": "the answer of provider {name!r} to agent {agent!r} ({id})",
+    "retry": "the next attempt of agent {agent!r} ({id})",
+    "tool": "the tool {name!r} of agent {agent!r} ({id})",
+    "approval": "the approval of the tool {name!r} of agent {agent!r} ({id})",
+    "slot": "a slot for agent {agent!r} ({id})",
+}
+
+
 class HarnessTimeoutError(RunError, TimeoutError):
-    """The run took longer than its ``timeout``; its provider calls were stopped and its recording finalized.
+    """The run took longer than its ``timeout``; what was under way was stopped, and its recording finalized.
 
     Attributes:
         timeout: The limit in seconds.
+        pending: What the run was waiting for, as JSON objects. ``kind`` is ``"provider"`` (an answer), ``"retry"`` (the next
+            attempt), ``"tool"``, ``"approval"`` of a tool, or ``"slot"`` (``max_concurrency``); ``id`` is the call, or the
+            activation where there is none; ``agent`` is the agent's name, ``name`` the tool's name or the type of the
+            provider.
     """
 
-    def __init__(self, *, timeout: float | None) -> None:
+    def __init__(
+        self, *, timeout: float | None, pending: Sequence[Mapping[str, Any]] = (), waits_for_finish: bool = False
+    ) -> None:
         self.timeout = timeout
+        self.pending = tuple(pending)
         limit = "its timeout" if timeout is None else f"its timeout of {timeout:g} s"
-        super().__init__(f"The run took longer than {limit}; its provider calls were stopped.")
+        listed = [_WAITED[one["kind"]].format(**one) for one in self.pending[:_LISTED]]
+        if len(self.pending) > _LISTED:
+            listed.append(f"{len(self.pending) - _LISTED} more")
+        if not listed and waits_for_finish:
+            listed.append("signals from outside, or finish()")
+        waited = f" It was waiting for {', '.join(listed)}." if listed else ""
+        super().__init__(f"The run took longer than {limit}.{waited}")
 
 
 class RunCancelledError(RunError, asyncio.CancelledError):
@@ -666,17 +688,28 @@ class RunCancelledError(RunError, asyncio.CancelledError):
         super().__init__("The recorded run was cancelled.")
 
 
+def _approval(pending: Any) -> str:
+    # A recording may hold anything.
+    call = cast("dict[str, Any]", pending) if isinstance(pending, dict) else {}
+    return f"the approval of the tool {call.get('name')!r} ({call.get('tool_call')})"
+
+
 class InterruptedRunError(RunError):
     """The run waits for something that can only come from outside, such as an approval; resume it when it is there.
 
     Attributes:
-        pending: What the run waits for, as JSON values.
+        pending: What the run waits for, as JSON objects: of each call of a tool that needs an approval the ``tool_call``,
+            ``agent``, ``name`` and ``arguments``.
     """
 
-    def __init__(self, *, pending: Sequence[object]) -> None:
+    def __init__(self, *, pending: Sequence[Any]) -> None:
         self.pending = tuple(pending)
+        listed = [_approval(one) for one in self.pending[:_LISTED]]
+        if len(self.pending) > _LISTED:
+            listed.append(f"{len(self.pending) - _LISTED} more")
         super().__init__(
-            f"The run waits for {len(self.pending)} signal(s) from outside; resume it when they are there."
+            f"The run waits for {', '.join(listed)}. When it is there, resume the run with "
+            'signals=[("approval:granted", {"tool_call": ...})], or "approval:denied".'
         )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from openharness.core.engine._activations import Activations
 from openharness.core.engine._answers import Answers
 from openharness.core.engine._failures import Failures
+from openharness.core.engine._in_flight import in_flight
 from openharness.core.engine._outcome import Outcome, RunFailed
 from openharness.core.engine._spending import Spending
 from openharness.core.engine._state import StateView
@@ -105,6 +106,11 @@ class Stepper(Generic[S]):
         written = self._journal.signals
         return (written[first] if len(written) > first else None), self._log.effects
 
+    def timed_out(self, timeout: float | None) -> HarnessTimeoutError:
+        """Return the error of a run that has taken too long, with what it waits for now."""
+        waits = self._plan.interactive and not self._fold.finished
+        return HarnessTimeoutError(timeout=timeout, pending=in_flight(self._fold), waits_for_finish=waits)
+
     def adopt(self) -> None:
         """Take up the work where the journal's log, which this stepper has not made, left it.
 
@@ -149,7 +155,7 @@ class Stepper(Generic[S]):
             self._fork(signal)
         if arrival.name == names.HARNESS_TIMEOUT:
             timeout = cast("dict[str, Any]", arrival.payload)["timeout"]
-            raise RunFailed(RunStatus.TIMED_OUT, HarnessTimeoutError(timeout=timeout), signal)
+            raise RunFailed(RunStatus.TIMED_OUT, self.timed_out(timeout), signal)
         if arrival.name == names.HARNESS_CANCELLED:
             raise RunFailed(RunStatus.CANCELLED, RunCancelledError(), signal)
         if arrival.name == names.HARNESS_INTERRUPTED:

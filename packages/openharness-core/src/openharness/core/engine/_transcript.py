@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from openharness.core.engine._drift import DriftReport, same_place, same_signal
+from openharness.core.engine._drift import DriftReport, same_end, same_place, same_signal
 from openharness.core.engine._recorded import RecordedRun, arrival_of, folded_of
 from openharness.core.engine._redacting import same_but_for_numbers
 from openharness.core.errors import OpenHarnessError, RecordingEndedError, ReplayDriftError
@@ -141,11 +141,13 @@ class Transcript(RecordedRun):
         return recorded
 
     def _is_alike(self, recorded: Signal, actual: Signal) -> bool:
-        """Tell whether a signal is the recorded one, apart from what is volatile and from numbers of placeholders."""
+        """Tell whether a signal is the recorded one, apart from what is volatile, numbers of placeholders, and words."""
         if same_but_for_numbers(recorded, actual):
             self.renumbered = True
             return True
-        return bool(self.volatile) and same_place(recorded, actual) and self.volatile.same(recorded, actual)
+        return same_place(recorded, actual) and (
+            same_end(recorded, actual) or (bool(self.volatile) and self.volatile.same(recorded, actual))
+        )
 
     def check_step_is_complete(self) -> None:
         """Make sure that the step has caused all that was recorded.

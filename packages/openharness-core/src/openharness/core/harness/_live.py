@@ -20,7 +20,6 @@ from openharness.core.engine import (
     supervise,
 )
 from openharness.core.errors import (
-    HarnessTimeoutError,
     RecorderError,
     RecordingConflictError,
     RecordingFinalizedError,
@@ -100,7 +99,7 @@ class LiveRun(Generic[S]):
         except RunError:
             raise
         except NotStoppedError as error:
-            failure = HarnessTimeoutError(timeout=settings.timeout)
+            failure = self._beginning.stepper.timed_out(settings.timeout)
             failure.run_id, failure.recording_id = self._run_id, self.recording_id
             failure.add_note(f"Besides, {error}: a store, a provider or a subscriber did not answer.")
             raise failure from error

@@ -12,7 +12,7 @@ from openharness.core.engine._drift._agents import AgentChanges
 from openharness.core.engine._drift._completion import Surroundings, complete
 from openharness.core.engine._drift._kinds import DriftKind
 from openharness.core.engine._drift._report import DriftReport, LostActivation
-from openharness.core.engine._drift._same import same_place, same_signal
+from openharness.core.engine._drift._same import same_end, same_place, same_signal
 from openharness.core.engine._drift._steps import StepComparison, step_of
 from openharness.core.engine._drift._warning import ReplayDriftWarning
 
@@ -25,6 +25,7 @@ __all__ = (
     "StepComparison",
     "Surroundings",
     "complete",
+    "same_end",
     "same_place",
     "same_signal",
     "step_of",

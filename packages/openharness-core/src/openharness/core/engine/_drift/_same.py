@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from openharness.core.log import _names as names
 from openharness.core.values import Difference, find_differences, same_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from openharness.core.records import Signal
-    from openharness.core.values import JSONValue
+    from openharness.core.values import JSONObject, JSONValue
 
-__all__ = ("differences_between", "same_place", "same_signal")
+__all__ = ("differences_between", "same_end", "same_place", "same_signal")
 
 
 def same_signal(recorded: Signal, actual: Signal) -> bool:
@@ -30,6 +31,22 @@ def same_place(recorded: Signal, actual: Signal) -> bool:
         and one.activation == other.activation
         and one.agent == other.agent
     )
+
+
+def same_end(recorded: Signal, actual: Signal) -> bool:
+    """Tell whether two signals are ends of a run that differ in nothing but the words of the error.
+
+    What ended the run stands in the signals before, with all facts; how a release words it must not break recordings.
+    """
+    return recorded.name == names.HARNESS_END == actual.name and same_json(
+        _without_words(recorded.payload), _without_words(actual.payload)
+    )
+
+
+def _without_words(payload: object) -> JSONValue:
+    end = cast("JSONObject", payload)
+    error = end.get("error")
+    return {**end, "error": error["type"] if isinstance(error, dict) else error}
 
 
 def differences_between(recorded: Signal, actual: Signal) -> tuple[Difference, ...]:

@@ -10,7 +10,7 @@ import attrs
 
 from openharness.core.engine._drift._completion import Surroundings, complete
 from openharness.core.engine._drift._report import DriftReport
-from openharness.core.engine._drift._same import differences_between
+from openharness.core.engine._drift._same import differences_between, same_end
 from openharness.core.log import RunFold, is_arrival
 from openharness.core.log import _names as names
 from openharness.core.values import dump_json, find_differences
@@ -104,7 +104,11 @@ class StepComparison:
         known = parent is None or self._counterparts.get(parent) == recorded.source.parent
         if not known and actual.name != names.HARNESS_END and not is_arrival(actual):
             return False
-        return dump_json(recorded.payload) == dump_json(actual.payload) or self._volatile.same(recorded, actual)
+        return (
+            dump_json(recorded.payload) == dump_json(actual.payload)
+            or same_end(recorded, actual)
+            or self._volatile.same(recorded, actual)
+        )
 
     # What is told of it.
 
@@ -175,9 +179,7 @@ class StepComparison:
 
     def _ends(self, recording_id: str, log: Sequence[Signal], left_over: Sequence[Signal]) -> Iterator[DriftReport]:
         ends = self._recorded[-1], log[-1]
-        if all(end.name == names.HARNESS_END for end in ends) and dump_json(ends[0].payload) != dump_json(
-            ends[1].payload
-        ):
+        if all(end.name == names.HARNESS_END for end in ends) and not same_end(*ends):
             placed = attrs.evolve(ends[0], seq=ends[1].seq, source=ends[1].source)
             yield DriftReport(
                 recording_id=recording_id,
