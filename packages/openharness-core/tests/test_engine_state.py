@@ -332,6 +332,19 @@ async def test_looking_functions_may_not_change_the_state(where: str) -> None:
     assert caught.value.result.state == Notes()
 
 
+async def test_a_type_that_changes_whenever_it_is_read_is_named_as_the_cause() -> None:
+    """A function that has only looked is not told to have changed a state that its own converter changes."""
+
+    @attrs.define
+    class Louder:
+        text: str = attrs.field(default="", converter=lambda text: f"{text}!")
+
+    harness = create_harness(Louder)
+    agent = harness.agent(prompt=lambda ctx: ctx.state.text, activate_on="harness:start")
+    with pytest.raises(AgentError, match="reading it changes it: a converter"):
+        await harness.run_reactive(agents={"a": agent}, state=Louder(), provider=ScriptedProvider())
+
+
 @pytest.mark.parametrize("where", ["guard", "prompt"])
 async def test_a_function_that_changes_the_state_and_fails_leaves_no_trace(where: str) -> None:
     """With on_error="continue" the change of a failed function is not picked up by the next reducer."""

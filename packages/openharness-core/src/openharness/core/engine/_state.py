@@ -47,17 +47,25 @@ class StateView(Generic[S]):
         """Make sure that nobody changed the object since the last call.
 
         Raises:
-            SerializationError: Somebody did; the state itself is as it was, and the next `get` makes a new object.
+            SerializationError: Somebody did, or its type makes another state of it whenever it is read; the state itself
+                is as it was, and the next `get` makes a new object.
         """
         if not self._shown:
             return
         self._shown = False
         shown, self._object, state = self._object, None, self._fold.state
         if dump_json(self._schema.dump(shown)) != dump_json(state):
-            raise SerializationError(
-                "state", value=shown, reason="it was changed by a function that may only look at it; use a reducer"
-            )
+            raise SerializationError("state", value=shown, reason=self._reason_of_change())
         self._object = shown
+
+    def _reason_of_change(self) -> str:
+        state = self._fold.state
+        if dump_json(self._schema.dump(self._schema.load(state))) == dump_json(state):
+            return "it was changed by a function that may only look at it; use a reducer"
+        return (
+            "reading it changes it: a converter, or what runs when an object of its type is made, must leave as it is what "
+            "has been through it"
+        )
 
     def forget(self) -> None:
         """Drop the object: a function that failed may have changed it before."""
