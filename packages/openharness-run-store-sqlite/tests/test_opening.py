@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import sqlite3
 import struct
 import subprocess
@@ -28,7 +29,7 @@ from openharness.core import (
 from openharness.core.storage import checksum
 from openharness.run_store_sqlite import SqliteRunStore, _store
 from openharness.run_store_sqlite._schema import SCHEMA
-from openharness.sqlite import APPLICATION_ID, _opening
+from openharness.sqlite import APPLICATION_ID, _opening, _session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -474,6 +475,42 @@ async def test_a_save_is_not_acknowledged_when_the_file_went_during_it(tmp_path:
         await store._current()._writing.call(lambda connection: connection.execute("SELECT 1").fetchone())
         with pytest.raises(sqlite3.OperationalError, match="moved"):
             await store._current()._writing.call(lambda _: delete(path))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows lets nobody replace a file that is open")
+async def test_a_file_that_is_replaced_while_it_is_opened_is_not_taken_for_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between opening the file and looking which one it is, somebody puts another one there: that is an error, too."""
+    path = tmp_path / "runs.db"
+    async with SqliteRunStore(path) as store:
+        await store.save_run(RUN)
+        await store.backup(tmp_path / "backup.db")
+    opens = _session.open_writer
+
+    def slowly(settings: Any) -> sqlite3.Connection:
+        connection = opens(settings)
+        restore(path)
+        return connection
+
+    monkeypatch.setattr(_session, "open_writer", slowly)
+    store = SqliteRunStore(path)
+    with pytest.raises(StoreOpenError, match="replaced while it was open"):
+        await store.save_run(RUN)
+    await store.close()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows lets nobody delete a folder whose file is open")
+async def test_a_file_whose_folder_became_a_file_is_gone(tmp_path: Path) -> None:
+    """A path that leads through a file leads nowhere."""
+    path = tmp_path / "folder" / "runs.db"
+    path.parent.mkdir()
+    async with SqliteRunStore(path) as store:
+        await store.save_run(RUN)
+        shutil.rmtree(path.parent)
+        path.parent.write_text("a file")
+        with pytest.raises(StoreOpenError, match="replaced while it was open"):
+            await store.save_run(RUN)
 
 
 async def test_a_file_that_may_not_be_looked_at_is_used_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

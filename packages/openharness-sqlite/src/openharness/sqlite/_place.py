@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 __all__ = ("Place",)
 
 _Identity: TypeAlias = "tuple[int, int] | None"
+_NOTHING: Final = (0, 0)
 
 
 class Place:
@@ -28,12 +30,25 @@ class Place:
         self._path = path
         self._file: _Identity = None
 
-    def remember(self) -> None:
-        """Keep in mind which file is there: it has just been opened."""
-        self._file = self._look()
+    def open(self, opener: Callable[[], sqlite3.Connection]) -> sqlite3.Connection:
+        """Open the file, and keep in mind which one it is.
+
+        Raises:
+            sqlite3.OperationalError: It was replaced meanwhile, so that nobody knows which one was opened.
+        """
+        self._file = None
+        before = self._look()
+        connection = opener()
+        self._file = self._look() if before == _NOTHING else before
+        try:
+            self.check()
+        except sqlite3.OperationalError:
+            connection.close()
+            raise
+        return connection
 
     def check(self) -> None:
-        """See that it is the same file; does nothing before `remember`.
+        """See that it is the same file; does nothing before `open`.
 
         Raises:
             sqlite3.OperationalError: It is another one, or there is none; with the code that SQLite has for this.
@@ -48,8 +63,8 @@ class Place:
             return None  # An open file can neither be deleted nor replaced there, and looking would open it.
         try:
             found = os.stat(self._path)  # noqa: PTH116 - half the price, and it is asked for each batch
-        except FileNotFoundError:
-            return (0, 0)
+        except (FileNotFoundError, NotADirectoryError):
+            return _NOTHING
         except OSError:
             return self._file  # What may not be looked at need not have changed.
         return (found.st_dev, found.st_ino)

@@ -133,9 +133,7 @@ class Session(StoreSession):
         return self.loop.is_running() and self._thread.is_alive() and not self._thread.daemon
 
     def _open_writer(self) -> sqlite3.Connection:
-        connection = open_writer(self._settings)
-        self._place.remember()
-        return connection
+        return self._place.open(partial(open_writer, self._settings))
 
     async def _open(self) -> None:
         await self._writing.open()
