@@ -129,12 +129,31 @@ async def test_a_missing_fixture_names_those_that_exist() -> None:
 
 
 async def test_a_missing_recording_is_the_same_error() -> None:
-    """A recording that is asked for by an unknown id is not found, and those that exist are named."""
+    """A recording that is asked for by an unknown id is not found; the newest are named, and where its id stands."""
     store = KeepingStore()
-    await run(provider=ScriptedProvider(), store=store)
-    with pytest.raises(FixtureNotFoundError) as caught:
+    for _ in range(5):
+        await run(provider=ScriptedProvider(), store=store)
+    with pytest.raises(FixtureNotFoundError, match=r"no recording 'nowhere'.*'rec-4'.*recording_id of") as caught:
         await run(recording="nowhere", store=store)
-    assert caught.value.existing == ("rec-0",)
+    assert caught.value.existing == ("rec-4", "rec-3", "rec-2")
+    assert "fixture" not in str(caught.value)
+
+
+async def test_the_id_of_a_run_in_place_of_a_recording_is_noticed() -> None:
+    """Who gives the id of a run is told the id of its recording."""
+    store = KeepingStore()
+    result = await run(provider=ScriptedProvider(), store=store)
+    with pytest.raises(FixtureNotFoundError, match=r"is the id of a run.*'rec-0'") as caught:
+        await run(recording=result.run_id, store=store)
+    assert caught.value.run_recording == result.recording_id
+
+
+async def test_of_many_fixtures_the_first_are_named() -> None:
+    """A store with hundreds of fixtures does not fill the screen; the error has all of them."""
+    error = FixtureNotFoundError("x", existing=[f"test-{number:03}" for number in range(300)])
+    assert "'test-019' and 280 more. Record it" in str(error)
+    assert "test-020" not in str(error)
+    assert len(error.existing) == 300
 
 
 @pytest.mark.parametrize("mode", ["record", "replay", "auto"])

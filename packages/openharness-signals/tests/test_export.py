@@ -101,9 +101,9 @@ async def test_the_newest_recording_or_the_one_that_is_named(store: MemorySignal
     found = await FileSignalStore(tmp_path).find_recording("newest")
     assert found is not None
     assert found.id == ids[-1]
-    with pytest.raises(RecordingNotFoundError, match="of run run-2"):
+    with pytest.raises(RecordingNotFoundError, match="no recording of run 'run-2'"):
         await export_recording(store, "run-2", tmp_path / "other.jsonl")
-    with pytest.raises(RecordingNotFoundError, match=f"{ids[0]} of run run-2"):
+    with pytest.raises(RecordingNotFoundError, match=f"'{ids[0]}' of run 'run-2'"):
         await export_recording(store, "run-2", tmp_path / "other.jsonl", recording_id=ids[0])
     assert not (tmp_path / "other.jsonl").exists()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -149,7 +150,8 @@ class KeepingStore(SignalStore):
     async def list_recordings(self, query: RecordingQuery | None = None) -> list[RecordingInfo]:
         """Return what matches, newest first."""
         query = query or RecordingQuery()
-        return [kept.info for kept in reversed(self.recordings.values()) if query.matches(kept.info)]
+        found = (kept.info for kept in reversed(self.recordings.values()) if query.matches(kept.info))
+        return list(itertools.islice(found, query.limit))
 
     async def find_recording(self, name: str) -> RecordingInfo | None:
         """Return what the name means."""

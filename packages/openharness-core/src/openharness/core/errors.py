@@ -107,6 +107,8 @@ _SHOWN = 200
 
 _LISTED = 5
 
+_NAMED = 20
+
 _INTEGER_BITS = 1000
 
 
@@ -360,12 +362,16 @@ class RecordingNotFoundError(StoreError, LookupError):
     """No recording has this id.
 
     Attributes:
-        recording_id: The id that was asked for.
+        recording_id: The id that was asked for; None where any recording of a run was.
+        run_id: The run whose recording was asked for; None where no run was named.
     """
 
-    def __init__(self, recording_id: str, *, store: str = "") -> None:
+    def __init__(self, recording_id: str | None, *, run_id: str | None = None, store: str = "") -> None:
         self.recording_id = recording_id
-        super().__init__(f"there is no recording {recording_id!r}.", store=store)
+        self.run_id = run_id
+        which = "" if recording_id is None else f" {recording_id!r}"
+        of_run = "" if run_id is None else f" of run {run_id!r}"
+        super().__init__(f"there is no recording{which}{of_run}.", store=store)
 
 
 class RecordingConflictError(StoreError):
@@ -468,18 +474,35 @@ class FixtureNotFoundError(ReplayError, LookupError):
     """Replay was asked for a fixture, or a recording, that the store does not have.
 
     Attributes:
-        name: What was asked for.
-        existing: The names of the fixtures the store does have, sorted.
+        name: What was asked for: the name of a fixture, or the id of a recording.
+        existing: The names of the fixtures the store does have, sorted; the ids of its newest recordings where a recording
+            was asked for.
+        run_recording: The newest recording of the run of this id, where the id of a run was given for that of a recording.
     """
 
-    def __init__(self, name: str, *, existing: Sequence[str]) -> None:
+    def __init__(
+        self, name: str, *, existing: Sequence[str], is_recording: bool = False, run_recording: str | None = None
+    ) -> None:
         self.name = name
-        self.existing = tuple(sorted(existing))
-        listed = ", ".join(map(repr, self.existing)) or "none"
-        super().__init__(
-            f"There is no recording for the fixture {name!r}. Fixtures in this store: {listed}. "
-            'Record it by running once with mode="record" (or OPENHARNESS_MODE=record) and a provider.'
-        )
+        self.existing = tuple(existing) if is_recording else tuple(sorted(existing))
+        self.run_recording = run_recording
+        listed = ", ".join(map(repr, self.existing[:_NAMED])) or "none"
+        more = f" and {len(self.existing) - _NAMED} more" if len(self.existing) > _NAMED else ""
+        if run_recording is not None:
+            message = (
+                f"{name!r} is the id of a run. Its newest recording in this store is {run_recording!r}: give that."
+            )
+        elif is_recording:
+            message = (
+                f"There is no recording {name!r} in this store. Its newest recordings: {listed}. The id of a recording is "
+                "the recording_id of the run's result, of its error, and of its record in the history."
+            )
+        else:
+            message = (
+                f"There is no recording for the fixture {name!r}. Fixtures in this store: {listed}{more}. "
+                'Record it by running once with mode="record" (or OPENHARNESS_MODE=record) and a provider.'
+            )
+        super().__init__(message)
 
 
 class ReplayDriftError(ReplayError):

@@ -158,8 +158,7 @@ async def _chosen(store: SignalStore, run_id: str, recording_id: str | None) -> 
     for info in known:
         if info.id == recording_id:
             return info
-    wanted = f"of run {run_id}" if recording_id is None else f"{recording_id} of run {run_id}"
-    raise RecordingNotFoundError(wanted, store=repr(store))
+    raise RecordingNotFoundError(recording_id, run_id=run_id, store=repr(store))
 
 
 def _refuse_secrets(recording: Recording, fixture: str) -> None:

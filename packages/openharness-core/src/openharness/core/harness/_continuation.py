@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
     from openharness.core.interfaces import SignalStore
 
-__all__ = ("Resumption", "find_fork", "find_resumption", "folded", "was_interactive")
+__all__ = ("Resumption", "find_fork", "find_resumption", "folded", "no_recording", "was_interactive")
+
+_NEWEST: Final = 3
+"""How many recordings are named where another one is not found."""
 
 
 @attrs.frozen(kw_only=True)
@@ -86,14 +89,25 @@ async def find_fork(store: SignalStore, recording_id: str, at: int | None) -> Re
     return await _find(store, recording_id, after)
 
 
+async def no_recording(store: SignalStore, recording_id: str) -> FixtureNotFoundError:
+    """Return the error for a recording that a store does not have."""
+    of_run = await store.list_recordings(RecordingQuery(run_id=recording_id, limit=1))
+    newest = await store.list_recordings(RecordingQuery(limit=_NEWEST))
+    return FixtureNotFoundError(
+        recording_id,
+        existing=[info.id for info in newest],
+        is_recording=True,
+        run_recording=of_run[0].id if of_run else None,
+    )
+
+
 async def _find(
     store: SignalStore, recording_id: str, point: Callable[[list[Signal], RecordingInfo], tuple[int, int, int]]
 ) -> Resumption:
     try:
         signals = [signal async for signal in store.iter_signals(recording_id)]
     except RecordingNotFoundError:
-        existing = [info.id for info in await store.list_recordings()]
-        raise FixtureNotFoundError(recording_id, existing=existing) from None
+        raise await no_recording(store, recording_id) from None
     if not signals or signals[0].name != names.HARNESS_START:
         raise InvalidValueError("recording_id", value=recording_id, expected="a recording with the beginning of a run")
     flaw = flaw_of(signals[0])

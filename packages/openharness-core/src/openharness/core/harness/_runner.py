@@ -19,7 +19,7 @@ from openharness.core.engine import (
 from openharness.core.errors import FixtureNotFoundError, RecordingEndedError, RecordingNotFoundError
 from openharness.core.harness._backends import Defaults, needed
 from openharness.core.harness._beginning import Beginning, begin_new
-from openharness.core.harness._continuation import was_interactive
+from openharness.core.harness._continuation import no_recording, was_interactive
 from openharness.core.harness._ending import end_run, make_record, make_result, save_end
 from openharness.core.harness._forking import begin_forked
 from openharness.core.harness._live import LiveRun
@@ -168,8 +168,7 @@ class Runner(Generic[S]):
             transcript = Transcript(recording_id, signals)
             return transcript, await transcript.open()
         except RecordingNotFoundError:
-            existing = [info.id for info in await store.list_recordings()]
-            raise FixtureNotFoundError(recording_id, existing=existing) from None
+            raise await no_recording(store, recording_id) from None
 
     # Running.
 
