@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import pathlib
+import re
 from typing import Any
 
 import attrs
@@ -380,8 +382,43 @@ async def test_a_state_type_that_changed_since_is_told_by_its_field() -> None:
     await run(provider=ScriptedProvider(), store=store)
     harness = create_harness(Other)
     agent = harness.agent(prompt="{{ state.question }}", activate_on="harness:start", updates="answer")
-    with pytest.raises(SerializationError, match=r"question.* cannot be read"):
+    with pytest.raises(ReplayDriftError, match=r"question cannot be read: it must be an integer") as caught:
         await harness.run_reactive(agents={"a": agent}, recording="rec-0", store=store)
+    report = caught.value.report
+    assert (report.kind, report.subject, report.seq) == ("initial_state", "the initial state", 0)
+    assert str(report).endswith(report.remedy)
+    # With a state of one's own it is compared as ever.
+    with pytest.raises(ReplayDriftError, match="the initial state is not the recorded one"):
+        await harness.run_reactive(agents={"a": agent}, recording="rec-0", store=store, state=Other())
+
+
+async def test_what_a_reducer_returned_by_mistake_is_told_with_advice() -> None:
+    """A reducer that returns what a method of a list gives, not a state, fails its run; a note says what it may return."""
+    agent = HARNESS.agent(prompt="x", activate_on="harness:start", emits="a:done")
+    with pytest.raises(AgentError, match="it must be a State, got 'oops'") as caught:
+        await HARNESS.run_reactive(
+            agents={"a": agent}, provider=ScriptedProvider(), reducers={"a:done": lambda state, signal: "oops"}
+        )
+    assert caught.value.__cause__ is not None
+    assert caught.value.__cause__.__notes__ == [
+        "A reducer changes the state it is given and returns None, or returns a new state."
+    ]
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"provider": ScriptedProvider}, "this is a class: make an object of it"),
+        ({"provider": lambda request: "x"}, "FunctionProvider makes one of a function"),
+        ({"store": pathlib.Path("recordings")}, "as in 'file:tests/fixtures'"),
+        ({"run_store": pathlib.Path("runs.db")}, "as in 'sqlite:///runs.db'"),
+        ({"run_store": 3}, "a RunStore, or the text that names one, got 3"),
+    ],
+)
+async def test_what_is_no_back_end_is_refused_with_advice(options: Any, words: str) -> None:
+    """A class, a function or a path in the place of a back end is refused, and the error says what was meant."""
+    with pytest.raises(InvalidValueError, match=re.escape(words)):
+        await run(**{"provider": ScriptedProvider(), **options})
 
 
 async def test_back_ends_are_opened_by_name_and_closed_with_the_run(monkeypatch: pytest.MonkeyPatch) -> None:

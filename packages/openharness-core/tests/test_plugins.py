@@ -193,6 +193,16 @@ def test_the_name_is_unknown(install: Any) -> None:
     )
 
 
+def test_a_path_in_place_of_a_url_is_noticed(install: Any) -> None:
+    """Who gives a folder or a file is told how a store is named; providers have names alone."""
+    install("acme-store", entry("acme", "acme_store:Store"), acme_store=STORE)
+    with pytest.raises(UnknownPluginError, match=r"A run store is named by a URL, as in 'sqlite:///runs\.db'"):
+        open_run_store("runs.db")
+    with pytest.raises(UnknownPluginError) as caught:
+        open_run_store("acne:runs.db")
+    assert "named by a URL" not in str(caught.value)
+
+
 def test_two_distributions_offer_the_name(install: Any) -> None:
     """Neither is taken by chance; the error names both."""
     install("acme-one", entry("acme", "acme_store:Store"), acme_store=STORE)

@@ -62,12 +62,17 @@ class Plugin:
 
 @attrs.frozen
 class _Kind:
-    """One of the groups, what its classes are, and which of them the project publishes: name to distribution."""
+    """One of the groups, what its classes are, and which of them the project publishes: name to distribution.
+
+    Attributes:
+        example: How one is named that needs more than a name; None where a name is enough.
+    """
 
     group: str
     noun: str
     interface: type[Any]
     ours: Mapping[str, str]
+    example: str | None = None
 
 
 _RUN_STORES: Final = _Kind(
@@ -79,6 +84,7 @@ _RUN_STORES: Final = _Kind(
         "postgres": "openharness-run-store-postgres",
         "sqlite": "openharness-run-store-sqlite",
     },
+    "sqlite:///runs.db",
 )
 _SIGNAL_STORES: Final = _Kind(
     "openharness.signal_stores",
@@ -90,6 +96,7 @@ _SIGNAL_STORES: Final = _Kind(
         "postgres": "openharness-signal-store-postgres",
         "sqlite": "openharness-signal-store-sqlite",
     },
+    "file:tests/fixtures",
 )
 _PROVIDERS: Final = _Kind(
     "openharness.providers",
@@ -167,7 +174,7 @@ def _open(kind: _Kind, url: str) -> object:
         expected = f"the name of a {kind.noun}, as in {next(iter(kind.ours))!r}, or its URL"
         raise InvalidValueError("url", value=url, expected=expected)
     name, _, address = url.partition(":")
-    loaded = _load(kind, name)
+    loaded = _load(kind, name, is_url=":" in url)
     if hasattr(loaded, "from_url"):
         return loaded.from_url(f"{name}:{address}")
     if address:
@@ -176,12 +183,12 @@ def _open(kind: _Kind, url: str) -> object:
     return loaded()
 
 
-def _load(kind: _Kind, name: str) -> Any:
+def _load(kind: _Kind, name: str, *, is_url: bool) -> Any:
     found = list(_entry_points({kind.group}))
     installed = [(entry_point.name, distribution.name) for distribution, entry_point in found]
     named = [(distribution, entry_point) for distribution, entry_point in found if entry_point.name == name]
     if not named:
-        raise _missing(kind, name, installed)
+        raise _missing(kind, name, installed, is_url=is_url)
     if len(named) > 1:
         owners = " and ".join(sorted(distribution.name for distribution, _ in named))
         raise AmbiguousPluginError(
@@ -221,10 +228,14 @@ def _load(kind: _Kind, name: str) -> Any:
     return cast("Any", loaded)
 
 
-def _missing(kind: _Kind, name: str, installed: list[tuple[str, str]]) -> NoPluginsError | UnknownPluginError:
+def _missing(
+    kind: _Kind, name: str, installed: list[tuple[str, str]], *, is_url: bool
+) -> NoPluginsError | UnknownPluginError:
     known = {one for one, _ in installed}
     close = difflib.get_close_matches(name, sorted({*known, *kind.ours}), n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
+    if not is_url and kind.example is not None:
+        hint += f" A {kind.noun} is named by a URL, as in {kind.example!r}."
     wanted = (
         [kind.ours[name]] if name in kind.ours else sorted({kind.ours[one] for one in kind.ours if one not in known})
     )

@@ -352,7 +352,9 @@ def _named(
             )
         name = check_agent_name(given)
         if name in named:
-            raise DefinitionError(f"Two agents are called {name!r}; signals could not tell them apart.")
+            raise DefinitionError(
+                f"Two agents are called {name!r}; signals could not tell them apart. Give one another name."
+            )
         named[name] = agent
     return list(named.items())
 

@@ -86,7 +86,12 @@ class StateView(Generic[S]):
         Raises:
             SerializationError: The state it made is none of this type, or cannot be stored.
         """
-        new = self._schema.dump(draft if reduced is None else reduced)
+        try:
+            new = self._schema.dump(draft if reduced is None else reduced)
+        except SerializationError as error:
+            if reduced is not None:
+                error.add_note("A reducer changes the state it is given and returns None, or returns a new state.")
+            raise
         return self._accept(new)
 
     def draft(self) -> S:

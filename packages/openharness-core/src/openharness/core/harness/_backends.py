@@ -90,10 +90,19 @@ class Backends:
         return _checked("run_store", given, RunStore)
 
 
+_EXAMPLES: Final = {"store": "file:tests/fixtures", "run_store": "sqlite:///runs.db"}
+
+
 def _checked(name: str, given: T | None, kind: type[Any]) -> T | None:
     if given is None or isinstance(given, kind):
         return given
     expected = f"a {kind.__name__}, or the text that names one"
+    if isinstance(given, type) and issubclass(given, kind):
+        expected += " (this is a class: make an object of it)"
+    elif name == "provider" and callable(given):
+        expected += " (FunctionProvider makes one of a function)"
+    elif name in _EXAMPLES and isinstance(given, os.PathLike):
+        expected += f" (in the text a word says what is at the path, as in {_EXAMPLES[name]!r})"
     raise InvalidValueError(name, value=given, expected=expected)
 
 

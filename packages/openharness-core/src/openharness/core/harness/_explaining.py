@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from openharness.core.engine import Surroundings, complete, described
+from openharness.core.engine import DriftReport, Surroundings, complete, described
 from openharness.core.errors import OpenHarnessError, ReplayDriftError
 from openharness.core.records import RecordingQuery
 
@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from openharness.core.engine import Journal, RunPlan
+    from openharness.core.errors import SerializationError
     from openharness.core.interfaces import SignalStore
     from openharness.core.records import Signal
 
-__all__ = ("explain", "fixture_of")
+__all__ = ("explain", "fixture_of", "unreadable_state")
 
 
 async def explain(
@@ -47,6 +48,32 @@ async def explain(
         log=journal.signals, start=start, rest=rest, agents=plan.fingerprint(), fixture=name, cause=cause
     )
     error.report = complete(error.report, around)
+
+
+async def unreadable_state(
+    error: SerializationError, *, store: SignalStore, recording_id: str, start: Signal, fixture: str | None
+) -> ReplayDriftError:
+    """Return the error for a recorded state that the type of the state cannot read any more.
+
+    Args:
+        error: What the type says of it.
+        store: Where the recording is.
+        recording_id: The recording.
+        start: Its first signal.
+        fixture: The fixture's name, if it is known.
+    """
+    report = DriftReport(
+        recording_id=recording_id,
+        seq=start.seq,
+        reason=f"the recorded state does not fit the type of the state: {error} A field that has a default may be missing",
+        activation=None,
+        recorded=None,
+        actual=None,
+        kind="initial_state",
+        subject="the initial state",
+    )
+    name = await fixture_of(store, recording_id, run_id=start.id.removesuffix(f"/{start.seq}"), known=fixture)
+    return ReplayDriftError(complete(report, Surroundings(log=(), start=None, rest=(), agents=None, fixture=name)))
 
 
 async def fixture_of(store: SignalStore, recording_id: str, *, run_id: str, known: str | None) -> str | None:

@@ -16,11 +16,17 @@ from openharness.core.engine import (
     described,
     log_failure,
 )
-from openharness.core.errors import FixtureNotFoundError, RecordingEndedError, RecordingNotFoundError
+from openharness.core.errors import (
+    FixtureNotFoundError,
+    RecordingEndedError,
+    RecordingNotFoundError,
+    SerializationError,
+)
 from openharness.core.harness._backends import Defaults, needed
 from openharness.core.harness._beginning import Beginning, begin_new
 from openharness.core.harness._continuation import no_recording, was_interactive
 from openharness.core.harness._ending import end_run, make_record, make_result, save_end
+from openharness.core.harness._explaining import unreadable_state
 from openharness.core.harness._forking import begin_forked
 from openharness.core.harness._live import LiveRun
 from openharness.core.harness._preparation import Preparation, arrival_now
@@ -125,7 +131,7 @@ class Runner(Generic[S]):
                 raise RecordingEndedError(recording_id, seq=0, state=None)  # noqa: TRY301 - to be closed below
             journal = Journal(first.id.removesuffix(f"/{first.seq}"), check=recorded.check)
             prepared.repeat_rules(journal, recorded)
-            state, fields = prepared.initial_state(first)
+            state, fields = await self._initial_state(store, recording_id, first)
             # What came from outside stands in the recording, so that also `run_reactive` can replay it.
             prepared.interactive = prepared.interactive or was_interactive(first)
             plan = prepared.plan_of_replay(fields)
@@ -156,6 +162,21 @@ class Runner(Generic[S]):
         record = make_record(journal, outcome, **identity, metadata=settings.metadata, redactor=self.redactor)
         failure = await save_end(await prepared.backends.run_store_of_replay(), record)
         return end_run(outcome, result, failure)
+
+    async def _initial_state(
+        self, store: SignalStore, recording_id: str, first: Signal
+    ) -> tuple[JSONObject | None, list[str]]:
+        """Return the state that was given, None for the recorded one, and the fields of the run."""
+        prepared = self._prepared
+        settings = prepared.settings
+        try:
+            return prepared.initial_state(first)
+        except SerializationError as error:
+            if settings.state is not None:
+                raise
+            raise await unreadable_state(
+                error, store=store, recording_id=recording_id, start=first, fixture=settings.fixture
+            ) from None
 
     async def _open(
         self, store: SignalStore, recording_id: str, signals: AsyncIterator[Signal], *, whole: bool
