@@ -209,6 +209,7 @@ ROWS = (
         (
             of(f"{RUNS}/test_killed_migrations.py"),
             of(f"{SHARED}/test_bringing_forward.py", words="killed or old or parts"),
+            of(f"{SHARED}/test_left_open.py"),
             of(f"{RUNS}/test_opening.py", f"{SIGNALS}/test_one_file.py", words="older or newer or migration or died"),
             of(f"{RUNS}/test_opening.py", words="rows_of_version"),
             of(f"{SIGNALS}/test_older_files.py", f"{FILES}/test_migrating.py"),

@@ -139,7 +139,9 @@ async def test_the_file_says_what_it_is(path: Path, sql: Callable[..., list[Any]
     assert sql("PRAGMA user_version") == [(SCHEMA.version,)]
     assert sql("PRAGMA journal_mode") == [("wal",)]
     tables = sql("SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND name NOT LIKE 'sqlite_%'")
-    assert sorted(tables) == [("run_metadata", 1), ("runs", 1)]
+    # The view is the mark of its version, which older releases look for.
+    assert sorted(tables) == [("openharness_runs_version_2", 0), ("run_metadata", 1), ("runs", 1)]
+    assert sql("SELECT version FROM openharness_runs_version_2") == [(2,)]
     assert sql("SELECT key, value, created_at, run_id FROM run_metadata") == [("tenant", '"acme"', 1, "a")]
     assert sql("SELECT id, status, metadata, state FROM runs") == [
         ("a", "completed", '{"tenant":"acme"}', '{"text":"hello"}')

@@ -304,6 +304,29 @@ async def test_a_newer_fixture_is_refused_and_left_as_it_is(folder: Path, store:
     assert path.read_bytes() == newer
 
 
+async def test_a_recording_that_a_newer_release_has_rewritten_is_left_as_it_is(
+    folder: Path, store: FileSignalStore
+) -> None:
+    """A store that was appending to a recording notices the version that its file has got meanwhile, and adds nothing."""
+    recording_id = await fill(store, sample_log()[:2])
+    (path,) = (folder / "unpublished").glob("*.jsonl")
+    newer = path.read_bytes().replace(b'"version":1', b'"version":2')
+    # As every file is rewritten: beside the old one, which it then replaces.
+    path.with_name("new").write_bytes(newer)
+    path.with_name("new").replace(path)
+    for work in (
+        store.append(recording_id, sample_log()[2:]),
+        store.add_checkpoint(recording_id, "here", 1),
+        store.finalize(recording_id, outcome="completed"),
+        store.load_recording(recording_id),
+        store.get_recording_info(recording_id),
+    ):
+        with pytest.raises(StoreVersionError) as caught:
+            await work
+        assert (caught.value.found, caught.value.supported) == (2, 1)
+    assert path.read_bytes() == newer
+
+
 async def test_damage_within_a_recording_is_listed_and_not_loaded(folder: Path, store: FileSignalStore) -> None:
     """A flipped bit in the middle: the recording lists, loading it names the line, and it can be deleted."""
     for finalize in (True, False):

@@ -10,7 +10,6 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Final
 
 from openharness.run_store_sqlite._rows import COLUMNS, state_size
-from openharness.sqlite import transaction
 
 if TYPE_CHECKING:
     import sqlite3
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ("delete_runs", "save_runs", "save_statement")
 
 _PLACES: Final = f"({', '.join('?' * len(COLUMNS))})"
+_GUARDED: Final = f"(CASE WHEN {{}} THEN ? END, {', '.join('?' * (len(COLUMNS) - 1))})"
+"""The id is NULL, which the table refuses, where a newer release has brought the file forward."""
 _LARGE: Final = 512 * 1024
 """From how many characters of states on several statements in one transaction are cheaper than one. Measured: with 128
 states of 8 KiB both take as long, with 20 KiB the one statement takes a third more processor time."""
@@ -35,30 +36,36 @@ _KEPT: Final = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name
 async def save_runs(channel: Channel, rows: Sequence[Row]) -> Sequence[None]:
     """Save runs, in their order."""
     if len(rows) > _PIECE and sum([state_size(row) for row in rows]) > _LARGE:
-        await channel.call(partial(_save_pieces, rows))
+        await channel.write(partial(_save_pieces, rows))
     else:
-        await channel.run(save_statement(len(rows)), [value for row in rows for value in row])
+        await channel.run(save_statement(len(rows), channel.unless_newer), [value for row in rows for value in row])
     return [None] * len(rows)
 
 
 def _save_pieces(rows: Sequence[Row], connection: sqlite3.Connection) -> None:
-    with transaction(connection):
-        for start in range(0, len(rows), _PIECE):
-            some = rows[start : start + _PIECE]
-            connection.execute(save_statement(len(some)), [value for row in some for value in row])
+    for start in range(0, len(rows), _PIECE):
+        some = rows[start : start + _PIECE]
+        connection.execute(save_statement(len(some)), [value for row in some for value in row])
 
 
 async def delete_runs(channel: Channel, several: Sequence[Sequence[str]]) -> Sequence[None]:
     """Delete the runs with these ids."""
     run_ids = [run_id for ids in several for run_id in ids]
-    await channel.run(_delete_statement(len(run_ids)), run_ids)
+    statement = _delete_statement(len(run_ids))
+    await channel.write(lambda connection: connection.execute(statement, run_ids))
     return [None] * len(several)
 
 
 @cache
-def save_statement(rows: int) -> str:
-    """Return the statement that saves this many runs."""
-    values = ", ".join([_PLACES] * rows)
+def save_statement(rows: int, condition: str | None = None) -> str:
+    """Return the statement that saves this many runs.
+
+    Args:
+        rows: How many.
+        condition: What must be true; otherwise the statement fails. It is asked once, whatever the number of runs. None
+            inside of a transaction that has looked.
+    """
+    values = ", ".join([_PLACES if condition is None else _GUARDED.format(condition), *[_PLACES] * (rows - 1)])
     # Not REPLACE: it would delete the row first, and with it the columns a newer version may have added.
     return f"INSERT INTO runs ({', '.join(COLUMNS)}) VALUES {values} ON CONFLICT (id) DO UPDATE SET {_KEPT}"  # noqa: S608 - names of our own
 

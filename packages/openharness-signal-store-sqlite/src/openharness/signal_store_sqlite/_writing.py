@@ -37,7 +37,6 @@ from openharness.signal_store_sqlite._rows import (
     signal_to_row,
 )
 from openharness.signal_store_sqlite._schema import INSERT_METADATA
-from openharness.sqlite import transaction
 
 if TYPE_CHECKING:
     import sqlite3
@@ -82,7 +81,7 @@ _PUBLISH: Final = (
 
 async def write_jobs(channel: Channel, jobs: Sequence[Job], *, store: str) -> Sequence[OpenHarnessError | None]:
     """Do what several callers want done, in their order, in one transaction."""
-    return await channel.call(partial(_write_all, jobs, store))
+    return await channel.write(partial(_write_all, jobs, store))
 
 
 def _write_all(jobs: Sequence[Job], store: str, connection: sqlite3.Connection) -> list[OpenHarnessError | None]:
@@ -90,14 +89,13 @@ def _write_all(jobs: Sequence[Job], store: str, connection: sqlite3.Connection) 
     connection.text_factory = bytes
     tables = Tables(connection, store=store)
     results: list[OpenHarnessError | None] = []
-    with transaction(connection):
-        for job in jobs:
-            try:
-                job(tables)
-            except OpenHarnessError as error:
-                results.append(error)
-            else:
-                results.append(None)
+    for job in jobs:
+        try:
+            job(tables)
+        except OpenHarnessError as error:
+            results.append(error)
+        else:
+            results.append(None)
     return results
 
 

@@ -6,6 +6,7 @@ How the modules depend on each other, from the top:
 * ``_doctor``: the examination of a file; ``_backup``: a copy of one that is in use
 * ``_session``: the two connections of a store in one event loop; ``_exit`` ends them when nobody did
 * ``_writer``: group commit; ``_channel``: one connection
+* ``_guard``: whether a newer release has brought it forward meanwhile
 * ``_place``: whether the path still leads to the file; ``_opening``: how it is opened; ``_schema``: which version it has, and how it is brought forward
 * ``_turns``: whose turn it is to write; ``_transaction``: several statements as one
 * ``_location``: paths and URLs; ``_failures``: SQLite's errors as ours; ``_statement``: what goes in and comes out

@@ -18,10 +18,12 @@ import aiosqlite
 
 from openharness.core import StoreClosedError
 from openharness.sqlite._failures import is_busy
+from openharness.sqlite._transaction import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from openharness.sqlite._guard import Guard
     from openharness.sqlite._place import Place
     from openharness.sqlite._statement import Row, Value
     from openharness.sqlite._turns import Turn
@@ -78,6 +80,7 @@ class Channel:
         turn: What to hold while something is written; None for a connection that only reads.
         place: Where the file is. What is done to one that is no longer there counts as failed; None for one that
             nobody can take away.
+        guard: Knows whether a newer release has brought the tables forward; None where there are none.
     """
 
     def __init__(
@@ -85,11 +88,13 @@ class Channel:
         opener: Callable[[], sqlite3.Connection],
         *,
         busy_timeout: float,
+        guard: Guard | None = None,
         place: Place | None = None,
         turn: Turn | None = None,
     ) -> None:
         self._opener = opener
         self._busy_timeout = busy_timeout
+        self._guard = guard
         self._place = place
         self._turn = turn
         self._connection: aiosqlite.Connection | None = None
@@ -132,6 +137,11 @@ class Channel:
         self._raw = opening.connection
         return connection
 
+    @property
+    def unless_newer(self) -> str:
+        """The condition that a statement must make its own that writes without `write`. See `Schema.unless_newer`."""
+        return "true" if self._guard is None else self._guard.unless_newer
+
     async def run(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
         """Run one statement to its end and return its rows. Never call it from a task that is not our own.
 
@@ -151,6 +161,19 @@ class Channel:
             sqlite3.Error: What SQLite said; "busy" only after the busy timeout.
         """
         return await self._patiently(_Once(function))
+
+    async def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Call a function as `call` does, inside of a transaction that writes, and return its result.
+
+        Raises:
+            StoreVersionError: A newer release has brought the tables forward; the function was not called.
+            sqlite3.Error: What SQLite said; "busy" only after the busy timeout.
+        """
+        return await self.call(partial(self._in_transaction, function))
+
+    def _in_transaction(self, function: Callable[[sqlite3.Connection], T], connection: sqlite3.Connection) -> T:
+        with transaction(connection) if self._guard is None else self._guard.transaction(connection):
+            return function(connection)
 
     async def _patiently(self, work: Callable[[sqlite3.Connection], T]) -> T:
         loop = asyncio.get_running_loop()
@@ -180,13 +203,21 @@ class Channel:
                 self._hurried = True
 
     def _in_turn(self, work: Callable[[sqlite3.Connection], T], connection: sqlite3.Connection) -> T:
-        if self._turn is None:
-            result = work(connection)
-        else:
-            # Beforehand, since the log of a file that was replaced would be taken for that of the new one.
-            self._look()
-            with self._turn.lock:
+        try:
+            if self._turn is None:
                 result = work(connection)
+                if self._guard is not None:
+                    self._guard.check_what_was_read(connection)
+            else:
+                # Beforehand, since the log of a file that was replaced would be taken for that of the new one.
+                self._look()
+                with self._turn.lock:
+                    result = work(connection)
+        except Exception as error:
+            # A table that is no longer there, or a row that seems damaged, may be one of a newer version.
+            if self._guard is not None and not is_busy(error):
+                self._guard.explain(connection)
+            raise
         # And afterwards: what was written to a file that is gone must not be acknowledged.
         self._look()
         return result

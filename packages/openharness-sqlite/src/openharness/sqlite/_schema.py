@@ -7,6 +7,11 @@ others. A file with neither is not ours, unless there is nothing in it at all.
 
 All of that is written in the transaction that creates or changes the tables, so a process that dies in between leaves
 the file as it was.
+
+A store may have the file open while a newer release brings it forward. So each version from the second on leaves a mark,
+a view named after it, and what a store writes depends on there being no mark of the version that follows its own. That is
+looked for in the transaction that writes, so nothing is written to tables of a newer version. The mark is what the
+release before looks for: a file that this release reads as it is need not have been changed for it.
 """
 
 from __future__ import annotations
@@ -62,6 +67,16 @@ class Schema:
     def version(self) -> int:
         """The version that this code reads and writes."""
         return len(self.migrations)
+
+    @property
+    def unless_newer(self) -> str:
+        """A condition in SQL: no newer release has brought the tables forward. It reads the names of what is in the file."""
+        return f"NOT EXISTS (SELECT 1 FROM main.sqlite_schema WHERE name = '{_mark(self.component, self.version + 1)}')"  # noqa: S608 - names of our own
+
+
+def _mark(component: str, version: int) -> str:
+    """Return the name of the view that says that tables have reached a version."""
+    return f"openharness_{component}_version_{version}"
 
 
 @attrs.frozen(kw_only=True)
@@ -152,6 +167,11 @@ def migrate(connection: sqlite3.Connection, schema: Schema, *, store: str) -> No
                     step(connection)
                 else:
                     connection.execute(step)
+        # Nobody can have the first version open as an older one.
+        for number in range(max(version + 1, 2), schema.version + 1):
+            connection.execute(
+                f"CREATE VIEW IF NOT EXISTS {_mark(schema.component, number)} AS SELECT {number} AS version"
+            )
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         if schema.component == _RUNS:
             connection.execute(f"PRAGMA user_version = {schema.version}")

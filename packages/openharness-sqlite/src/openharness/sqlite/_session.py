@@ -14,6 +14,7 @@ from openharness.core.storage import StoreSession
 from openharness.sqlite._channel import Channel, reported
 from openharness.sqlite._exit import stop_at_exit, stop_now
 from openharness.sqlite._failures import store_error
+from openharness.sqlite._guard import Guard
 from openharness.sqlite._opening import open_reader, open_writer
 from openharness.sqlite._place import Place
 from openharness.sqlite._turns import turn_of
@@ -43,10 +44,17 @@ class Session(StoreSession):
         self._thread = threading.current_thread()
         self._settings = settings
         self._place = Place(settings.path)
+        self._read_guard = Guard(settings.schema, store=settings.store)
         self._writing = Channel(
-            self._open_writer, busy_timeout=settings.busy_timeout, place=self._place, turn=turn_of(settings.path)
+            self._open_writer,
+            busy_timeout=settings.busy_timeout,
+            guard=Guard(settings.schema, store=settings.store),
+            place=self._place,
+            turn=turn_of(settings.path),
         )
-        self._reading = Channel(partial(open_reader, settings), busy_timeout=settings.busy_timeout, place=self._place)
+        self._reading = Channel(
+            self._open_reader, busy_timeout=settings.busy_timeout, guard=self._read_guard, place=self._place
+        )
         self.writer = GroupWriter(self._writing, store=settings.store)
         stop_at_exit(self)
 
@@ -134,6 +142,11 @@ class Session(StoreSession):
 
     def _open_writer(self) -> sqlite3.Connection:
         return self._place.open(partial(open_writer, self._settings))
+
+    def _open_reader(self) -> sqlite3.Connection:
+        connection = open_reader(self._settings)
+        self._read_guard.watch(connection)
+        return connection
 
     async def _open(self) -> None:
         await self._writing.open()

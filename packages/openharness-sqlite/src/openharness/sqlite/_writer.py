@@ -22,7 +22,8 @@ MAX_ROWS: Final = 128
 while another is written: the two take about as long, and SQLite works without the interpreter's lock."""
 
 Kind: TypeAlias = JobKind[Channel, ItemT, ResultT]
-"""A kind of job, which is given the open connection that writes. It is called once, and begins and ends a transaction."""
+"""A kind of job, which is given the open connection that writes. It is called once, and writes with `Channel.write`, or with
+one statement that has `Channel.unless_newer` as a condition."""
 
 
 class GroupWriter(CoreGroupWriter[Channel]):
