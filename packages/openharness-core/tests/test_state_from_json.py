@@ -11,6 +11,7 @@ import datetime
 import decimal
 import enum
 import pathlib
+import traceback
 import typing
 import uuid
 from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, NotRequired, Required, TypedDict, TypeVar
@@ -409,3 +410,24 @@ def test_a_refusal_of_a_class_itself_is_told() -> None:
     made = attrs.make_class("Made", {"n": attrs.field(type=int, converter=refuse)})
     with pytest.raises(SerializationError, match="not today"):
         from_json({"n": 1}, made)
+
+
+def test_an_error_is_caused_by_validators_alone() -> None:
+    """What a validator raised is the cause, with its traceback; what the converter raised on its way is left out."""
+
+    @attrs.frozen
+    class Shelf:
+        boards: list[int]
+
+        def __attrs_post_init__(self) -> None:
+            if not self.boards:
+                raise ZeroDivisionError("nothing to stand on")
+
+    with pytest.raises(SerializationError) as caught:
+        from_json({"shelf": {"boards": [1, "two"]}}, dict[str, Shelf])
+    assert "".join(traceback.format_exception(caught.value)).count("Traceback") == 1
+
+    with pytest.raises(SerializationError) as caught:
+        from_json({"shelf": {"boards": []}}, dict[str, Shelf])
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    assert "__attrs_post_init__" in "".join(traceback.format_exception(caught.value))

@@ -389,6 +389,20 @@ def test_drift(project: Project) -> None:
     project.run("--harness-mode=replay").assert_outcomes(passed=1)
 
 
+def test_drift_is_told_once_in_ci(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In CI, where pytest cuts no line of its summary, that has the first line of a report and not the report again."""
+    project.write("test_desk.py", TEST)
+    project.run()
+    desk = project.path / "src/desk.py"
+    desk.write_text(desk.read_text().replace("Write a headline", "Write a funny headline"))
+    monkeypatch.setenv("CI", "true")
+
+    result = project.run()
+
+    assert str(result.stdout).count("How it came to this:") == 1
+    result.stdout.fnmatch_lines(["FAILED tests/test_desk.py::test_headline - *ReplayDriftError: Replay drifted from *"])
+
+
 def test_an_error_of_the_program_is_shown_as_the_cause_of_drift(project: Project) -> None:
     """Where a guard fails that did not, its own traceback is there, and none of the engine's."""
     project.write("test_desk.py", TEST)

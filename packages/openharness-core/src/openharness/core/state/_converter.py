@@ -53,8 +53,8 @@ class _WithinError(Exception):
         self.inner = inner
 
 
-def explain(error: Exception) -> tuple[list[Step], str]:
-    """Return where in the value the first thing is that does not fit, and why, as a phrase."""
+def explain(error: Exception) -> tuple[list[Step], str, Exception | None]:
+    """Return where in the value the first thing is that does not fit, why, as a phrase, and what of others raised there."""
     steps: list[Step] = []
     while True:
         if isinstance(error, _WithinError):
@@ -71,19 +71,21 @@ def explain(error: Exception) -> tuple[list[Step], str]:
             error, attribute = with_notes[0]
             steps.append(attribute.name)
             if isinstance(error, KeyError) and error.args == (attribute.name,):
-                return steps, "this field is missing"
+                return steps, "this field is missing", None
         else:
-            return steps, _reason(error)
+            return steps, *_reason(error)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception) -> tuple[str, Exception | None]:
     if isinstance(error, ForbiddenExtraKeysError):
-        return _unknown_fields(error.extra_fields)
+        return _unknown_fields(error.extra_fields), None
     if isinstance(error, StructureHandlerNotFoundError):
-        return f"{_name(error.type_)} is no type that JSON can be read as"
+        return f"{_name(error.type_)} is no type that JSON can be read as", None
     if isinstance(error, SerializationError):
-        return error.reason
-    return str(error) if isinstance(error, _MisfitError) else f"{type(error).__name__}: {error}"
+        return error.reason, None
+    if isinstance(error, _MisfitError):
+        return str(error), None
+    return f"{type(error).__name__}: {error}", error
 
 
 def _unknown_fields(names: collections.abc.Iterable[str]) -> str:

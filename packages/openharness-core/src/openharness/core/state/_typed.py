@@ -55,13 +55,14 @@ def _read(value: JSONValue, type_: Any, path: str, *, narrowed: bool) -> Any:
 
     try:
         return the_converter(narrowed=narrowed).structure(value, type_)
-    except Exception as error:
-        steps, reason = explain(error)
+    except Exception as error:  # noqa: BLE001 - types of users raise whatever they like
+        # What the converter raised on its way says nothing that the error does not; what a validator raised, does.
+        steps, reason, cause = explain(error)
         where, part = path, value
         for step in steps:
             where += f".{step}" if isinstance(step, str) and step.isidentifier() else f"[{step!r}]"
             part = _part(part, step)
-        raise SerializationError(where, value=part, reason=reason, verb="read") from error
+        raise SerializationError(where, value=part, reason=reason, verb="read") from cause
 
 
 def _part(value: JSONValue, step: int | str) -> JSONValue:

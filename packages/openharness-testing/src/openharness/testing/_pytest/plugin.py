@@ -333,7 +333,12 @@ class Recordings:
             return
         from openharness.testing._pytest._failures import TITLE, advice, replay_error
 
-        text = advice(replay_error(error), item, recording)
+        found = replay_error(error)
+        crash = getattr(report.longrepr, "reprcrash", None)
+        if crash is not None and found is error:
+            # The summary at the end has one line for each test; in CI pytest would put the whole report there again.
+            crash.message = crash.message.partition("\n")[0]
+        text = advice(found, item, recording)
         if text is None:
             return
         add = getattr(report.longrepr, "addsection", None)
