@@ -268,8 +268,12 @@ class Harness(Generic[S]):
             DefinitionError: Something about the agents cannot work; nothing has run.
             AgentError: An agent failed (and its ``on_error`` is ``"fail"``), or a reducer or ``end_when`` did.
             LimitExceededError: The run reached one of its limits.
+            UnknownUsageError: A limit was given for what a provider does not tell.
             HarnessTimeoutError: It took longer than ``timeout``.
+            InterruptedRunError: It waits for approvals alone, which can only come when it is resumed.
             RecorderError: The signal store failed.
+            SecretFoundError: It completed, and something that looks like a secret keeps its recording from being
+                published.
             RunSaveError: The run ended, but its record could not be saved; the error has the result.
             FixtureNotFoundError: Replay was asked for a recording that does not exist.
             ReplayDriftError: The code no longer does what was recorded.
