@@ -159,7 +159,7 @@ GOOD: dict[str, Any] = {
     "change",
     [
         {"id": 1}, {"name": None}, {"seq": -1}, {"seq": "0"}, {"seq": 1.5}, {"seq": True}, {"timestamp": "x"}, {"agent": 1},
-        {"provider": []}, {"parent": {}}, {"activation": False}, {"payload": 2**70},
+        {"provider": []}, {"parent": {}}, {"activation": False}, {"payload": 2**70}, {"seq": "\ud800"},
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("surrogate", [False, True])

@@ -71,6 +71,22 @@ def test_deltas_of_a_line_are_counted() -> None:
         LogReader("file").feed(write_header(HEADER) + deltas(0, 1_025))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        rb'{"created_at":"\ud800","format":"openharness-recording","id":"rec-1","run_id":"run-1","version":1',
+        rb'{"name":"a","payload":1,"seq":"\ud800","time":0',
+        rb'{"call":"c","gaps":["\ud800"],"name":"text:delta","seq":0,"texts":["a","b"],"time":0',
+        rb'{"blobs":"\ud800","outcome":"completed","signals":0',
+    ],
+)
+def test_half_a_character_where_a_number_belongs_is_damage(text: bytes) -> None:
+    """A member of another type is the same error when what stands there is no text that UTF-8 has."""
+    before = b"" if b"format" in text else write_header(HEADER)
+    with pytest.raises(CorruptLineError):
+        LogReader("file").feed(before + line(text))
+
+
 async def test_reading_a_page_at_a_time_is_limited_too(tmp_path: Path) -> None:
     """`iter_signals` and listing stop at the size that loading stops at."""
     writer = LineWriter(HEADER)

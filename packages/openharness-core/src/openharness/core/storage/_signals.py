@@ -136,7 +136,8 @@ def _decode_carefully(data: bytes | str) -> _Row:
 def _convert_row(value: JSONValue) -> _Row:
     try:
         return msgspec.convert(value, _AnyRow)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeError) as error:
+        # Half a character where a number belongs is no text that the converter could look at.
         raise SerializationError("signal", value=value, reason=f"it is no signal ({error})", verb="read") from None
 
 

@@ -598,7 +598,8 @@ def _decode_slowly(line: bytes, kind: type[Any]) -> Any:
         # What is read raw elsewhere is written again: the text of a value is always the same.
         raw = {key: msgspec.Raw(dump_json(members[key])) for key in _RAW & known & members.keys()}
         value = msgspec.convert({key: members[key] for key in known - _RAW if key in members}, kind)
-    except (msgspec.ValidationError, OpenHarnessError) as error:
+    except (msgspec.ValidationError, UnicodeError, OpenHarnessError) as error:
+        # Half a character where a number belongs is no text that the converter could look at.
         raise _Refused(f"it is no line of this format ({error})") from None
     for key, text in raw.items():
         setattr(value, key, text)
