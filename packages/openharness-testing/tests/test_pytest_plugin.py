@@ -639,6 +639,36 @@ def test_guard_lets_live_tests_pass(project: Project, mode: str) -> None:
     assert project.calls == 4
 
 
+def test_a_run_that_was_not_given_the_recording(project: Project) -> None:
+    """Where there is no provider either, as in CI, the report says what was forgotten."""
+    project.write(
+        "test_desk.py",
+        """
+import pytest
+from desk import AGENTS, Desk
+from openharness.core import create_harness
+
+harness = create_harness(Desk)
+
+
+async def test_forgotten(recording):
+    await harness.run_reactive(agents=AGENTS, state=Desk())
+
+
+async def test_given(recording):
+    await harness.run_reactive(agents=AGENTS, state=Desk(), **recording.options(mode="live"))
+""",
+    )
+
+    result = project.run("--harness-mode=replay")
+
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(
+        ["E *DefinitionError: Agent 'reader' has no provider.*", "No run of this test was given *"]
+    )
+    assert str(result.stdout).count("No run of this test was given its recording") == 1
+
+
 def test_guard_is_not_fooled(project: Project) -> None:
     """A test that expects its run to fail, or calls from another thread, fails all the same."""
     project.write(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import attrs
 
-from openharness.core import CorruptRecordError, FixtureNotFoundError, ReplayDriftError, ReplayError
+from openharness.core import CorruptRecordError, DefinitionError, FixtureNotFoundError, ReplayDriftError, ReplayError
 from openharness.testing._pytest._names import command, display_path
 
 if TYPE_CHECKING:
@@ -77,28 +77,19 @@ def _without_internals(tb: TracebackType | None) -> TracebackType | None:
     return shown
 
 
-def advice(
-    error: ReplayError | CorruptRecordError | None, item: pytest.Item, recording: RecordingFixture
-) -> str | None:
+def advice(error: BaseException, item: pytest.Item, recording: RecordingFixture) -> str | None:
     """Return what to tell about the recordings of a test that failed; None if there is nothing.
 
     Args:
-        error: The error about a recording it failed with, if it did.
+        error: What it failed with: the error about a recording, if it was one.
         item: The test.
         recording: Its recordings.
     """
     folder = display_path(recording.folder, item.config)
-    if isinstance(error, FixtureNotFoundError):
-        return f"Nothing is recorded for this test in {folder}. To record it, with a provider:\n\n    {command(item)}"
-    if isinstance(error, ReplayDriftError):
-        return f"The recording is in {folder}. Once recorded again, the diff of that file shows what has changed."
-    if isinstance(error, CorruptRecordError):
-        return (
-            f"The recording in {folder} cannot be read. Restore it from version control, or record the test again:"
-            f"\n\n    {command(item)}"
-        )
-    if error is not None:
-        return f"The recording is in {folder}. Record the test again:\n\n    {command(item)}"
+    if isinstance(error, _ABOUT):
+        return _about(error, folder, command(item))
+    if isinstance(error, DefinitionError) and not recording.store.was_offered:
+        return "No run of this test was given its recording: harness.run_reactive(..., **recording.options())."
     if recording.store.unsettled:
         listed = ", ".join(f"{name} ({recording_id})" for name, recording_id in recording.store.unsettled.items())
         return (
@@ -106,3 +97,16 @@ def advice(
             f"{folder}, in the subfolder 'unpublished'; what was published before is as it was."
         )
     return None
+
+
+def _about(error: ReplayError | CorruptRecordError, folder: str, again: str) -> str:
+    if isinstance(error, FixtureNotFoundError):
+        return f"Nothing is recorded for this test in {folder}. To record it, with a provider:\n\n    {again}"
+    if isinstance(error, ReplayDriftError):
+        return f"The recording is in {folder}. Once recorded again, the diff of that file shows what has changed."
+    if isinstance(error, CorruptRecordError):
+        return (
+            f"The recording in {folder} cannot be read. Restore it from version control, or record the test again:"
+            f"\n\n    {again}"
+        )
+    return f"The recording is in {folder}. Record the test again:\n\n    {again}"

@@ -58,6 +58,8 @@ class TestedSignalStore(FileSignalStore):
         self._stopped: dict[str, str] = {}
         self.recorded: dict[str, str] = {}
         """The run of every recording that was made, by the recording's id."""
+        self.was_offered = False
+        """Whether the test has asked for the options of a run."""
 
     async def create_recording(
         self,

@@ -338,7 +338,7 @@ class Recordings:
         if crash is not None and found is error:
             # The summary at the end has one line for each test; in CI pytest would put the whole report there again.
             crash.message = crash.message.partition("\n")[0]
-        text = advice(found, item, recording)
+        text = advice(found if found is not None else error, item, recording)
         if text is None:
             return
         add = getattr(report.longrepr, "addsection", None)
