@@ -11,7 +11,16 @@ import pytest
 from harness_kit import HangingProvider, KeepingStore, ScriptedProvider, names_of
 from tool_kit import AskingProvider
 
-from openharness.core import AgentError, Harness, RunEndedError, Signal, StoreError, create_harness, tool
+from openharness.core import (
+    AgentError,
+    Harness,
+    InMemoryRunStore,
+    RunEndedError,
+    Signal,
+    StoreError,
+    create_harness,
+    tool,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -195,6 +204,24 @@ async def test_names_and_numbers_of_other_classes_are_plain_in_the_log() -> None
         await run.emit("say:it", "now")
         await run.finish()
     assert (await run.result()).signals == result.signals
+
+
+async def test_the_id_of_a_run_may_be_a_text_of_another_class() -> None:
+    """The run, its record and its signals have one id, also where the text that was given shows itself as another one."""
+    store, run_store = KeepingStore(), InMemoryRunStore()
+    result = await HARNESS.run_reactive(
+        agents={"b": BEGINNER},
+        state={},
+        provider=ScriptedProvider(),
+        store=store,
+        run_store=run_store,
+        run_id=Word("mine"),
+        tags=[Word("tag")],
+        timeout=Number(60),
+    )
+    (record,) = await run_store.list_runs()
+    assert [type(text) for text in (result.run_id, record.id, *store.recordings["rec-0"].info.tags)] == [str] * 3
+    assert (result.run_id, record.id, result.signals[0].id) == ("mine", "mine", "mine/0")
 
 
 @pytest.mark.parametrize("where", ["when", "end_when"])

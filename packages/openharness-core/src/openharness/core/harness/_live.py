@@ -32,7 +32,6 @@ from openharness.core.harness._succession import succeed
 from openharness.core.log import _names as names
 from openharness.core.records import RunRecord, RunStatus, now_ms
 from openharness.core.redaction import refuse_secrets
-from openharness.core.values import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -87,7 +86,7 @@ class LiveRun(Generic[S]):
 
         timer = None
         if settings.timeout is not None:
-            limit: JSONObject = {"timeout": to_json(settings.timeout)}
+            limit: JSONObject = {"timeout": settings.timeout}
             timer = loop.call_later(settings.timeout, lambda: stop(names.HARNESS_TIMEOUT, limit))
         try:
             return await supervise(

@@ -167,18 +167,31 @@ NOTHING: Final = object()
 _SEED_BITS: Final = 64
 
 
-def _id(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    del instance
-    if value is not None:
-        check_id(value, name=attribute.name)
+def _fixture(value: str | None) -> str | None:
+    return None if value is None else check_id(value, name="fixture")
 
 
-def _seconds(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-    del instance
-    if value is None and attribute.name == "timeout":
-        return
+def _recording(value: str | None) -> str | None:
+    return None if value is None else check_id(value, name="recording")
+
+
+def _run_id(value: str | None) -> str | None:
+    return None if value is None else check_id(value, name="run_id")
+
+
+def _timeout(value: float | None) -> float | None:
+    return None if value is None else _seconds("timeout", value)
+
+
+def _shutdown_timeout(value: float) -> float:
+    return _seconds("shutdown_timeout", value)
+
+
+def _seconds(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
-        raise InvalidValueError(attribute.name, value=value, expected="seconds as a number from 0 on")
+        raise InvalidValueError(name, value=value, expected="seconds as a number from 0 on")
+    # A plain number, as it stands in the log.
+    return value if type(value) is int else float(value)
 
 
 def _seed(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -233,10 +246,7 @@ def _drift(instance: object, attribute: attrs.Attribute[Any], value: Any) -> Non
 
 
 def _tags(value: str | Iterable[str]) -> tuple[str, ...]:
-    tags = (value,) if isinstance(value, str) else tuple(value)
-    for tag in tags:
-        check_id(tag, name="tags")
-    return tags
+    return tuple([check_id(tag, name="tags") for tag in ((value,) if isinstance(value, str) else value)])
 
 
 def _metadata(value: Mapping[str, Any] | None) -> JSONObject | None:
@@ -252,23 +262,23 @@ class Settings:
     input: Any = NOTHING
     provider: Provider | str | None = None
     mode: Mode | None = None
-    fixture: str | None = attrs.field(default=None, validator=_id)
-    recording: str | None = attrs.field(default=None, validator=_id)
+    fixture: str | None = attrs.field(default=None, converter=_fixture)
+    recording: str | None = attrs.field(default=None, converter=_recording)
     store: SignalStore | str | None = None
     run_store: RunStore | str | None = None
     reducers: Any = None
     end_when: Any = None
-    run_id: str | None = attrs.field(default=None, validator=_id)
+    run_id: str | None = attrs.field(default=None, converter=_run_id)
     tags: tuple[str, ...] = attrs.field(default=(), converter=_tags)
     metadata: JSONObject | None = attrs.field(default=None, converter=_metadata)
-    timeout: float | None = attrs.field(default=None, validator=_seconds)
+    timeout: float | None = attrs.field(default=None, converter=_timeout)
     max_activations: int = Limits().max_activations
     max_depth: int = Limits().max_depth
     max_concurrency: int | None = None
     max_tool_concurrency: int | None = Limits().max_tool_concurrency
     max_tokens: int | None = None
     max_cost: float | None = None
-    shutdown_timeout: float = attrs.field(default=SHUTDOWN_TIMEOUT, validator=_seconds)
+    shutdown_timeout: float = attrs.field(default=SHUTDOWN_TIMEOUT, converter=_shutdown_timeout)
     seed: int | None = attrs.field(default=None, validator=_seed)
     redaction: Any = attrs.field(default=NOTHING, validator=_redaction)
     allow_secrets: bool = False
