@@ -166,6 +166,20 @@ async def test_a_request_that_was_not_recorded_raises_all_the_same(mode: Any) ->
     assert "the recording has no request second#1/0/0, and no answer to it" in str(caught.value)
 
 
+async def test_an_end_that_differs_is_told_once() -> None:
+    """A reducer that fails now is one difference and the end another one, also where both come of one arrival."""
+
+    def fail(state: Any, signal: Signal) -> None:
+        raise ValueError("not today")
+
+    store = await record({"one": agent("x", updates="x")})
+    with pytest.warns(ReplayDriftWarning), pytest.raises(AgentError) as caught:
+        await replay({"one": agent("x", updates="x")}, store, "warn", reducers={"agent:completed": fail})
+    reports = [(report.kind, report.subject) for report in caught.value.result.drift]
+    assert reports == [("reducer", "a reducer"), ("signal", "the end of the run")]
+    assert "None" not in " ".join(report.reason for report in caught.value.result.drift)
+
+
 async def test_differences_before_the_error_are_warned_of() -> None:
     """A replay that cannot go on still tells what differed before."""
     store = await record(TEAM)

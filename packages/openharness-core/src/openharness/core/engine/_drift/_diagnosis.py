@@ -223,8 +223,9 @@ class _Case:
         if signal.name != names.HARNESS_END:
             return None
         parent = self._parent(signal)
-        if parent is not None and parent.name == names.AGENT_ERROR and _get(signal, "status") != "completed":
-            agent = _get(parent, "agent")
+        # Where a function of the run has failed, there is no agent.
+        agent = _get(parent, "agent") if parent is not None and parent.name == names.AGENT_ERROR else None
+        if agent is not None and _get(signal, "status") != "completed":
             when = "ends the run now, and did not" if came else "ended the run when it was recorded, and does not now"
             subject = f"on_error of agent {agent!r}"
             return Diagnosis("on_error", subject, f"the failure of agent {agent!r} {when}, by {subject}", agent)

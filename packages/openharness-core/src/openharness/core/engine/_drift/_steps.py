@@ -72,13 +72,13 @@ class StepComparison:
             )
 
     def _note(self, recorded: Signal | None, actual: Signal | None) -> None:
+        present = recorded or actual
+        if present is None or present.name == names.HARNESS_END:
+            # Ends are compared when both runs have one, wherever that is.
+            return
         if recorded is not None and actual is not None:
             if not self._same(recorded, actual):
                 self._pairs.append((recorded, actual))
-            return
-        present = recorded or actual
-        if present is None or present.name == names.HARNESS_END:
-            # Ends are compared when both runs have one.
             return
         self._alone.add(_side(present, actual is None))
         # What comes of a signal that only one of them has is a part of that difference.
