@@ -308,7 +308,7 @@ async def test_a_search_reads_indexes_alone(new_store: NewStore, make: Make, sta
         assert [match.seqs for match in await store.search_recordings(["tool:*", "agent:error"])] == [(0, 800)]
         searched = list(statements)
     assert "payload" not in "".join(searched)
-    (first_after,) = {statement for statement in searched if "openharness_signals" in statement}
+    (first_after,) = {statement for statement in searched if '"openharness_signals"' in statement}
     await sql("VACUUM ANALYZE openharness_signals")
     plan = await sql(
         "EXPLAIN " + first_after.replace("$1", "'{1}'").replace("$2", "'{tool:n1}'").replace("$3", "'{-1}'")

@@ -100,10 +100,10 @@ def not_looking(engine: str) -> Generator[None]:
         ]
         changed: list[Any] = [property(lambda _: "true"), lambda *_: None]
     else:
-        from openharness.postgres import Schema as Tables
+        from openharness.postgres import Names
 
-        kept = [(Tables, "unless_newer", Tables.unless_newer)]
-        changed = [lambda *_: "true"]
+        kept = [(Names, "unless_newer", Names.unless_newer)]
+        changed = [property(lambda _: "true")]
     for (owner, name, _), new in zip(kept, changed, strict=True):
         setattr(owner, name, new)
     try:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import re
+import secrets
 import subprocess
 import sys
 import threading
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
+import asyncpg
+import attrs
 import pytest
 
 pytest.importorskip("openharness.run_store_sqlite")
@@ -32,12 +37,15 @@ from openharness.core import (  # noqa: E402
     Signal,
     StoreVersionError,
 )
+from openharness.testing.postgres import PostgresServer  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from openharness.testing.postgres import PostgresPlace
+
 LONG = os.environ.get("OPENHARNESS_LONG") == "1"
-ENGINES = ["sqlite"]
+ENGINES = ["sqlite", "postgres"]
 RUN = RunRecord("a", created_at=1, completed_at=2, state={"text": "hello"}, metadata={"tenant": "acme", "n": 1})
 SIGNALS = [Signal(f"s{seq}", name=f"text:{seq}", payload={"n": seq}, timestamp=seq, seq=seq) for seq in range(4)]
 
@@ -251,6 +259,84 @@ async def test_a_write_that_comes_during_the_migration_waits_and_is_refused(tmp_
         await new.close()
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        "",
+        "&statement_cache_size=0",
+        # The snapshot is that of the beginning, from before the wait for the lock.
+        "&default_transaction_isolation=repeatable%20read",
+        "&default_transaction_isolation=serializable",
+    ],
+)
+@pytest.mark.parametrize("kind", ["runs", "signals"])
+async def test_on_a_server_a_write_waits_for_the_migration_and_is_refused(
+    openharness_postgres: PostgresPlace, kind: str, options: str
+) -> None:
+    """A write that is sent while the tables are brought forward waits for the end of that, and is refused then."""
+    place = place_of(kind, openharness_postgres.dsn)
+    number = random.randrange(2**31)
+    watching = await asyncpg.connect(place.dsn)
+
+    async def waiting(sql: str, task: asyncio.Future[Any]) -> None:
+        while not task.done() and not await watching.fetch(sql):  # noqa: ASYNC110 - the server tells nobody
+            await asyncio.sleep(0.005)
+
+    try:
+        async with attrs.evolve(place, url=place.url + options).open() as old:
+            await write_once(old)
+            await watching.execute(f"SELECT pg_advisory_lock({number})")
+            with next_version(place, f"SELECT pg_advisory_xact_lock({number})"):
+                new = place.open()
+                bringing = asyncio.ensure_future(new.count_runs() if kind == "runs" else new.count_recordings())
+                await waiting(f"SELECT FROM pg_locks WHERE objid = {number} AND NOT granted", bringing)
+                writing = asyncio.ensure_future(write_once(old))
+                await waiting(
+                    "SELECT FROM pg_locks JOIN pg_class ON pg_class.oid = relation "
+                    f"WHERE relnamespace = '{place.schema}'::regnamespace AND NOT granted",
+                    writing,
+                )
+                await watching.execute(f"SELECT pg_advisory_unlock({number})")
+                assert await bringing == 1
+            with pytest.raises(StoreVersionError):
+                await writing
+            assert await (new.count_runs() if kind == "runs" else new.count_recordings()) == 1
+            await new.close()
+    finally:
+        await watching.close()
+
+
+async def test_who_comes_back_after_a_restart_is_refused() -> None:
+    """A store whose connections were lost, and whose tables were brought forward meanwhile, is refused with new ones."""
+    with PostgresServer() as server:
+        places = [place_of(kind, server.dsn) for kind in ("runs", "signals")]
+        olds = [place.open() for place in places]
+        for old in olds:
+            await write_once(old)
+        await asyncio.to_thread(server.restart, "fast")
+        for place, old in zip(places, olds, strict=True):
+            new = await bring_forward(place)
+            for work in (write_once(old), old.count_runs() if place.kind == "runs" else old.count_recordings()):
+                with pytest.raises(StoreVersionError):
+                    await work
+            assert await (new.count_runs() if place.kind == "runs" else new.count_recordings()) == 1
+            await new.close()
+            await old.close()
+
+
+async def test_names_of_schemas_are_only_names(openharness_postgres: PostgresPlace) -> None:
+    """Quotes, braces and backslashes in the name of a schema change nothing of what is looked for."""
+    name = f"q'\"{{}}\\ {secrets.token_hex(4)}"
+    place = Place("runs", f"{openharness_postgres.dsn}&schema={quote(name)}", dsn=openharness_postgres.dsn, schema=name)
+    async with place.open() as old:
+        await old.save_run(RUN)
+        assert await old.list_runs() == [RUN]
+        await (await bring_forward(place)).close()
+        for work in (old.save_run(RUN), old.list_runs()):
+            with pytest.raises(StoreVersionError):
+                await work
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3_600 if LONG else 240)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="fork and kill -9 are POSIX")
@@ -287,6 +373,7 @@ class TestProcesses:
         assert figures.pop("acknowledged") >= 5 * rounds * processes
         assert figures == {"refused": rounds * processes, "late": 0, "lost": 0}
 
+    # One kind is enough: what is tried is the check.
     def test_the_check_notices_a_release_that_does_not_look(self, leave: Callable[..., dict[str, int]]) -> None:
         """The same check finds rows that the newer release does not, when the older one does not look for it."""
         figures = leave("runs", 1, 1, "not-looking")

@@ -34,6 +34,7 @@ import openharness.signal_store_postgres._store as signals_on_postgres
 import openharness.signal_store_sqlite._store as signals_in_sqlite
 from openharness.core import RunRecord, Signal, StoreVersionError
 from openharness.core.plugins import open_run_store, open_signal_store
+from openharness.postgres import Names
 from openharness.sqlite import Schema
 from openharness.sqlite._guard import Guard
 
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from openharness.core import RunStore, SignalStore
-    from openharness.postgres import Names
 
 __all__ = ("Place", "next_version", "place_of")
 
@@ -181,7 +181,7 @@ def do_not_look() -> None:
     """Be a release that does not look for newer ones."""
     Schema.unless_newer = property(lambda _: "true")  # type: ignore[assignment, method-assign]
     Guard.check = lambda *_: None  # type: ignore[method-assign]
-    runs_on_postgres.SCHEMA.__class__.unless_newer = lambda *_: "true"  # type: ignore[attr-defined]
+    Names.unless_newer = property(lambda _: "true")  # type: ignore[assignment, method-assign]
 
 
 def start(place: Place, number: int, *, looking: bool) -> tuple[int, int]:

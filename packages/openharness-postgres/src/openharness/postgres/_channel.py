@@ -16,7 +16,7 @@ import asyncpg
 from openharness.core import StoreClosedError
 from openharness.postgres._connecting import connect, forget, new_label
 from openharness.postgres._failures import is_conflict, is_lost
-from openharness.postgres._schema import prepare
+from openharness.postgres._schema import check_version, prepare
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -133,6 +133,8 @@ class Channel:
                 await self.open()
                 return await work(self)
             except Exception as error:
+                if isinstance(error, asyncpg.PostgresError) and not is_lost(error) and not is_conflict(error):
+                    await self._explain()
                 timed_out = isinstance(error, TimeoutError)
                 if timed_out or is_lost(error) or isinstance(error, asyncpg.ReadOnlySQLTransactionError):
                     self.drop()
@@ -146,6 +148,16 @@ class Channel:
             # Not in step with the others that wait.
             await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - no secret
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def _explain(self) -> None:
+        """See whether a statement has failed because the tables are newer; do nothing where that cannot be known.
+
+        Raises:
+            StoreVersionError: They are.
+        """
+        settings = self._server.settings
+        with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            await check_version(self._current(), settings.schema, settings.names, store=settings.store)
 
     async def open(self) -> None:
         """Open the connection if it is not open.

@@ -1,4 +1,4 @@
-"""Where the tables of a store are: a schema of the database, and a prefix of their names."""
+"""Where the tables of a store are: a schema of the database, and a prefix of their names. And of which version they are."""
 
 from __future__ import annotations
 
@@ -47,6 +47,8 @@ class Names:
     Attributes:
         schema: The schema that the tables are in, any name; it is created where it is missing.
         prefix: What the names of tables, indexes and functions begin with.
+        component: Whose tables they are, one word: ``runs``, ``signals``.
+        version: The version that the tables have where statements are made for them; 0 for any.
 
     Raises:
         InvalidValueError: There can be no such schema, or no such prefix.
@@ -54,11 +56,35 @@ class Names:
 
     schema: str = attrs.field(default="public", validator=_check_schema)
     prefix: str = attrs.field(default="openharness_", validator=_check_prefix)
+    component: str = ""
+    version: int = 0
 
     @property
     def quoted_schema(self) -> str:
         """The schema as it stands in SQL."""
         return '"' + self.schema.replace('"', '""') + '"'
+
+    @property
+    def unless_newer(self) -> str:
+        """A condition in SQL: no newer release has brought the tables forward. The statement fails where one has.
+
+        It asks the catalog, which is not subject to the snapshot of a transaction, whether there is the mark of the next
+        version. Every statement has it: an older release may be connected while a newer one brings the tables forward.
+        """
+        if self.version == 0:
+            return "true"
+        mark = "'" + self.mark(self.version + 1).replace("'", "''") + "'"
+        if "\\" in mark:
+            mark = "E" + mark.replace("\\", "\\\\")
+        # A conversion that fails says why, and is not tried before the statement is executed.
+        return (
+            f"(CASE WHEN pg_catalog.to_regclass({mark}) IS NULL THEN '1' "
+            "ELSE 'a newer release has brought the tables forward' END)::integer = 1"
+        )
+
+    def mark(self, version: int) -> str:
+        """Return the view that says that the tables have reached a version."""
+        return self(f"{self.component}_version_{version}")
 
     def __call__(self, name: str) -> str:
         """Return a table, function or type with schema and prefix: ``"public"."openharness_runs"``."""

@@ -3,6 +3,10 @@
 One table, ``versions``, has a row for each kind of tables: of runs, of recordings. It is written in the transaction that
 creates or changes the tables, so a process that dies in between leaves them as they were. Who brings them forward holds
 an advisory lock of that transaction; those who come at the same moment wait, and find the work done.
+
+Others may be connected to older tables meanwhile, and write. Who brings tables forward locks the one that every write
+changes. So a write is committed before, or waits; and then it finds the mark that the new version has left, a view named
+after it, and fails. See `Names.unless_newer`.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
     from openharness.postgres._connecting import Connection
     from openharness.postgres._examination import Examination  # noqa: TC004 - it imports this module's users
 
-__all__ = ("Migration", "Schema", "found_version", "prepare")
+__all__ = ("Migration", "Schema", "check_version", "found_version", "prepare")
 
 Migration: TypeAlias = Callable[[Names], Sequence[str]]
 """Returns the statements that lead from one version to the next, for tables of these names."""
@@ -39,12 +43,14 @@ class Schema:
 
     Attributes:
         component: Whose tables they are, one word: ``runs``, ``signals``.
+        changed: The table that each statement that writes changes, whatever else it does.
         migrations: What leads from version n to n + 1, at index n; an empty schema is version 0.
         examine: Reads every row, and adds to the findings and the facts of an examination; None where nobody has
             written that.
     """
 
     component: str
+    changed: str
     migrations: tuple[Migration, ...]
     examine: Callable[[Examination], Awaitable[None]] | None = None
 
@@ -86,9 +92,14 @@ async def prepare(connection: Connection, schema: Schema, names: Names, *, store
             '(component text COLLATE "C" PRIMARY KEY, version integer NOT NULL CHECK (version > 0))'
         )
         try:
+            if version:
+                await connection.execute(f"LOCK TABLE {names(schema.changed)} IN ACCESS EXCLUSIVE MODE")
             for migration in schema.migrations[version:]:
                 for statement in migration(names):
                     await connection.execute(statement)
+            # Nobody can be connected to the first version as an older one.
+            for number in range(max(version + 1, 2), schema.version + 1):
+                await connection.execute(f"CREATE OR REPLACE VIEW {names.mark(number)} AS SELECT {number} AS version")
         except (asyncpg.DuplicateTableError, asyncpg.DuplicateObjectError) as error:
             raise StoreCorruptError(
                 f"the schema {names.schema!r} holds something of the same name that is not the store's ({error}). It was "
@@ -133,6 +144,18 @@ async def found_version(connection: Connection, schema: Schema, names: Names, *,
     if version > schema.version:
         raise StoreVersionError(found=version, supported=schema.version, store=store)
     return version
+
+
+async def check_version(connection: Connection, schema: Schema, names: Names, *, store: str) -> None:
+    """See that the tables are not newer than this code.
+
+    Raises:
+        StoreVersionError: They are.
+    """
+    await found_version(connection, schema, names, store=store)
+    if not await connection.fetch("SELECT WHERE pg_catalog.to_regclass($1) IS NULL", names.mark(schema.version + 1)):
+        # Somebody has set the version back by hand; what is in the tables is that of the newer one.
+        raise StoreVersionError(found=schema.version + 1, supported=schema.version, store=store)
 
 
 def _lock_number(names: Names) -> int:

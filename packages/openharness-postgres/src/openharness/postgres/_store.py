@@ -71,7 +71,8 @@ class PostgresStore(SessionStore[Session]):
         max_bytes: int = MAX_BYTES,
     ) -> None:
         checked_dsn(dsn)
-        self._names = Names(schema=schema, prefix=prefix)
+        tables = self._tables
+        self._names = Names(schema=schema, prefix=prefix, component=tables.component, version=tables.version)
         name = f"{type(self).__name__}({shown_dsn(dsn)!r}, schema={schema!r})"
         if password is not None and not isinstance(cast("object", password), str) and not callable(password):
             raise InvalidValueError("password", value=type(password), expected="text, or a function that returns it")
@@ -86,7 +87,7 @@ class PostgresStore(SessionStore[Session]):
         self._settings = Settings(
             dsn=dsn,
             names=self._names,
-            schema=self._tables,
+            schema=tables,
             password=password,
             ssl=ssl,
             max_connections=max_connections,

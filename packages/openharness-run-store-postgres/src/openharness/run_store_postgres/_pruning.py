@@ -42,11 +42,11 @@ class Pruning:
         runs = names("runs")
         conditions = (
             "status = ANY ($1::text[]) AND ($2::bigint IS NULL OR created_at < $2::bigint) "
-            "AND ($3::bigint IS NULL OR (created_at, id) <= ($3::bigint, $4::text))"
+            f"AND ($3::bigint IS NULL OR (created_at, id) <= ($3::bigint, $4::text)) AND {names.unless_newer}"
         )
         self.count = f"SELECT count(*) FROM {runs} WHERE {conditions}"  # noqa: S608 - names of our own
         self.position = (
-            f"SELECT created_at, id FROM {runs} WHERE status = ANY ($1::text[]) "  # noqa: S608 - names of our own
+            f"SELECT created_at, id FROM {runs} WHERE status = ANY ($1::text[]) AND {names.unless_newer} "  # noqa: S608
             "ORDER BY created_at DESC, id DESC OFFSET $2::bigint LIMIT 1"
         )
         # The conditions again outside: a run that was saved with another status meanwhile is looked at anew.

@@ -41,9 +41,12 @@ class Queries:
     """
 
     def __init__(self, names: Names) -> None:
+        self._unless_newer = names.unless_newer
         self._runs = names("runs")
         self._entries = names("run_metadata")
-        self.select_one = f"SELECT {', '.join((*RUN_COLUMNS, 'state'))} FROM {self._runs} WHERE id = $1"  # noqa: S608 - names of our own
+        self.select_one = (
+            f"SELECT {', '.join((*RUN_COLUMNS, 'state'))} FROM {self._runs} WHERE id = $1 AND {names.unless_newer}"  # noqa: S608
+        )
 
     def select(self, query: RunQuery) -> Statement:
         """Return the statement that lists runs: the columns of `RUN_COLUMNS`, and the state if the query wants it."""
@@ -67,7 +70,7 @@ class Queries:
             f"LIMIT {_FREQUENT}) AS found)"
             for key, item in query.metadata.items()
         ]
-        return f"SELECT {', '.join(counts)}", values.all
+        return f"SELECT {', '.join(counts)} WHERE {self._unless_newer}", values.all
 
     @staticmethod
     def _entry(table: str, key: str, item: Any, values: _Values) -> str:
@@ -77,8 +80,7 @@ class Queries:
     def _paged(self, columns: str, query: RunQuery, *, ordered: bool = True) -> Statement:
         values = _Values()
         source, conditions = self._conditions(query, values)
-        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        sql = f"SELECT {columns} FROM {source}{where}"  # noqa: S608 - names of our own
+        sql = f"SELECT {columns} FROM {source} WHERE {' AND '.join(conditions)}"  # noqa: S608 - names of our own
         if ordered:
             direction = "DESC" if query.order == "newest" else "ASC"
             time, run_id = _position(query)
@@ -91,7 +93,7 @@ class Queries:
 
     def _conditions(self, query: RunQuery, values: _Values) -> tuple[str, list[str]]:
         source = f"{self._runs} AS runs"
-        conditions: list[str] = []
+        conditions = [self._unless_newer]
         time, run_id = _position(query)
         for number, (key, item) in enumerate(query.metadata.items()):
             if number == 0:

@@ -97,5 +97,5 @@ END $$
     )
 
 
-SCHEMA: Final = Schema(component="runs", migrations=(_version_1,), examine=examine)
+SCHEMA: Final = Schema(component="runs", changed="runs", migrations=(_version_1,), examine=examine)
 """Runs, and what finds them by their metadata."""

@@ -36,9 +36,10 @@ class Writing:
         # Not DELETE and INSERT: that would lose the columns a newer version may have added.
         self.save = (
             f"INSERT INTO {runs} ({columns}) SELECT {values} FROM unnest({arrays}) AS new ({columns}) "  # noqa: S608 - names of our own
+            f"WHERE {names.unless_newer} "
             f"ON CONFLICT (id) DO UPDATE SET {kept}"
         )
-        self._delete = f"DELETE FROM {runs} WHERE id = ANY ($1::text[])"  # noqa: S608 - names of our own
+        self._delete = f"DELETE FROM {runs} WHERE id = ANY ($1::text[]) AND {names.unless_newer}"  # noqa: S608 - names of our own
 
     async def save_runs(self, channel: Channel, rows: Sequence[Values]) -> Sequence[None]:
         """Save runs, in their order."""

@@ -33,14 +33,15 @@ class Catalogue:
     def __init__(self, names: Names) -> None:
         self._names = names
         recordings = f"{names('recordings')} AS recordings"
-        self.select_one = f"SELECT {_COLUMNS} FROM {recordings} WHERE id = $1"  # noqa: S608 - names of our own
-        self.select_progress = f"SELECT signal_count, outcome FROM {recordings} WHERE id = $1"  # noqa: S608
+        unless_newer = names.unless_newer
+        self.select_one = f"SELECT {_COLUMNS} FROM {recordings} WHERE id = $1 AND {unless_newer}"  # noqa: S608 - names of our own
+        self.select_progress = f"SELECT signal_count, outcome FROM {recordings} WHERE id = $1 AND {unless_newer}"  # noqa: S608
         # The name, its checksum, and the recording.
         self.select_fixture = (
             f"SELECT fixtures.name AS fixture, fixtures.checksum AS sealed, {_COLUMNS} FROM {names('fixtures')} AS fixtures "  # noqa: S608
-            f"LEFT JOIN {recordings} ON recordings.number = fixtures.recording WHERE fixtures.name = $1"
+            f"LEFT JOIN {recordings} ON recordings.number = fixtures.recording WHERE fixtures.name = $1 AND {unless_newer}"
         )
-        self.select_fixtures = f"SELECT name FROM {names('fixtures')}"  # noqa: S608
+        self.select_fixtures = f"SELECT name FROM {names('fixtures')} WHERE {unless_newer}"  # noqa: S608
 
     def select(self, query: RecordingQuery, having: Sequence[HavingName[str]] = ()) -> Statement:
         """Return the statement that lists what is known of recordings, in the order of the query.
@@ -87,7 +88,7 @@ class _Conditions:
         self._names = names
         self._recordings = f"{names('recordings')} AS recordings"
         self._source = self._recordings
-        self._conditions: list[str] = []
+        self._conditions = [names.unless_newer]
         self._values: list[object] = []
         self.time = "recordings.created_at"
         self.identifier = "recordings.id"
@@ -135,10 +136,9 @@ class _Conditions:
         )
 
     def statement(self, columns: str, query: RecordingQuery) -> Statement:
-        where = f" WHERE {' AND '.join(self._conditions)}" if self._conditions else ""
         direction = "DESC" if query.order == "newest" else "ASC"
         sql = (
-            f"SELECT {columns} FROM {self._source}{where} "  # noqa: S608 - names of our own
+            f"SELECT {columns} FROM {self._source} WHERE {' AND '.join(self._conditions)} "  # noqa: S608 - names of our own
             f"ORDER BY {self.time} {direction}, {self.identifier} {direction}"
         )
         if query.limit is not None:

@@ -45,9 +45,10 @@ class Following:
         self._channel = channel_name(names)
         self._follow = (
             f"UPDATE {recordings} SET followed_until = clock_timestamp() + {_FOLLOWED:g} * interval '1 s' WHERE id = $1 "  # noqa: S608
-            f"AND (followed_until IS NULL OR followed_until < clock_timestamp() + {_FOLLOWED / 2:g} * interval '1 s')"
+            f"AND (followed_until IS NULL OR followed_until < clock_timestamp() + {_FOLLOWED / 2:g} * interval '1 s') "
+            f"AND {names.unless_newer}"
         )
-        self._progress = f"SELECT signal_count, outcome FROM {recordings} WHERE id = $1"  # noqa: S608 - names of our own
+        self._progress = f"SELECT signal_count, outcome FROM {recordings} WHERE id = $1 AND {names.unless_newer}"  # noqa: S608
 
     def wake(self, recording_id: str | None) -> None:
         """Say that a recording has changed; None for that any may have."""

@@ -37,7 +37,8 @@ class WantedNames(CoreWantedNames):
             return self.among({})
         rows = await channel.fetch(
             f"SELECT name, long_name FROM {tables('signal_names')} WHERE recording = $1 "  # noqa: S608 - names of our own
-            f"AND EXISTS (SELECT FROM unnest($2::text[]) AS begin WHERE starts_with(name, begin)) LIMIT {self.most + 1}",
+            "AND EXISTS (SELECT FROM unnest($2::text[]) AS begin WHERE starts_with(name, begin)) "
+            f"AND {tables.unless_newer} LIMIT {self.most + 1}",
             number,
             [indexed_prefix(prefix) for prefix in self.prefixes],
         )

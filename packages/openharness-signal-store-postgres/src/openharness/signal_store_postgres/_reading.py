@@ -42,23 +42,27 @@ class Pages:
     """
 
     def __init__(self, names: Names) -> None:
-        signals, blobs = names("signals"), names("blobs")
+        signals, blobs, unless_newer = names("signals"), names("blobs"), names.unless_newer
         self.names = names
         self.select_recording = Catalogue(names).select_one
         # The length of a payload is known without reading it.
         bounded = (
             f"SELECT {_COLUMNS}, there FROM (SELECT *, count(*) OVER () AS there, "  # noqa: S608 - names of our own
             "sum(octet_length(payload)) OVER (ORDER BY seq) - octet_length(payload) AS before FROM ({}) AS several) AS page "
-            "WHERE before < $1::bigint ORDER BY seq"
+            "WHERE before < $1::bigint"
         )
+        # Not among what is formatted: the name of a schema may have braces.
+        ordered = f" AND {unless_newer} ORDER BY seq"
         window = f"seq >= $3::bigint AND seq < $4::bigint ORDER BY seq LIMIT {_PAGE_ROWS}"
-        self.select_all = bounded.format(f"SELECT {_COLUMNS} FROM {signals} WHERE recording = $2::bigint AND {window}")  # noqa: S608
+        every = f"SELECT {_COLUMNS} FROM {signals} WHERE recording = $2::bigint AND {window}"  # noqa: S608
+        self.select_all = bounded.format(every) + ordered
         # The first page of several names together is in the first pages of each.
-        self.select_named = bounded.format(
+        named = (
             f"SELECT {_COLUMNS} FROM (SELECT one.seq AS wanted FROM unnest($5::text[]) AS sought CROSS JOIN LATERAL "  # noqa: S608
             f"(SELECT seq FROM {signals} WHERE recording = $2::bigint AND name = sought AND {window}) AS one "
             f"ORDER BY wanted LIMIT {_PAGE_ROWS}) AS first JOIN {signals} ON recording = $2::bigint AND seq = wanted"
         )
+        self.select_named = bounded.format(named) + ordered
         # With a list of digests comes what it refers to, which may be such a list again.
         self.select_blobs = (
             "WITH RECURSIVE wanted (digest) AS (SELECT unnest($2::text[]) UNION SELECT found[1] FROM wanted "  # noqa: S608
@@ -66,9 +70,11 @@ class Pages:
             "CROSS JOIN LATERAL regexp_matches(data, '\"(?:list:)?(sha256:[0-9a-f]{64})\"', 'g') AS found "
             "WHERE found[1] <> ALL ($3::text[])) "
             f"SELECT blobs.digest, blobs.checksum, blobs.data FROM wanted JOIN {blobs} AS blobs "
-            "ON blobs.recording = $1::bigint AND blobs.digest = wanted.digest"
+            f"ON blobs.recording = $1::bigint AND blobs.digest = wanted.digest WHERE {unless_newer}"
         )
-        self.select_checkpoints = f"SELECT name, seq, checksum FROM {names('checkpoints')} WHERE recording = $1"  # noqa: S608
+        self.select_checkpoints = (
+            f"SELECT name, seq, checksum FROM {names('checkpoints')} WHERE recording = $1 AND {unless_newer}"  # noqa: S608
+        )
 
 
 class LogReading:

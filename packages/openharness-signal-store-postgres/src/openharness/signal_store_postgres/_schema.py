@@ -145,5 +145,5 @@ END $openharness$
     )
 
 
-SCHEMA: Final = Schema(component="signals", migrations=(_version_1,), examine=examine)
+SCHEMA: Final = Schema(component="signals", changed="recordings", migrations=(_version_1,), examine=examine)
 """Recordings, their signals, blobs and checkpoints, and what fixture names mean."""

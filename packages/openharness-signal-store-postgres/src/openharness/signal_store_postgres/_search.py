@@ -33,7 +33,7 @@ class Searches:
     """
 
     def __init__(self, names: Names) -> None:
-        signals, known = names("signals"), names("signal_names")
+        signals, known, unless_newer = names("signals"), names("signal_names"), names.unless_newer
         self.catalogue = Catalogue(names)
         # The index leads from one name to the next, however many recordings have it.
         self.names = (
@@ -41,15 +41,20 @@ class Searches:
             f"UNION ALL SELECT (SELECT next.name FROM {known} AS next WHERE next.name > walk.name ORDER BY next.name LIMIT 1) "
             "FROM walk WHERE starts_with(walk.name, $1::text)) "
             f"SELECT walk.name, (SELECT had.long_name FROM {known} AS had WHERE had.name = walk.name LIMIT 1) "
-            "FROM walk WHERE starts_with(walk.name, $1::text)"
+            f"FROM walk WHERE starts_with(walk.name, $1::text) AND {unless_newer}"
         )
-        self.count = f"SELECT count(*) FROM (SELECT 1 FROM {known} WHERE name = ANY ($1::text[]) LIMIT {RecordingSearch.RARE}) AS several"  # noqa: S608
-        self.names_of = f"SELECT recording, name, long_name FROM {known} WHERE recording = ANY ($1::bigint[])"  # noqa: S608
+        self.count = (
+            f"SELECT count(*) FROM (SELECT 1 FROM {known} WHERE name = ANY ($1::text[]) LIMIT {RecordingSearch.RARE}) "  # noqa: S608
+            f"AS several WHERE {unless_newer}"
+        )
+        self.names_of = (
+            f"SELECT recording, name, long_name FROM {known} WHERE recording = ANY ($1::bigint[]) AND {unless_newer}"  # noqa: S608
+        )
         self.first_after = (
             "SELECT asked.recording, min(found.seq) FROM unnest($1::bigint[], $2::text[], $3::bigint[]) "  # noqa: S608
             f"AS asked (recording, name, last) CROSS JOIN LATERAL (SELECT seq FROM {signals} AS signals "
             "WHERE signals.recording = asked.recording AND signals.name = asked.name AND signals.seq > asked.last "
-            "ORDER BY seq LIMIT 1) AS found GROUP BY asked.recording"
+            f"ORDER BY seq LIMIT 1) AS found WHERE {unless_newer} GROUP BY asked.recording"
         )
 
 

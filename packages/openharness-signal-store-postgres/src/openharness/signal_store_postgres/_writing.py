@@ -98,7 +98,7 @@ class Writing:
         recordings = names("recordings")
         self._lock = (
             f"SELECT number, {', '.join(RECORDING_COLUMNS)} FROM {recordings} "  # noqa: S608 - names of our own
-            "WHERE id = ANY ($1::text[]) ORDER BY id FOR UPDATE"
+            f"WHERE id = ANY ($1::text[]) AND {names.unless_newer} ORDER BY id FOR UPDATE"
         )
         self._digests = (
             f"SELECT part.recording, part.digest FROM {names('blobs')} AS part "  # noqa: S608 - names of our own
@@ -114,7 +114,7 @@ class Writing:
             f"SELECT part.recording, part.name, part.seq FROM {names('checkpoints')} AS part "  # noqa: S608
             "JOIN unnest($1::bigint[], $2::text[]) AS asked (recording, name) USING (recording, name)"
         )
-        self._delete = f"DELETE FROM {recordings} WHERE id = ANY ($1::text[])"  # noqa: S608 - names of our own
+        self._delete = f"DELETE FROM {recordings} WHERE id = ANY ($1::text[]) AND {names.unless_newer}"  # noqa: S608 - names of our own
 
     async def delete_recordings(self, channel: Channel, ids: Sequence[str]) -> Sequence[None]:
         """Delete recordings; the rows of the other tables follow."""
@@ -320,7 +320,7 @@ class Writing:
                 f"{', '.join(f'given.{name}' for name in _SECTIONS[section][1:])} FROM {given[section]} "
                 f"JOIN known USING (position){_ON_CONFLICT.get(section, '')})"
             )
-        return f"WITH {', '.join(steps)} SELECT position, number FROM known"  # noqa: S608
+        return f"WITH {', '.join(steps)} SELECT position, number FROM known WHERE {names.unless_newer}"  # noqa: S608
 
 
 def _outcome(job: Job, batch: Batch) -> OpenHarnessError | None:
