@@ -412,6 +412,25 @@ def test_a_refusal_of_a_class_itself_is_told() -> None:
         from_json({"n": 1}, made)
 
 
+def test_an_exception_that_cannot_say_what_it_is_is_told_by_its_type() -> None:
+    """What a validator raises is the reason also where its own text raises."""
+
+    class MuteError(Exception):
+        def __str__(self) -> str:
+            raise LookupError
+
+    def refuse(instance: object, attribute: object, value: object) -> None:
+        raise MuteError
+
+    @attrs.define
+    class Refused:
+        name: str = attrs.field(validator=refuse)
+
+    with pytest.raises(SerializationError, match="MuteError, got") as caught:
+        from_json({"name": "a"}, Refused)
+    assert isinstance(caught.value.__cause__, MuteError)
+
+
 def test_an_error_is_caused_by_validators_alone() -> None:
     """What a validator raised is the cause, with its traceback; what the converter raised on its way is left out."""
 

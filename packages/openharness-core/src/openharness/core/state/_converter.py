@@ -85,7 +85,10 @@ def _reason(error: Exception) -> tuple[str, Exception | None]:
         return error.reason, None
     if isinstance(error, _MisfitError):
         return str(error), None
-    return f"{type(error).__name__}: {error}", error
+    try:
+        return f"{type(error).__name__}: {error}", error
+    except Exception:  # noqa: BLE001 - an exception that cannot say what it is, is one of the user's all the same
+        return type(error).__name__, error
 
 
 def _unknown_fields(names: collections.abc.Iterable[str]) -> str:
