@@ -13,6 +13,7 @@ from openharness.core import (
     FunctionProvider,
     Harness,
     HarnessTimeoutError,
+    InMemoryRunStore,
     InvalidValueError,
     Provider,
     ProviderError,
@@ -22,6 +23,8 @@ from openharness.core import (
     ReplayDriftError,
     RunCancelledError,
     RunEndedError,
+    RunError,
+    RunRecord,
     RunSaveError,
     Signal,
     StoreError,
@@ -238,6 +241,47 @@ async def test_a_timeout_error_of_a_store_is_not_taken_for_the_runs_own() -> Non
 
     with pytest.raises(TimeoutError, match="the server did not answer") as caught:
         await HARNESS.run_reactive(agents=AGENTS, state=STATE, provider=ScriptedProvider(), run_store=Slow())
+    assert not isinstance(caught.value, HarnessTimeoutError)
+
+
+@pytest.mark.parametrize("what", ["create", "append", "finalize", "publish", "running", "completed"])
+async def test_a_store_that_was_cancelled_has_failed_and_not_the_run_timed_out(what: str) -> None:
+    """A store may wait for a task of its own that somebody cancels: the run ends as when a store fails, with a record."""
+
+    async def cancelled(done: str, subject: Any) -> None:
+        if done == what:
+            raise asyncio.CancelledError
+
+    class CancelledStore(InMemoryRunStore):
+        async def save_run(self, run: RunRecord) -> None:
+            await cancelled(run.status, None)
+            await super().save_run(run)
+
+    store, run_store = KeepingStore(cancelled), CancelledStore()
+    with pytest.raises((RecorderError, RunSaveError, StoreError), match="what it waited for was cancelled"):
+        await HARNESS.run_reactive(
+            agents=AGENTS,
+            state=STATE,
+            provider=ScriptedProvider(),
+            store=store,
+            run_store=run_store,
+            mode="record",
+            fixture="f",
+        )
+    statuses = [run.status for run in await run_store.list_runs()]
+    ends = {"append": "failed", "finalize": "completed", "publish": "completed", "completed": "running"}
+    assert statuses == ([ends[what]] if what in ends else [])
+
+
+async def test_a_run_that_is_cancelled_from_within_is_an_error() -> None:
+    """Who waits for it was not cancelled, and hears of it; a task group would not, of a CancelledError."""
+
+    def prompt(ctx: Any) -> str:
+        raise asyncio.CancelledError
+
+    agent = HARNESS.agent(prompt=prompt, activate_on="harness:start")
+    with pytest.raises(RunError, match="cancelled from within") as caught:
+        await HARNESS.run_reactive(agents={"a": agent}, state={}, provider=ScriptedProvider())
     assert not isinstance(caught.value, HarnessTimeoutError)
 
 

@@ -28,7 +28,7 @@ from openharness.core.engine._recorder import NoRecorder, Recorder, StoreRecorde
 from openharness.core.engine._redacting import Intake, RecordedRules, log_failure
 from openharness.core.engine._requests import described
 from openharness.core.engine._step import Stepper
-from openharness.core.engine._supervise import NotStoppedError, supervise
+from openharness.core.engine._supervise import NotStoppedError, WorkCancelledError, reason_of, supervise
 from openharness.core.engine._tools import ToolRuns
 from openharness.core.engine._transcript import Transcript
 
@@ -62,12 +62,14 @@ __all__ = (
     "Surroundings",
     "ToolRuns",
     "Transcript",
+    "WorkCancelledError",
     "arrival_of",
     "catch_up",
     "complete",
     "described",
     "log_failure",
     "make_plan",
+    "reason_of",
     "run_live",
     "run_matched",
     "run_replay",

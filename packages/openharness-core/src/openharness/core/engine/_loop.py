@@ -9,6 +9,7 @@ import attrs
 
 from openharness.core.engine._arrivals import Arrival
 from openharness.core.engine._effects import StartCall, StartTool
+from openharness.core.engine._supervise import reason_of
 from openharness.core.errors import (
     RecorderError,
     RecordingConflictError,
@@ -165,8 +166,8 @@ async def _write(recorder: Recorder, signals: Sequence[Signal]) -> None:
         await recorder.write(signals)
     except (RecordingConflictError, RecordingFinalizedError) as error:
         raise RecorderError(f"Somebody else goes on with this run, or has ended it: {error}") from error
-    except Exception as error:
-        raise RecorderError(f"The signal store failed, and with it the run: {error}") from error
+    except (Exception, asyncio.CancelledError) as error:
+        raise RecorderError(f"The signal store failed, and with it the run: {reason_of(error)}") from error
 
 
 async def run_replay(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-__all__ = ("NotStoppedError", "supervise")
+__all__ = ("NotStoppedError", "WorkCancelledError", "reason_of", "supervise")
 
 T = TypeVar("T")
 
@@ -17,6 +17,10 @@ _LAST_SECONDS: Final = 1.0
 
 class NotStoppedError(Exception):
     """A run was told to stop and did not in time. Not a `TimeoutError`: stores may raise that themselves."""
+
+
+class WorkCancelledError(Exception):
+    """A run was cancelled, and not by who waits for it: by a function of its own, or by who cancels all tasks."""
 
 
 async def supervise(
@@ -40,6 +44,7 @@ async def supervise(
     Raises:
         CancelledError: This task was cancelled. It is never swallowed.
         NotStoppedError: The run was told to stop and did not in time.
+        WorkCancelledError: The work was cancelled, and nobody had told it to stop.
     """
     loop = asyncio.get_running_loop()
     task = loop.create_task(work, name="openharness run")
@@ -72,8 +77,25 @@ async def supervise(
     if not task.done() or task.cancelled():
         task.add_done_callback(_retrieve)
         message = f"the run did not stop within {shutdown_timeout:g} s"
-        raise NotStoppedError(message)
+        # Not a CancelledError: who waits for the run was not cancelled, and would be taken for having been.
+        raise WorkCancelledError if deadline is None else NotStoppedError(message)
     return task.result()
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why something that a run waited for has failed.
+
+    A cancellation that is not the run's, such as that of a store's connection, is a failure like any other.
+
+    Raises:
+        CancelledError: The task of the run itself was cancelled.
+    """
+    if not isinstance(error, asyncio.CancelledError):
+        return str(error)
+    task = asyncio.current_task()
+    if task is None or task.cancelling() > 0:
+        raise error
+    return "what it waited for was cancelled"
 
 
 def _retrieve(task: asyncio.Task[object]) -> None:

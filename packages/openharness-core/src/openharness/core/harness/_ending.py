@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
+from openharness.core.engine import reason_of
 from openharness.core.errors import RunSaveError
 from openharness.core.harness._result import RunMetrics, RunResult
 from openharness.core.records import RunRecord
@@ -77,8 +79,10 @@ async def save_end(run_store: RunStore | None, record: RunRecord) -> RunError | 
         return None
     try:
         await run_store.save_run(record)
-    except Exception as error:  # noqa: BLE001 - whatever the store raises, the result must not be lost
-        failure = RunSaveError(f"The run ended as {record.status}, but its record could not be saved: {error}")
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the result must not be lost
+        failure = RunSaveError(
+            f"The run ended as {record.status}, but its record could not be saved: {reason_of(error)}"
+        )
         failure.__cause__ = error
         return failure
     return None

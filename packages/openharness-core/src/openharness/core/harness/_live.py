@@ -16,6 +16,8 @@ from openharness.core.engine import (
     Recorder,
     StoreRecorder,
     ToolRuns,
+    WorkCancelledError,
+    reason_of,
     run_live,
     supervise,
 )
@@ -25,6 +27,7 @@ from openharness.core.errors import (
     RecordingFinalizedError,
     RunError,
     SecretFoundError,
+    StoreError,
 )
 from openharness.core.harness._ending import end_run, make_record, make_result, save_end
 from openharness.core.harness._preparation import arrival_now
@@ -97,10 +100,14 @@ class LiveRun(Generic[S]):
             )
         except RunError:
             raise
-        except NotStoppedError as error:
-            failure = self._beginning.stepper.timed_out(settings.timeout)
+        except (NotStoppedError, WorkCancelledError) as error:
+            failure: RunError
+            if isinstance(error, NotStoppedError):
+                failure = self._beginning.stepper.timed_out(settings.timeout)
+                failure.add_note(f"Besides, {error}: a store, a provider or a subscriber did not answer.")
+            else:
+                failure = RunError("The run was cancelled from within: by a function of its own, or with its task.")
             failure.run_id, failure.recording_id = self._run_id, self.recording_id
-            failure.add_note(f"Besides, {error}: a store, a provider or a subscriber did not answer.")
             raise failure from error
         finally:
             if timer is not None:
@@ -180,14 +187,16 @@ class LiveRun(Generic[S]):
                 await recorder.write(beginning.prefix)
             except (RecordingConflictError, RecordingFinalizedError) as error:
                 raise RecorderError(f"Somebody else goes on with this run: {error}") from error
-            except Exception as error:
-                raise RecorderError(f"The signal store could not begin a recording: {error}") from error
+            except (Exception, asyncio.CancelledError) as error:
+                raise RecorderError(f"The signal store could not begin a recording: {reason_of(error)}") from error
         if beginning.run_store is not None:
             try:
                 await beginning.run_store.save_run(self._running())
             except BaseException as error:
                 if store is not None and self.recording_id is not None and fresh:
                     await _delete(store, self.recording_id, error)
+                if isinstance(error, asyncio.CancelledError):
+                    raise StoreError(f"The run store could not save the run: {reason_of(error)}.") from error
                 raise
         return recorder
 
@@ -236,9 +245,9 @@ class LiveRun(Generic[S]):
                 await store.publish(str(self.recording_id), fixture)
         except SecretFoundError as error:
             return error
-        except Exception as error:  # noqa: BLE001 - whatever the store raises, the run record is still to be saved
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the run record is still to be saved
             failure = RecorderError(
-                f"The run ended as {outcome.status}, but its recording could not be closed: {error}"
+                f"The run ended as {outcome.status}, but its recording could not be closed: {reason_of(error)}"
             )
             failure.__cause__ = error
             return failure
