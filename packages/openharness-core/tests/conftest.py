@@ -8,8 +8,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hypothesis import HealthCheck, settings
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -21,10 +19,6 @@ sys.path.insert(0, str(Path(__file__).parent / "support"))
 for name in list(os.environ):
     if name.upper().endswith(("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")):
         del os.environ[name]
-
-# The first example imports what the others find imported, and a busy machine is not a slow program.
-settings.register_profile("openharness", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("openharness")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -8,12 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 import pytest
-from hypothesis import HealthCheck, settings
 from span_support import Spans
-
-# How long an example takes says more about who else uses the machine than about the code.
-settings.register_profile("openharness-opentelemetry", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("openharness-opentelemetry")
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
-from hypothesis import HealthCheck, settings
 
 from openharness.core import Signal, SignalSource
 from openharness.postgres import Channel
@@ -19,12 +18,6 @@ if TYPE_CHECKING:
 
     from openharness.postgres import Row
     from openharness.testing.postgres import PostgresPlace
-
-# How long an example takes says more about who else uses the machine than about the code.
-settings.register_profile(
-    "openharness-signal-store-postgres", deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("openharness-signal-store-postgres")
 
 
 @pytest.fixture

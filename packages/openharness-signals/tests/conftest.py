@@ -9,15 +9,10 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 import pytest
-from hypothesis import HealthCheck, settings
 from terminal_support import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-# How long an example takes says more about who else uses the machine than about the code.
-settings.register_profile("openharness-signals", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("openharness-signals")
 
 
 @pytest.fixture
