@@ -246,6 +246,63 @@ async def test_of_two_who_resume_a_finalized_recording_at_once_one_calls() -> No
     assert sorted(writer.calls for writer in writers) == [[], ["author#1/0/0"]]
 
 
+async def stopped_successor(store: KeepingStore, origin: str, length: int | None = None) -> str:
+    """What a process leaves that dies between making the recording that goes on and going on."""
+    signals = store.signals(origin)
+    cut = next(signal.seq for signal in reversed(signals) if signal.name == "provider:error")
+    copy = await store.create_recording(run_id=signals[0].id.removesuffix("/0"), resumed_from=origin)
+    await store.append(copy, signals[: cut if length is None else length])
+    return copy
+
+
+@pytest.mark.parametrize("cut", [None, 0, 5])
+async def test_what_was_to_go_on_and_never_began_leads_back_to_what_it_came_from(cut: int | None) -> None:
+    """Who resumes the newest recording of a run may hit one that never began: the run goes on from the one before."""
+    store = KeepingStore()
+    origin = str((await failed_run(store)).recording_id)
+    dead = await stopped_successor(store, origin, cut)
+    writer = Writer()
+    result = await harness.resume(dead, **OPTIONS, provider=writer, store=store)
+    assert writer.calls == ["author#1/0/0"]
+    assert store.recordings[str(result.recording_id)].info.resumed_from == origin
+    assert store.recordings[dead].info.outcome == "cancelled"
+    late = Writer()
+    for recording in (origin, dead):
+        with pytest.raises(RecorderError, match=f"'{result.recording_id}' .completed. goes on with it"):
+            await harness.resume(recording, **OPTIONS, provider=late, store=store)
+    assert late.calls == []
+    await replay(store, result)
+
+
+async def test_a_recording_whose_origin_is_gone_is_resumed_from_itself() -> None:
+    """Where the recording before was deleted there is nothing to lead back to."""
+    store = KeepingStore()
+    origin = str((await failed_run(store)).recording_id)
+    dead = await stopped_successor(store, origin)
+    await store.delete_recording(origin)
+    result = await harness.resume(dead, **OPTIONS, provider=Writer(), store=store)
+    assert (result.recording_id, result.state.text) == (dead, "WRITE OUTLINE RAIN")
+
+
+async def test_a_run_that_was_resumed_before_goes_on_once_as_well() -> None:
+    """What a recording tells of earlier resumptions is not taken for a beginning of those that go on with it."""
+    store = KeepingStore()
+    error = await failed_run(store)
+    cut = next(signal.seq for signal in store.signals(str(error.recording_id)) if signal.name == "provider:error")
+    killed = await store.cut(str(error.recording_id), cut)
+    with pytest.raises(AgentError):
+        await harness.resume(killed, **OPTIONS, provider=Writer(fails="author"), store=store)
+    assert "harness:resumed" in [signal.name for signal in store.signals(killed)]
+    await stopped_successor(store, killed)
+    writers = Writer(), Writer()
+    outcomes = await asyncio.gather(
+        *(harness.resume(killed, **OPTIONS, provider=writer, store=store) for writer in writers),
+        return_exceptions=True,
+    )
+    assert [isinstance(outcome, BaseException) for outcome in outcomes].count(True) == 1
+    assert sorted(len(writer.calls) for writer in writers) == [0, 1]
+
+
 class Stepwise(KeepingStore):
     """Lets each operation take as many turns of the loop as it is told, and gives the ids that it is told."""
 

@@ -14,6 +14,7 @@ from openharness.core.harness._continuation import find_resumption, folded
 from openharness.core.harness._explaining import explain
 from openharness.core.harness._replaying import close_signals
 from openharness.core.harness._subscriptions import RunListeners
+from openharness.core.harness._succession import last_begun
 from openharness.core.log import _names as names
 from openharness.core.log import is_arrival
 
@@ -32,13 +33,15 @@ S = TypeVar("S")
 async def begin_resumed(prepared: Preparation[S], recording_id: str) -> Beginning[S]:
     """Return the point at which a recorded run goes on; see `Harness.resume` for what it raises."""
     store = needed(await prepared.backends.signal_store(), "resume")
+    recording_id = await last_begun(store, recording_id)
     point = await find_resumption(store, recording_id)
     prepared.interactive = point.interactive
     provider = await prepared.backends.provider()
     settings = prepared.settings
+    fold = settings.rebuild == "fold"
+    in_place = point.writable and not fold
     journal = Journal(point.run_id)
     prepared.own_rules(journal)
-    fold = settings.rebuild == "fold"
     plan = prepared.plan(point.fields, provider=provider)
     if fold:
         kept = [signal async for signal in store.iter_signals(recording_id, stop=point.step)]
@@ -62,7 +65,6 @@ async def begin_resumed(prepared: Preparation[S], recording_id: str) -> Beginnin
         if point.carried_out < recorded:
             payload["carried_out"] = point.carried_out
         arrivals = tuple(prepared.going_on(names.HARNESS_RESUMED, payload, journal))
-    same = point.writable and not fold
     run_store = await prepared.backends.run_store()
     known = None if run_store is None else await run_store.get_run(point.run_id)
     metadata = settings.metadata or (None if known is None else cast("JSONObject | None", known.metadata))
@@ -79,9 +81,9 @@ async def begin_resumed(prepared: Preparation[S], recording_id: str) -> Beginnin
         run_store=run_store,
         fixture=point.info.name,
         name=point.info.name,
-        recording_id=recording_id if same else None,
-        resumed_from=None if same else recording_id,
-        prefix=() if same else prefix,
+        recording_id=recording_id if in_place else None,
+        resumed_from=None if in_place else recording_id,
+        prefix=() if in_place else prefix,
         arrivals=arrivals,
     )
 

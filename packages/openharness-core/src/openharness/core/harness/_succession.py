@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from openharness.core.errors import RecordingConflictError, RecordingFinalizedError, RecordingNotFoundError
 from openharness.core.log import _names as names
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from openharness.core.interfaces import SignalStore
     from openharness.core.records import RecordingInfo
 
-__all__ = ("succeed",)
+__all__ = ("last_begun", "succeed")
 
 
 async def succeed(
@@ -38,13 +38,14 @@ async def succeed(
     Raises:
         RecordingConflictError: Another one goes on with it, or has done so; none of this was kept.
     """
+    family = _Family(store, origin, run_id=run_id, seq=seq)
     # Who has not begun by now has died, or is stopped.
-    before = {info.id for info in await _successors(store, origin, run_id, seq)}
+    before = {info.id for info in await family.waiting()}
     own = await create()
     try:
-        for info in await _successors(store, origin, run_id, seq):
+        for info in await family.waiting():
             if info.id != own:
-                await _give_way(store, origin, info, seq, is_first=info.id not in before and info.id < own)
+                await family.stop(info, is_first=info.id not in before and info.id < own)
     except BaseException as error:
         try:
             await store.delete_recording(own)
@@ -54,43 +55,76 @@ async def succeed(
     return own
 
 
-async def _successors(store: SignalStore, origin: str, run_id: str, seq: int) -> list[RecordingInfo]:
-    """Return the recordings that were made to go on with this one and have not begun."""
-    infos = await store.list_recordings(RecordingQuery(run_id=run_id))
-    found = [info for info in infos if info.resumed_from == origin]
-    for info in found:
-        if await _has_begun(store, info.id, origin):
-            raise _taken(origin, info, seq)
-    return found
+async def last_begun(store: SignalStore, recording_id: str) -> str:
+    """Return the recording itself; where it was to go on with another one, and never began, that other one.
+
+    A process may have died between the two, or was stopped there by one that goes on in its place.
+    """
+    info = await store.get_recording_info(recording_id)
+    while info is not None and info.resumed_from is not None:
+        family = _Family(store, info.resumed_from, run_id=info.run_id, seq=0)
+        if await family.has_begun(info.id):
+            break
+        origin = await store.get_recording_info(info.resumed_from)
+        if origin is None:
+            break
+        info, recording_id = origin, origin.id
+    return recording_id
 
 
-async def _has_begun(store: SignalStore, recording_id: str, origin: str) -> bool:
-    try:
-        # What it took over has no end, and tells only of recordings before.
-        async for signal in store.iter_signals(recording_id, patterns=(names.HARNESS_RESUMED, names.HARNESS_END)):
-            payload: object = signal.payload
-            if signal.name == names.HARNESS_END or (
-                isinstance(payload, dict) and cast("dict[str, Any]", payload).get("resumed_from") == origin
-            ):
-                return True
-    except RecordingNotFoundError:
-        pass
-    return False
+class _Family:
+    """The recordings that were made to go on with one."""
 
+    def __init__(self, store: SignalStore, origin: str, *, run_id: str, seq: int) -> None:
+        self._store = store
+        self._origin = origin
+        self._run_id = run_id
+        self._seq = seq
+        self._inherited: set[tuple[int, int]] | None = None
 
-async def _give_way(store: SignalStore, origin: str, info: RecordingInfo, seq: int, *, is_first: bool) -> None:
-    """Let nobody append to another recording any more; raise where that is first, or has begun."""
-    if not is_first and info.outcome == "incomplete":
-        # Another one may have finalized it, or given it up.
-        with contextlib.suppress(RecordingFinalizedError, RecordingNotFoundError):
-            await store.finalize(info.id, outcome=RunStatus.CANCELLED)
-    if is_first or await _has_begun(store, info.id, origin):
-        raise _taken(origin, info, seq)
+    async def waiting(self) -> list[RecordingInfo]:
+        """Return them, if none of them has begun.
 
+        Raises:
+            RecordingConflictError: One has.
+        """
+        infos = await self._store.list_recordings(RecordingQuery(run_id=self._run_id))
+        found = [info for info in infos if info.resumed_from == self._origin]
+        for info in found:
+            if await self.has_begun(info.id):
+                raise self._taken(info)
+        return found
 
-def _taken(origin: str, info: RecordingInfo, seq: int) -> RecordingConflictError:
-    return RecordingConflictError(
-        origin,
-        seq=seq,
-        reason=f"recording {info.id!r} ({info.outcome}) goes on with it. Resume that one, or fork this one",
-    )
+    async def has_begun(self, recording_id: str) -> bool:
+        """Tell whether a recording has more than it took over."""
+        if self._inherited is None:
+            self._inherited = await self._marks(self._origin, names.HARNESS_RESUMED)
+        # What it took over has no end.
+        return bool(await self._marks(recording_id, names.HARNESS_RESUMED, names.HARNESS_END) - self._inherited)
+
+    async def stop(self, info: RecordingInfo, *, is_first: bool) -> None:
+        """Let nobody append to a recording any more.
+
+        Raises:
+            RecordingConflictError: That one is first, or has begun.
+        """
+        if not is_first and info.outcome == "incomplete":
+            # Another one may have finalized it, or given it up.
+            with contextlib.suppress(RecordingFinalizedError, RecordingNotFoundError):
+                await self._store.finalize(info.id, outcome=RunStatus.CANCELLED)
+        if is_first or await self.has_begun(info.id):
+            raise self._taken(info)
+
+    async def _marks(self, recording_id: str, *patterns: str) -> set[tuple[int, int]]:
+        found: set[tuple[int, int]] = set()
+        with contextlib.suppress(RecordingNotFoundError):
+            async for signal in self._store.iter_signals(recording_id, patterns=patterns):
+                found.add((signal.seq, signal.timestamp))
+        return found
+
+    def _taken(self, info: RecordingInfo) -> RecordingConflictError:
+        return RecordingConflictError(
+            self._origin,
+            seq=self._seq,
+            reason=f"recording {info.id!r} ({info.outcome}) goes on with it. Resume that one, or fork this one",
+        )
