@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from openharness.core.copying._attempts import in_two_attempts
 from openharness.core.copying._digests import about, recording_digest
 from openharness.core.copying._report import CopiedItem, Tally
 from openharness.core.copying._selecting import selected
@@ -74,7 +76,7 @@ async def copy_recordings(
     there: set[str] = set()
 
     async for info in selected(source.list_recordings, query or RecordingQuery(), findings):
-        item = await _copied(source, target, info.id)
+        item = await in_two_attempts(partial(_copied, source, target, info.id))
         tally.add(item)
         if item.status != "failed":
             there.add(info.id)
@@ -89,15 +91,6 @@ async def copy_recordings(
 
 
 async def _copied(source: SignalStore, target: SignalStore, recording_id: str) -> CopiedItem:
-    item = await _tried(source, target, recording_id)
-    if item.status == "failed":
-        # Perhaps because somebody else copies it in this moment; then it is there by now, or can be continued.
-        again = await _tried(source, target, recording_id)
-        return item if again.status == "failed" else again
-    return item
-
-
-async def _tried(source: SignalStore, target: SignalStore, recording_id: str) -> CopiedItem:
     try:
         # The target first: others may copy too, and what they have written was in the source before.
         known = await target.load_recording(recording_id)

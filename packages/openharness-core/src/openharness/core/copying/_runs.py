@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from openharness.core.copying._attempts import in_two_attempts
 from openharness.core.copying._digests import run_digest
 from openharness.core.copying._report import CopiedItem, Tally
 from openharness.core.copying._selecting import selected
@@ -56,7 +58,7 @@ async def copy_runs(
     findings: list[Finding] = []
 
     async def copy(run_id: str) -> None:
-        tally.add(await _copied(source, target, run_id))
+        tally.add(await in_two_attempts(partial(_copied, source, target, run_id)))
 
     some: list[str] = []
     async for run in selected(source.list_runs, wanted, findings):
@@ -81,15 +83,6 @@ async def _all(copy: Callable[[str], Coroutine[None, None, None]], run_ids: list
 
 
 async def _copied(source: RunStore, target: RunStore, run_id: str) -> CopiedItem:
-    item = await _tried(source, target, run_id)
-    if item.status == "failed":
-        # Perhaps because somebody else copies it in this moment; then it is there by now, or can be brought up to date.
-        again = await _tried(source, target, run_id)
-        return item if again.status == "failed" else again
-    return item
-
-
-async def _tried(source: RunStore, target: RunStore, run_id: str) -> CopiedItem:
     try:
         for _ in range(_LOOKS):
             # The target first: others may copy too, and what they have written was in the source before.
