@@ -88,15 +88,6 @@ COMBINATIONS = {
 }
 # What the sample project of the `adoption` session installs.
 ADOPTED = ["openharness-core", "openharness-signals", "openharness-testing", "openharness-provider-llamacpp"]
-# Where the slow tests are of code that the fast ones cover: random runs, kills, planted bugs. Measuring the coverage
-# doubles their time, so `ci` runs them beside it.
-UNMEASURED = [
-    "openharness-core",
-    "openharness-run-store-sqlite",
-    "openharness-signal-store-sqlite",
-    "openharness-signals",
-    "openharness-testing",
-]
 # How many parts of `ci` run at once: the machines it is planned for have two cores.
 AT_ONCE = 2
 COMBINATION_SCRIPTS = ROOT / "packages/openharness-testing/tests/combinations"
@@ -161,24 +152,20 @@ def fast(posargs: list[str]) -> list[str]:
 def tests(session: nox.Session) -> None:
     """Run the whole suite with coverage, or what pytest arguments choose; ``-- --fast`` leaves out the slow tests.
 
-    ``-- --measured`` and ``-- --unmeasured`` are two parts of the whole that can run at the same time. The first measures
-    the coverage; the second has the slow tests that the coverage does not need.
+    ``-- --fast --coverage`` and ``-- -m slow`` are two parts of the whole that can run at the same time. The fast tests
+    reach nearly everything, and measuring doubles the time of a test.
     """
     install_packages(session, "tests", "conventions")
     install_model(session)
-    if session.posargs == ["--unmeasured"]:
-        session.run("pytest", "-m", "slow", "docs", *(f"packages/{name}/tests" for name in UNMEASURED))
+    measured = not session.posargs or "--coverage" in session.posargs
+    arguments = fast([argument for argument in session.posargs if argument != "--coverage"])
+    if not measured:
+        session.run("pytest", *arguments)
         return
-    if session.posargs not in ([], ["--measured"]):
-        session.run("pytest", *fast(session.posargs))
-        return
-    others = ["-m", "slow", *(f"packages/{name}/tests" for name in PACKAGES if name not in UNMEASURED)]
-    runs = [["-m", "not slow"], others] if session.posargs else [[]]
     # Kept apart, so that two Pythons do not count for each other.
     environment = {"COVERAGE_FILE": str(pathlib.Path(session.create_tmp(), "coverage"))}
     session.run("coverage", "erase", env=environment)
-    for arguments in runs:
-        session.run("coverage", "run", "-m", "pytest", "--durations=40", *arguments, env=environment)
+    session.run("coverage", "run", "-m", "pytest", "--durations=40", *arguments, env=environment)
     session.run("coverage", "combine", "--quiet", env=environment)
     session.run("coverage", "report", env=environment)
 
@@ -414,13 +401,13 @@ def ci(session: nox.Session) -> None:
     fast_others = [[f"tests-{version}", "--", "--fast"] for version in others]
     # The longest early, so that both cores are busy to the end.
     parts = [
-        [f"tests-{first}", "--", "--measured"],
+        [f"tests-{first}", "--", "--fast", "--coverage"],
         ["lint"],
         ["types"],
         ["docs"],
         *fast_others[:1],
         # The other part of the first, in the environment that it has made by now.
-        [f"tests-{first}", "--no-install", "--", "--unmeasured"],
+        [f"tests-{first}", "--no-install", "--", "-m", "slow"],
         *fast_others[1:],
         ["servers(lowest)", "--", "-k", "RealModel"],
         [f"combinations-{first}(core)", "--", "--fast"],
