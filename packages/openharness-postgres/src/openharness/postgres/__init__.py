@@ -9,15 +9,16 @@ How the modules depend on each other, from the top:
 * ``_connecting``: how a connection is opened; ``_schema``: which version the tables have, and how they are brought forward
 * ``_doctor``: the examination of a store; ``_examination``: of its rows; ``_objects``: of its tables and indexes;
   ``_environment`` and ``_defects``: of its server
-* ``_names``: schema, prefix and tables; ``_address``: URLs; ``_failures``: the server's errors as ours;
-  ``_bounded``: texts of any length in an index
+* ``_names``: schema, prefix and tables; ``_address``: URLs; ``_failures``: the server's errors as ours; ``_driver``: types
+  of the driver; ``_bounded``: texts of any length in an index
 """
 
 from __future__ import annotations
 
 from openharness.postgres._bounded import bounded
-from openharness.postgres._channel import Channel, Row
+from openharness.postgres._channel import Channel
 from openharness.postgres._connecting import Password, Settings, Tls
+from openharness.postgres._driver import Row
 from openharness.postgres._examination import Examination
 from openharness.postgres._failures import misled
 from openharness.postgres._names import Names

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import asyncpg
 
@@ -21,14 +21,12 @@ from openharness.postgres._schema import check_version, prepare
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
-    from openharness.postgres._connecting import Connection, Settings
+    from openharness.postgres._connecting import Settings
+    from openharness.postgres._driver import Connection, Row
 
-__all__ = ("Channel", "Row", "Server")
+__all__ = ("Channel", "Server")
 
 T = TypeVar("T")
-
-Row: TypeAlias = "asyncpg.Record"
-"""The values of some columns: by index, by name, or all in their order."""
 
 _SHORTEST_PAUSE: Final = 0.01
 _LONGEST_PAUSE: Final = 0.5

@@ -8,7 +8,7 @@ import secrets
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 import asyncpg
 import attrs
@@ -16,10 +16,10 @@ import attrs
 from openharness.postgres._names import Names
 from openharness.postgres._schema import Schema
 
-__all__ = ("Connection", "Password", "Settings", "Tls", "connect", "forget", "new_label")
+if TYPE_CHECKING:
+    from openharness.postgres._driver import Connection
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-"""A connection of the driver."""
+__all__ = ("Password", "Settings", "Tls", "connect", "forget", "new_label")
 
 Password: TypeAlias = str | Callable[[], str] | Callable[[], Awaitable[str]]
 """A password, or what gives one that is asked for at each connection, as short-lived tokens need."""

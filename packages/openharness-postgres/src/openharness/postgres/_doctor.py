@@ -22,7 +22,8 @@ from openharness.postgres._schema import found_version
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from openharness.postgres._connecting import Connection, Settings
+    from openharness.postgres._connecting import Settings
+    from openharness.postgres._driver import Connection
 
 __all__ = ("doctor",)
 

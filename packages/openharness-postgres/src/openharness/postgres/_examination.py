@@ -12,13 +12,13 @@ import asyncpg
 import attrs
 
 from openharness.core import CorruptRecordError, Finding, JSONValue, Severity
-from openharness.postgres._connecting import Connection
+from openharness.postgres._driver import Connection
 from openharness.postgres._names import Names
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from openharness.postgres._channel import Row
+    from openharness.postgres._driver import Row
 
 __all__ = ("Examination",)
 

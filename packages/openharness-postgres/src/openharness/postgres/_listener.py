@@ -11,7 +11,7 @@ from openharness.postgres._connecting import forget, new_label
 
 if TYPE_CHECKING:
     from openharness.postgres._channel import Server
-    from openharness.postgres._connecting import Connection
+    from openharness.postgres._driver import Connection
 
 __all__ = ("Listener", "Told")
 

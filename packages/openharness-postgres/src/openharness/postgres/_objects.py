@@ -12,7 +12,7 @@ from openharness.core import Finding, Severity
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from openharness.postgres._connecting import Connection
+    from openharness.postgres._driver import Connection
     from openharness.postgres._names import Names
     from openharness.postgres._schema import Schema
 

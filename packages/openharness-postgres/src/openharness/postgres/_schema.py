@@ -20,11 +20,11 @@ import attrs
 
 from openharness.core import StoreCorruptError, StoreOpenError, StoreVersionError
 from openharness.postgres._defects import OLDEST_SERVER
+from openharness.postgres._examination import Examination
 from openharness.postgres._names import Names
 
 if TYPE_CHECKING:
-    from openharness.postgres._connecting import Connection
-    from openharness.postgres._examination import Examination  # noqa: TC004 - it imports this module's users
+    from openharness.postgres._driver import Connection
 
 __all__ = ("Migration", "Schema", "check_version", "found_version", "prepare")
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from openharness.core.storage import StoreSession
-from openharness.postgres._channel import Channel, Row, Server
+from openharness.postgres._channel import Channel, Server
 from openharness.postgres._failures import store_error
 from openharness.postgres._listener import Listener
 from openharness.postgres._pool import Pool
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from openharness.postgres._connecting import Settings
+    from openharness.postgres._driver import Row
     from openharness.postgres._listener import Told
 
 __all__ = ("Session",)
