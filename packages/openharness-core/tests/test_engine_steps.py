@@ -244,6 +244,7 @@ async def test_a_pattern_that_can_never_match_is_an_error_with_a_suggestion(patt
         await run(agents={"maker": maker, "lost": lost}, provider=provider)
     assert caught.value.nearest == nearest
     assert "lost" in str(caught.value)
+    assert "Known: 'analysis:complete'; and of the harness: 'agent:activated', " in str(caught.value)
     with pytest.raises(UnknownNameError, match=nearest):
         await run(agents={"maker": maker}, reducers={pattern: lambda s, g: None}, provider=provider)
     assert provider.requests == []

@@ -55,7 +55,7 @@ import reprlib
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 __all__ = (
     "AgentError",
@@ -259,7 +259,16 @@ class UnknownNameError(DefinitionError):
         nearest: The known name most like it, or None.
     """
 
-    def __init__(self, kind: str, *, name: str, known: Sequence[str], where: str, advice: str = "") -> None:
+    def __init__(
+        self,
+        kind: str,
+        *,
+        name: str,
+        known: Sequence[str],
+        where: str,
+        advice: str = "",
+        is_own: Callable[[str], bool] | None = None,
+    ) -> None:
         import difflib
 
         self.kind = kind
@@ -269,6 +278,10 @@ class UnknownNameError(DefinitionError):
         self.nearest = close[0] if close else None
         hint = f" Did you mean {self.nearest!r}?" if self.nearest else ""
         listed = ", ".join(map(repr, self.known)) or "none"
+        if is_own is not None:
+            # The names that somebody chose are few, and one of them is meant more often.
+            own = ", ".join(repr(one) for one in self.known if is_own(one)) or "none"
+            listed = f"{own}; and of the harness: {', '.join(repr(one) for one in self.known if not is_own(one))}"
         more = f" {advice}" if advice else ""
         super().__init__(f"{where} names the {kind} {name!r}, which does not exist.{hint} Known: {listed}.{more}")
 

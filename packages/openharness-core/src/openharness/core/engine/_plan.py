@@ -12,7 +12,7 @@ import attrs
 from openharness.core.agents import AgentDefinition, Context, Reducer, check_agent_name, check_synchronous
 from openharness.core.errors import DefinitionError, InvalidValueError, UnknownNameError
 from openharness.core.interfaces import Provider
-from openharness.core.log import INERT, STREAMING, Volatile, VolatileRules, state_changed
+from openharness.core.log import INERT, RESERVED_PREFIXES, STREAMING, Volatile, VolatileRules, state_changed
 from openharness.core.log import _names as names
 from openharness.core.patterns import Pattern, PatternIndex, compile_pattern
 from openharness.core.state import StateSchema
@@ -400,4 +400,8 @@ def _check_reachable(patterns: Iterable[tuple[Pattern, str]], possible: set[str]
         reachable = pattern.text in possible if pattern.is_literal else any(map(pattern.matches, possible))
         if not reachable:
             kind = "signal" if isinstance(pattern.source, str) else "signal matching"
-            raise UnknownNameError(kind, name=pattern.text, known=sorted(possible), where=where)
+            raise UnknownNameError(kind, name=pattern.text, known=sorted(possible), where=where, is_own=_is_own)
+
+
+def _is_own(name: str) -> bool:
+    return name.partition(":")[0] not in {*RESERVED_PREFIXES, "approval"}
