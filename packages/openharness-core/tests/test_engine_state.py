@@ -306,6 +306,26 @@ async def test_changing_a_payload_does_not_reach_the_log() -> None:
     assert result.state["a"] == []
 
 
+async def test_changing_the_input_changes_it_for_nobody_else() -> None:
+    """Each function has an input of its own: what one does to it is neither in the next prompt nor in the log."""
+    harness = create_harness()
+
+    def scribble(ctx: Context[dict[str, Any]]) -> str:
+        ctx.input["notes"].append("scribbled")
+        return str(ctx.input["notes"])
+
+    first = harness.agent(
+        prompt=scribble, when=lambda ctx: bool(scribble(ctx)), activate_on="harness:start", emits="first:done"
+    )
+    second = harness.agent(prompt="{{ input.notes }}", activate_on="first:done")
+    provider = ScriptedProvider()
+    result = await harness.run_reactive(
+        agents={"first": first, "second": second}, state={}, input={"notes": ["one"]}, provider=provider
+    )
+    assert provider.prompts == ["['one', 'scribbled']", '["one"]']
+    assert result.signals[0].payload["input"] == {"notes": ["one"]}
+
+
 @pytest.mark.parametrize("where", ["guard", "prompt", "end_when", "system"])
 async def test_looking_functions_may_not_change_the_state(where: str) -> None:
     """A guard, a prompt and end_when that change the state are an error, and the state is as it was."""

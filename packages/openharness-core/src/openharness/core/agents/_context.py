@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from openharness.core.values import copy_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,13 +17,14 @@ __all__ = ("Context",)
 
 S = TypeVar("S")
 
+_NOT_COPIED: Final = object()
+
 
 class Context(Generic[S]):
     """The world as a step sees it. Everything here is the same in every replay; nothing else is.
 
     Attributes:
         signal: The signal that is being looked at.
-        input: The run's ``input=``, as JSON.
         now: The time of the step in milliseconds since the epoch, UTC. The only clock to use: it never goes back, and
             a replay sees the recorded time.
         run_id: The run; in a replay the recorded one.
@@ -29,7 +32,7 @@ class Context(Generic[S]):
         activation: The activation (``"analyzer#1"``) for prompts; None before there is one.
     """
 
-    __slots__ = ("_random", "_seed", "_state", "activation", "agent", "input", "now", "run_id", "signal")
+    __slots__ = ("_given", "_input", "_random", "_seed", "_state", "activation", "agent", "now", "run_id", "signal")
 
     def __init__(
         self,
@@ -47,7 +50,8 @@ class Context(Generic[S]):
         self._seed = seed
         self._random: random.Random | None = None
         self.signal = signal
-        self.input: Any = input
+        self._given = input
+        self._input: Any = _NOT_COPIED
         self.now = now
         self.run_id = run_id
         self.agent = agent
@@ -57,6 +61,13 @@ class Context(Generic[S]):
     def state(self) -> S:
         """The run's state, to be looked at only. Changes are made by reducers and ``updates``."""
         return self._state()
+
+    @property
+    def input(self) -> Any:
+        """The run's ``input=``, as JSON: a copy, so that changing it changes nothing."""
+        if self._input is _NOT_COPIED:
+            self._input = copy_json(self._given)
+        return self._input
 
     @property
     def random(self) -> random.Random:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 from openharness.core.agents import Context
 from openharness.core.errors import SerializationError
 from openharness.core.templates import Template
-from openharness.core.values import copy_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +35,7 @@ class UserCode(Generic[S]):
 
     def take_input(self) -> None:
         """Show functions the run's input from now on."""
-        self._input = copy_json(self._fold.input)
+        self._input = self._fold.input
 
     def reduce(self, reducer: ReducerPlan, signal: Signal) -> list[Change]:
         """Return the changes that a reducer makes of a signal."""
