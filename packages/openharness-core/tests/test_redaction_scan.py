@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from harness_kit import KeepingStore, ScriptedProvider
 
-from openharness.core import Redaction, RunOptions, SecretFoundError, SuspectedSecret, create_harness
+from openharness.core import (
+    LimitExceededError,
+    Redaction,
+    RunOptions,
+    SecretFoundError,
+    SuspectedSecret,
+    create_harness,
+)
 from openharness.core.redaction import refuse_secrets
 
 if TYPE_CHECKING:
@@ -95,6 +102,31 @@ async def test_a_run_does_not_publish_it_and_loses_nothing() -> None:
     named = Redaction(secrets={"session": RANDOM})
     await harness.run_reactive(**options, provider=ScriptedProvider(answer), redaction=named)
     assert store.published == {"login": "rec-2"}
+
+
+async def test_a_run_that_fails_where_every_end_is_published_tells_of_it_likewise() -> None:
+    """As in the pytest plugin: what keeps the recording from being published comes before what ended the run."""
+
+    class Store(KeepingStore):
+        publishes_every_end = True
+
+    harness, store = create_harness(), Store()
+    options: RunOptions[dict[str, Any]] = {
+        "agents": {"a": harness.agent(prompt="p", activate_on=["harness:start", "text:complete"], updates="answer")},
+        "state": {"answer": ""},
+        "store": store,
+        "fixture": "login",
+        "mode": "record",
+        "max_activations": 1,
+    }
+    answer = f"session_token = {RANDOM}"
+    with pytest.raises(SecretFoundError, match=r"ended as failed.*'rec-0' was not published as 'login'") as caught:
+        await harness.run_reactive(**options, provider=ScriptedProvider(answer))
+    assert isinstance(caught.value.__cause__, LimitExceededError)
+    assert store.published == {}
+    with pytest.raises(LimitExceededError):
+        await harness.run_reactive(**options, provider=ScriptedProvider("nothing to hide"))
+    assert store.published == {"login": "rec-1"}
 
 
 async def test_an_export_is_refused_likewise(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from openharness.core.engine import reason_of
-from openharness.core.errors import RunSaveError
+from openharness.core.errors import RunSaveError, SecretFoundError
 from openharness.core.harness._result import RunMetrics, RunResult
 from openharness.core.records import RunRecord
 
@@ -93,6 +93,10 @@ def end_run(outcome: Outcome, result: RunResult[S], failure: RunError | None) ->
     error = outcome.error or failure
     if error is None:
         return result
+    if isinstance(failure, SecretFoundError) and not isinstance(error, asyncio.CancelledError):
+        # A test that expects the run to fail must hear that there will be no fixture of it.
+        failure.__cause__ = outcome.error
+        error = failure
     if failure is not None and failure is not error:
         error.add_note(f"Besides: {failure}")
     error.run_id, error.recording_id, error.result = result.run_id, result.recording_id, result
