@@ -83,26 +83,30 @@ class Place:
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
         """Run a statement from outside of any store; ``{t}`` in it comes before the name of a table."""
-        if self.path is not None:
-            with contextlib.closing(sqlite3.connect(self.path, isolation_level=None, timeout=60)) as connection:
-                return connection.execute(statement.format(t="")).fetchall()
-        return asyncio.run(self._ask(statement))
+        return self._each((statement,))[0]
 
-    async def _ask(self, statement: str) -> list[tuple[Any, ...]]:
+    def content(self) -> list[list[tuple[Any, ...]]]:
+        """Return every row of every table, in any order that stays."""
+        if self.path is not None:
+            names = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
+        else:
+            names = f"SELECT substr(tablename, 13) FROM pg_tables WHERE schemaname = '{self.schema}' ORDER BY 1"  # noqa: S608
+        found = self._each([f"SELECT * FROM {{t}}{name}" for (name,) in self.sql(names)])  # noqa: S608
+        return [sorted(rows, key=repr) for rows in found]
+
+    def _each(self, statements: Sequence[str]) -> list[list[tuple[Any, ...]]]:
+        if self.path is None:
+            return asyncio.run(self._ask(statements))
+        with contextlib.closing(sqlite3.connect(self.path, isolation_level=None, timeout=60)) as connection:
+            return [connection.execute(statement.format(t="")).fetchall() for statement in statements]
+
+    async def _ask(self, statements: Sequence[str]) -> list[list[tuple[Any, ...]]]:
         connection = await asyncpg.connect(self.dsn)
         try:
-            return [tuple(row) for row in await connection.fetch(statement.format(t=f'"{self.schema}".openharness_'))]
+            before = f'"{self.schema}".openharness_'
+            return [[tuple(row) for row in await connection.fetch(one.format(t=before))] for one in statements]
         finally:
             await connection.close()
-
-    def content(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Return every row of every table."""
-        if self.path is not None:
-            names = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
-        else:
-            names = f"SELECT substr(tablename, 13) FROM pg_tables WHERE schemaname = '{self.schema}'"  # noqa: S608
-        tables = sorted(name for (name,) in self.sql(names))
-        return {table: sorted(self.sql(f"SELECT * FROM {{t}}{table}"), key=repr) for table in tables}  # noqa: S608
 
 
 def place_of(kind: str, where: str) -> Place:

@@ -307,7 +307,7 @@ class StoreOpenError(StoreError):
 
 
 class StoreVersionError(StoreError):
-    """The data was written by a newer version of OpenHarness; nothing was changed.
+    """The data was written by a newer version of OpenHarness, perhaps while the store was open; nothing was changed.
 
     Attributes:
         found: The version the data has.
