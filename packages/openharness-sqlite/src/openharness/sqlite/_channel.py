@@ -166,7 +166,7 @@ class Channel:
         """Call a function as `call` does, inside of a transaction that writes, and return its result.
 
         Raises:
-            StoreVersionError: A newer release has brought the tables forward; the function was not called.
+            StoreVersionError: A newer release has brought the tables forward; what the function did was taken back.
             sqlite3.Error: What SQLite said; "busy" only after the busy timeout.
         """
         return await self.call(partial(self._in_transaction, function))
@@ -207,7 +207,7 @@ class Channel:
             if self._turn is None:
                 result = work(connection)
                 if self._guard is not None:
-                    self._guard.check_what_was_read(connection)
+                    self._guard.check_what_was_done(connection)
             else:
                 # Beforehand, since the log of a file that was replaced would be taken for that of the new one.
                 self._look()

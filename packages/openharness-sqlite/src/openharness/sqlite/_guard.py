@@ -1,11 +1,12 @@
 """Whether a newer release has brought the tables forward while a store had the file open.
 
 What an older release writes then has the form of its own version, in tables that mean something else by now. A version
-never goes back. So who writes looks inside of the transaction, before anything is written. Who reads looks afterwards: if
-the tables are not newer then, they were not when they were read.
+never goes back. So who writes looks inside of the transaction, before it is committed. Who reads looks afterwards: if the
+tables are not newer then, they were not when they were read.
 
-Who reads need not always look. Each migration leaves a mark in the file, which changes its schema, and SQLite prepares
-every statement anew that was prepared for another schema. So as long as nothing is prepared, nothing has changed.
+Neither need always look. Each migration leaves a mark in the file, which changes its schema, and SQLite prepares every
+statement anew that was prepared for another schema. So as long as nothing is prepared, nothing has changed. Only a
+statement that is a transaction by itself cannot wait for that, and has the look as a condition.
 """
 
 from __future__ import annotations
@@ -69,11 +70,11 @@ class Guard:
         version = self._schema.version
         raise StoreVersionError(found=version + 1, supported=version, store=self._store)
 
-    def check_what_was_read(self, connection: sqlite3.Connection) -> None:
-        """See, on a connection that is watched, that what it has just read was not of a newer version.
+    def check_what_was_done(self, connection: sqlite3.Connection) -> None:
+        """See, on a connection that is watched, that what it has just read or written is not of a newer version.
 
         Raises:
-            StoreVersionError: It may have been.
+            StoreVersionError: It may be.
         """
         if not self._is_sure:
             self.check(connection)
@@ -93,8 +94,8 @@ class Guard:
         """Commit what is written inside, or take all of it back when it raises.
 
         Raises:
-            StoreVersionError: The tables are newer; nothing was written.
+            StoreVersionError: The tables are newer; all of it was taken back.
         """
         with transaction(connection):
-            self.check(connection)
             yield
+            self.check_what_was_done(connection)

@@ -44,11 +44,11 @@ class Session(StoreSession):
         self._thread = threading.current_thread()
         self._settings = settings
         self._place = Place(settings.path)
-        self._read_guard = Guard(settings.schema, store=settings.store)
+        self._write_guard, self._read_guard = (Guard(settings.schema, store=settings.store) for _ in range(2))
         self._writing = Channel(
             self._open_writer,
             busy_timeout=settings.busy_timeout,
-            guard=Guard(settings.schema, store=settings.store),
+            guard=self._write_guard,
             place=self._place,
             turn=turn_of(settings.path),
         )
@@ -141,7 +141,9 @@ class Session(StoreSession):
         return self.loop.is_running() and self._thread.is_alive() and not self._thread.daemon
 
     def _open_writer(self) -> sqlite3.Connection:
-        return self._place.open(partial(open_writer, self._settings))
+        connection = self._place.open(partial(open_writer, self._settings))
+        self._write_guard.watch(connection)
+        return connection
 
     def _open_reader(self) -> sqlite3.Connection:
         connection = open_reader(self._settings)
