@@ -325,7 +325,14 @@ def test_what_can_be_no_tool_is_refused_with_the_reason(function: Any, words: st
 
 @pytest.mark.parametrize(
     "options",
-    [{"timeout": 0}, {"timeout": True}, {"timeout": "3"}, {"idempotent": 1}, {"needs_approval": None}],
+    [
+        {"timeout": 0},
+        {"timeout": True},
+        {"timeout": "3"},
+        {"idempotent": 1},
+        {"needs_approval": None},
+        {"description": 5},
+    ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_options_of_the_wrong_kind_are_refused(options: Any) -> None:

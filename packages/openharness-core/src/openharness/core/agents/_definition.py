@@ -58,6 +58,8 @@ NO_OPTIONS: Final[Mapping[str, JSONValue]] = MappingProxyType({})
 _MAX_NAME: Final = 100
 _SEED_BITS: Final = 64
 _INFINITE: Final = 2**63
+_OPTIONAL: Final = frozenset({"max_tokens", "temperature", "timeout"})
+"""The numbers that an agent need not have."""
 
 
 def check_agent_name(name: object) -> str:
@@ -215,8 +217,6 @@ def define_agent(
         raise DefinitionError("activate_on must name at least one signal: an agent without one never runs.")
     if when is not None:
         check_synchronous(when, "when")
-    if updates is not None and fields is not None and updates not in fields:
-        raise UnknownNameError("state field", name=updates, known=fields, where="updates")
     if provider is not None and not isinstance(provider, Provider):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidValueError("provider", value=provider, expected="a Provider")
     if model is not None and not isinstance(model, str):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -248,7 +248,7 @@ def define_agent(
         activate_on=tuple(compile_pattern(pattern) for pattern in patterns),
         emits=tuple(_emitted(signal) for signal in _several(emits)),
         when=when,
-        updates=None if updates is None else str.__str__(updates),
+        updates=None if updates is None else _field(updates, fields),
         provider=provider,
         model=None if model is None else str.__str__(model),
         stop=tuple(map(str.__str__, stops)),
@@ -266,6 +266,14 @@ def define_agent(
 
 def _several(given: Any) -> list[Any]:
     return list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+
+
+def _field(name: object, fields: Sequence[str] | None) -> str:
+    if not isinstance(name, str):
+        raise InvalidValueError("updates", value=name, expected="the name of a field of the state")
+    if fields is not None and name not in fields:
+        raise UnknownNameError("state field", name=name, known=fields, where="updates")
+    return str.__str__(name)
 
 
 def _emitted(name: object) -> str:
@@ -299,9 +307,10 @@ def _checked_numbers(**numbers: Any) -> dict[str, Any]:
         whole = name not in ("temperature", "timeout", "retry_delay")
         kinds = (int,) if whole else (int, float)
         least = 1 if name in ("max_tokens", "max_turns") else 0
-        if number is not None and (
-            isinstance(number, bool) or not isinstance(number, kinds) or not least <= number < _INFINITE
-        ):
+        if number is None and name in _OPTIONAL:
+            checked[name] = None
+            continue
+        if isinstance(number, bool) or not isinstance(number, kinds) or not least <= number < _INFINITE:
             kind = "an integer" if whole else "a number"
             raise InvalidValueError(name, value=number, expected=f"{kind} from {least} on")
         checked[name] = to_json(number)

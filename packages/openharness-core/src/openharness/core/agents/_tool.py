@@ -245,6 +245,8 @@ def _make_tool(
         raise DefinitionError(
             f"A tool's name has 1 to 64 ASCII letters, digits, '_' and '-', got {given!r}. Give one with tool(name=...)."
         )
+    if description is not None and not isinstance(description, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidValueError("description", value=description, expected="a text")
     for option, value in (("idempotent", idempotent), ("needs_approval", needs_approval)):
         if type(value) is not bool:
             raise InvalidValueError(option, value=value, expected="True or False")
