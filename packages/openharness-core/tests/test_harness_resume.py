@@ -228,6 +228,7 @@ async def test_a_run_goes_on_once_from_a_recording_that_is_finalized() -> None:
     with pytest.raises(RecorderError, match=f"'{result.recording_id}' \\(completed\\) goes on with it") as caught:
         await harness.resume(str(error.recording_id), **OPTIONS, provider=late, store=store)
     assert isinstance(caught.value.__cause__, RecordingConflictError)
+    assert (caught.value.run_id, caught.value.recording_id) == (result.run_id, result.recording_id)
     assert late.calls == []
     assert sorted(store.recordings) == sorted([str(error.recording_id), str(result.recording_id)])
 

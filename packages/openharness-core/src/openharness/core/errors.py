@@ -394,12 +394,16 @@ class RecordingConflictError(StoreError):
         recording_id: The recording.
         seq: The position that was to be written.
         reason: What stood in the way.
+        successor: The recording that goes on with it, where that is what stood in the way of another one; else None.
     """
 
-    def __init__(self, recording_id: str, *, seq: int, reason: str, store: str = "") -> None:
+    def __init__(
+        self, recording_id: str, *, seq: int, reason: str, store: str = "", successor: str | None = None
+    ) -> None:
         self.recording_id = recording_id
         self.seq = seq
         self.reason = reason
+        self.successor = successor
         super().__init__(f"recording {recording_id!r}, signal {seq}: {reason}. Nothing was written.", store=store)
 
 

@@ -186,7 +186,10 @@ class LiveRun(Generic[S]):
                 recorder = StoreRecorder(store, self.recording_id, durable=durable)
                 await recorder.write(beginning.prefix)
             except (RecordingConflictError, RecordingFinalizedError) as error:
-                raise RecorderError(f"Somebody else goes on with this run: {error}") from error
+                failure = RecorderError(f"Somebody else goes on with this run: {error}")
+                failure.run_id = self._run_id
+                failure.recording_id = getattr(error, "successor", None)
+                raise failure from error
             except (Exception, asyncio.CancelledError) as error:
                 raise RecorderError(f"The signal store could not begin a recording: {reason_of(error)}") from error
         if beginning.run_store is not None:

@@ -127,4 +127,5 @@ class _Family:
             self._origin,
             seq=self._seq,
             reason=f"recording {info.id!r} ({info.outcome}) goes on with it. Resume that one, or fork this one",
+            successor=info.id,
         )
