@@ -1,4 +1,4 @@
-"""One connection: what ends with it."""
+"""One connection: what ends with it, and what is written on it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import pytest
 
 from openharness.core import StoreReadOnlyError
 from openharness.sqlite._channel import Channel
+from openharness.sqlite._guard import Guard
+from openharness.sqlite._schema import Schema
 
 OLD_STOP = aiosqlite.Connection.stop
 
@@ -64,3 +66,30 @@ async def test_a_task_that_is_cancelled_while_it_closes_leaves_no_thread_behind(
     assert worked == [connection]
     connection._thread.join(50)
     assert not connection._thread.is_alive()
+
+
+@pytest.mark.parametrize(
+    "guard", [None, Guard(Schema(component="things", kind="store", migrations=((),)), store="test")]
+)
+async def test_what_is_written_is_one_transaction(guard: Guard | None) -> None:
+    """What a function has written that raises is taken back, with and without tables that could be newer."""
+    opener = partial(sqlite3.connect, ":memory:", check_same_thread=False, isolation_level=None)
+    channel = Channel(opener, busy_timeout=0.1, guard=guard)
+
+    def insert(connection: sqlite3.Connection, *, fail: bool) -> int:
+        assert connection.in_transaction
+        connection.execute("INSERT INTO things VALUES (1)")
+        if fail:
+            raise ValueError("no")
+        return 7
+
+    await channel.open()
+    try:
+        await channel.run("CREATE TABLE things (n)")
+        assert await channel.write(partial(insert, fail=False)) == 7
+        with pytest.raises(ValueError, match="no"):
+            await channel.write(partial(insert, fail=True))
+        assert await channel.run("SELECT count(*) FROM things") == [(1,)]
+        assert await channel.run(f"SELECT {channel.unless_newer}") == [(1,)]
+    finally:
+        await channel.close()

@@ -232,6 +232,29 @@ async def write_once(store: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["runs", "signals"])
+async def test_a_version_that_was_set_back_by_hand_deceives_nobody(where: str, kind: str) -> None:
+    """Whoever has the tables open is refused by the mark of the newer version, whatever the version is said to be."""
+    place = place_of(kind, where)
+    version = place.module.SCHEMA.version
+    async with place.open() as old:
+        await write_once(old)
+        await (await bring_forward(place)).close()
+        if place.path is None:
+            back = f"UPDATE {{t}}versions SET version = {version}"  # noqa: S608
+        else:
+            back = (
+                f"PRAGMA user_version = {version}"
+                if kind == "runs"
+                else f"UPDATE openharness_schema SET version = {version}"  # noqa: S608
+            )
+        await asyncio.to_thread(place.sql, back)
+        for work in (write_once(old), old.count_runs() if kind == "runs" else old.count_recordings()):
+            with pytest.raises(StoreVersionError) as caught:
+                await work
+            assert (caught.value.found, caught.value.supported) == (version + 1, version)
+
+
+@pytest.mark.parametrize("kind", ["runs", "signals"])
 async def test_a_write_that_comes_during_the_migration_waits_and_is_refused(tmp_path: Path, kind: str) -> None:
     """A write that was asked for while the tables were brought forward is not in them when it was not before."""
     place = place_of(kind, str(tmp_path))
