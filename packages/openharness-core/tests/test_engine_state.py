@@ -228,6 +228,15 @@ async def test_a_reducer_with_other_arguments_is_refused_at_the_start(function: 
     assert provider.requests == []
 
 
+@pytest.mark.parametrize("reducers", [[("harness:start", print)], print, "harness:start", 5])
+async def test_reducers_that_are_no_mapping_are_refused_at_the_start(reducers: Any) -> None:
+    """What is given as reducers belongs to patterns; a function alone, or pairs, are an error that says so."""
+    harness = create_harness()
+    agent = harness.agent(prompt="x", activate_on="harness:start")
+    with pytest.raises(InvalidValueError, match="reducers must be a mapping of patterns to functions"):
+        await harness.run_reactive(agents={"a": agent}, state={}, provider=ScriptedProvider(), reducers=reducers)
+
+
 @pytest.mark.parametrize("reduced", [5, "text", [], {"a": 1}, object()])
 async def test_a_reducer_that_returns_something_else_fails_the_run(reduced: Any) -> None:
     """What a reducer returns is a state or None; anything else is an AgentError and leaves the state as it was."""

@@ -228,7 +228,7 @@ def make_plan(
     patterns = [
         (pattern, f"activate_on of agent {agent.name!r}") for agent in named for pattern in agent.definition.activate_on
     ]
-    for source, function in (reducers or {}).items():
+    for source, function in _reducer_items(reducers):
         pattern = compile_pattern(source)
         if pattern.is_literal and pattern.text == names.HARNESS_END:
             raise DefinitionError("A reducer for 'harness:end' could never be seen: the state is final before it.")
@@ -284,7 +284,7 @@ class KeptPlans(Generic[S]):
                 *definitions,
                 *providers,
                 end_when,
-                *(() if reducers is None else reducers),
+                *(reducers if isinstance(reducers, Mapping) else ()),
                 *functions,
                 *volatile,
             ),
@@ -357,6 +357,14 @@ def _named(
             )
         named[name] = agent
     return list(named.items())
+
+
+def _reducer_items(reducers: Mapping[PatternLike, Reducer] | None) -> Iterable[tuple[PatternLike, Reducer]]:
+    if reducers is None:
+        return ()
+    if not isinstance(reducers, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - users are not checked
+        raise InvalidValueError("reducers", value=reducers, expected="a mapping of patterns to functions")
+    return reducers.items()
 
 
 def _three_arguments(function: Reducer) -> Callable[[Any, Any, Any], Any]:
