@@ -40,14 +40,31 @@ from openharness.core import (  # noqa: E402
 from openharness.testing.postgres import PostgresServer  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from openharness.testing.postgres import PostgresPlace
 
 LONG = os.environ.get("OPENHARNESS_LONG") == "1"
-ENGINES = ["sqlite", "postgres"]
+ENGINES = ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)]
 RUN = RunRecord("a", created_at=1, completed_at=2, state={"text": "hello"}, metadata={"tenant": "acme", "n": 1})
 SIGNALS = [Signal(f"s{seq}", name=f"text:{seq}", payload={"n": seq}, timestamp=seq, seq=seq) for seq in range(4)]
+
+
+_made: list[Place] = []
+
+
+def new_place(kind: str, where: str) -> Place:
+    """Return a place of which nothing is left after the test."""
+    _made.append(place_of(kind, where))
+    return _made[-1]
+
+
+@pytest.fixture(autouse=True)
+def leave_nothing() -> Iterator[None]:
+    """Remove what a test has made on a server that may be used on."""
+    yield
+    while _made:
+        _made.pop().drop()
 
 
 @pytest.fixture(params=ENGINES)
@@ -152,7 +169,7 @@ async def see_that_all_are_refused(place: Place, works: Mapping[str, Callable[[]
 
 async def test_whatever_an_older_run_store_does_first_is_refused(where: str) -> None:
     """Each method of stores that were open, used or not, raises StoreVersionError, and nothing is written."""
-    place = place_of("runs", where)
+    place = new_place("runs", where)
     olds = {name: place.open() for name in WITH_RUNS}
     for number, old in enumerate(olds.values()):
         # Half of them have prepared their statements.
@@ -167,7 +184,7 @@ async def test_whatever_an_older_run_store_does_first_is_refused(where: str) -> 
 
 async def test_whatever_an_older_signal_store_does_first_is_refused(where: str) -> None:
     """Each method of stores that were open, used or not, raises StoreVersionError, and nothing is written."""
-    place = place_of("signals", where)
+    place = new_place("signals", where)
     olds = {name: place.open() for name in WITH_SIGNALS}
     one = next(iter(olds.values()))
     other = await record(one, "other")
@@ -187,7 +204,7 @@ async def test_whatever_an_older_signal_store_does_first_is_refused(where: str) 
 @pytest.mark.parametrize("kind", ["runs", "signals"])
 async def test_the_stores_beside_it_go_on(where: str, kind: str) -> None:
     """Where runs and recordings are in one place, a newer version of the ones does not concern the stores of the others."""
-    place = place_of(kind, where)
+    place = new_place(kind, where)
     beside = Place("signals" if kind == "runs" else "runs", place.url, place.path, place.dsn, place.schema)
     async with beside.open() as store:
         used = store.save_run(RUN) if beside.kind == "runs" else record(store, "mine")
@@ -205,7 +222,7 @@ async def test_the_stores_beside_it_go_on(where: str, kind: str) -> None:
 @pytest.mark.parametrize("steps", ["one by one", "at once"])
 async def test_who_is_left_behind_by_several_versions_is_refused(where: str, kind: str, steps: str) -> None:
     """It does not matter how many versions came meanwhile, nor whether each was there for a while; the error says which."""
-    place = place_of(kind, where)
+    place = new_place(kind, where)
     version = place.module.SCHEMA.version
     stores = {version: place.open()}
     await write_once(stores[version])
@@ -234,7 +251,7 @@ async def write_once(store: Any) -> None:
 @pytest.mark.parametrize("kind", ["runs", "signals"])
 async def test_a_version_that_was_set_back_by_hand_deceives_nobody(where: str, kind: str) -> None:
     """Whoever has the tables open is refused by the mark of the newer version, whatever the version is said to be."""
-    place = place_of(kind, where)
+    place = new_place(kind, where)
     version = place.module.SCHEMA.version
     async with place.open() as old:
         await write_once(old)
@@ -257,7 +274,7 @@ async def test_a_version_that_was_set_back_by_hand_deceives_nobody(where: str, k
 @pytest.mark.parametrize("kind", ["runs", "signals"])
 async def test_a_write_that_comes_during_the_migration_waits_and_is_refused(tmp_path: Path, kind: str) -> None:
     """A write that was asked for while the tables were brought forward is not in them when it was not before."""
-    place = place_of(kind, str(tmp_path))
+    place = new_place(kind, str(tmp_path))
     begun, go_on = threading.Event(), threading.Event()
 
     def wait(connection: object) -> None:
@@ -297,7 +314,7 @@ async def test_on_a_server_a_write_waits_for_the_migration_and_is_refused(
     openharness_postgres: PostgresPlace, kind: str, options: str
 ) -> None:
     """A write that is sent while the tables are brought forward waits for the end of that, and is refused then."""
-    place = place_of(kind, openharness_postgres.dsn)
+    place = new_place(kind, openharness_postgres.dsn)
     number = random.randrange(2**31)
     watching = await asyncpg.connect(place.dsn)
 
@@ -329,6 +346,7 @@ async def test_on_a_server_a_write_waits_for_the_migration_and_is_refused(
         await watching.close()
 
 
+@pytest.mark.slow
 async def test_who_comes_back_after_a_restart_is_refused() -> None:
     """A store whose connections were lost, and whose tables were brought forward meanwhile, is refused with new ones."""
     with PostgresServer() as server:
@@ -350,7 +368,9 @@ async def test_who_comes_back_after_a_restart_is_refused() -> None:
 async def test_names_of_schemas_are_only_names(openharness_postgres: PostgresPlace) -> None:
     """Quotes, braces and backslashes in the name of a schema change nothing of what is looked for."""
     name = f"q'\"{{}}\\ {secrets.token_hex(4)}"
-    place = Place("runs", f"{openharness_postgres.dsn}&schema={quote(name)}", dsn=openharness_postgres.dsn, schema=name)
+    dsn = openharness_postgres.dsn
+    place = Place("runs", f"{dsn}{'&' if '?' in dsn else '?'}schema={quote(name)}", dsn=dsn, schema=name)
+    _made.append(place)
     async with place.open() as old:
         await old.save_run(RUN)
         assert await old.list_runs() == [RUN]

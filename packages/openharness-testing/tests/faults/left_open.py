@@ -94,17 +94,23 @@ class Place:
         found = self._each([f"SELECT * FROM {{t}}{name}" for (name,) in self.sql(names)])  # noqa: S608
         return [sorted(rows, key=repr) for rows in found]
 
+    def drop(self) -> None:
+        """Leave nothing on a server."""
+        if self.path is None:
+            name = self.schema.replace('"', '""')
+            asyncio.run(self._ask([f'DROP SCHEMA IF EXISTS "{name}" CASCADE']))
+
     def _each(self, statements: Sequence[str]) -> list[list[tuple[Any, ...]]]:
         if self.path is None:
             return asyncio.run(self._ask(statements))
         with contextlib.closing(sqlite3.connect(self.path, isolation_level=None, timeout=60)) as connection:
-            return [connection.execute(statement.format(t="")).fetchall() for statement in statements]
+            return [connection.execute(statement.replace("{t}", "")).fetchall() for statement in statements]
 
     async def _ask(self, statements: Sequence[str]) -> list[list[tuple[Any, ...]]]:
         connection = await asyncpg.connect(self.dsn)
         try:
             before = f'"{self.schema}".openharness_'
-            return [[tuple(row) for row in await connection.fetch(one.format(t=before))] for one in statements]
+            return [[tuple(row) for row in await connection.fetch(one.replace("{t}", before))] for one in statements]
         finally:
             await connection.close()
 
@@ -274,8 +280,10 @@ def main(kind: str, where: str, processes: int, rounds: int, *, looking: bool) -
     """Do it, and return what came of all rounds."""
     figures: dict[str, int] = {}
     for _ in range(rounds):
-        for name, number in one_round(place_of(kind, where), processes, looking=looking).items():
+        place = place_of(kind, where)
+        for name, number in one_round(place, processes, looking=looking).items():
             figures[name] = figures.get(name, 0) + number
+        place.drop()
     return figures
 
 
