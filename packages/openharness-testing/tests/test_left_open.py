@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import asyncpg
 import attrs
 import pytest
 
@@ -27,6 +26,7 @@ pytest.importorskip("openharness.signal_store_postgres")
 FAULTS = Path(__file__).parent / "faults"
 sys.path.insert(0, str(FAULTS))
 
+import asyncpg  # noqa: E402
 from left_open import Place, next_version, place_of  # noqa: E402
 
 from openharness.core import (  # noqa: E402
