@@ -525,3 +525,10 @@ async def test_a_started_run_replays_without_its_program() -> None:
     result = await run.result()
     replayed = await harness.run_reactive(**options, recording=result.recording_id)
     assert (replayed.signals, replayed.state) == (result.signals, result.state)
+
+
+def test_a_run_that_was_not_begun_says_how() -> None:
+    """Who takes what `start` returns for the handle is told how to get it."""
+    started: Any = HARNESS.start(**options())
+    with pytest.raises(AttributeError, match=r"has no attribute 'emit'.*async with harness\.start"):
+        started.emit("say:hello", "world")

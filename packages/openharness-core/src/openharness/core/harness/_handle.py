@@ -192,6 +192,15 @@ class StartedRun(Generic[S]):
         self._task: asyncio.Task[RunResult[S]] | None = None
         self._handle: RunHandle[S] | None = None
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            """Say what was forgotten; type checkers say it themselves."""
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r}: the run has not begun. Begin it, and get the "
+                "handle that is meant, with 'async with harness.start(...) as run:'."
+            )
+
     async def __aenter__(self) -> RunHandle[S]:
         """Begin the run."""
         if self._task is not None:

@@ -243,7 +243,8 @@ class LiveRun(Generic[S]):
         fixture, store = self._beginning.fixture, self._beginning.store
         try:
             await recorder.finalize(outcome.status, duration_ms)
-            if fixture is not None and store is not None and _is_to_be_published(store, outcome):
+            completed = outcome.status is RunStatus.COMPLETED
+            if fixture is not None and store is not None and (completed or store.publishes_every_end):
                 self._refuse_secrets(fixture, outcome.status)
                 await store.publish(str(self.recording_id), fixture)
         except SecretFoundError as error:
@@ -255,14 +256,6 @@ class LiveRun(Generic[S]):
             failure.__cause__ = error
             return failure
         return None
-
-
-def _is_to_be_published(store: SignalStore, outcome: Outcome) -> bool:
-    """Whether a recording becomes the fixture: where its run has completed, unless the store knows better.
-
-    The store of the pytest plugin does: a test may be meant for a run that fails, and has passed then.
-    """
-    return outcome.status is RunStatus.COMPLETED or getattr(store, "publishes_every_end", False) is True
 
 
 def _parts(

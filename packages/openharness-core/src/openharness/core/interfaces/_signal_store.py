@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Final, Self, TypeVar, cast
+from typing import TYPE_CHECKING, ClassVar, Final, Self, TypeVar, cast
 
 import attrs
 
@@ -53,7 +53,14 @@ class SignalStore(abc.ABC):
     does no I/O, any number of tasks may use it at a time, a method cancelled at any ``await`` has happened whole or
     not at all, entries are encoded before the first ``await`` and share no object with the caller, and failures are
     `StoreError`. Recording ids that could not be one raise `InvalidValueError`.
+
+    Attributes:
+        publishes_every_end: Whether the harness publishes the recordings of all runs here that were to make a fixture, and
+            not only of those that completed. False but for stores that decide by themselves what a fixture name means,
+            as that of the pytest plugin does: a test may be meant for a run that fails.
     """
+
+    publishes_every_end: ClassVar[bool] = False
 
     @abc.abstractmethod
     async def create_recording(

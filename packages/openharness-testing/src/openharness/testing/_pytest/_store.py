@@ -45,8 +45,8 @@ class TestedSignalStore(FileSignalStore):
     # pytest takes classes for tests by their names.
     __test__ = False
 
+    # Whether a run that failed is what a test wants, the test knows.
     publishes_every_end = True
-    """The harness publishes runs here that failed, too: whether that is what a test wants, the test knows."""
 
     def __init__(
         self, folder: pathlib.Path, *, on_use: Callable[[str], None], sharing: Callable[[], list[str]]
