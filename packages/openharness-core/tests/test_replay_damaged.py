@@ -249,6 +249,16 @@ async def error_of(work: Coroutine[Any, Any, Any]) -> OpenHarnessError | None:
     return None
 
 
+@pytest.mark.parametrize(
+    "payload", [None, "end", [], {}, {"error": "x"}, {"error": {}}, {"error": {"message": 5}}], ids=repr
+)
+async def test_an_end_that_is_damaged_is_drift(payload: object) -> None:
+    """Whatever stands where the end of a run should, the replay says that it is not the end which the run came to."""
+    store = await recorded()
+    bad = store.rewrite("rec-0", lambda signals: [*signals[:-1], attrs.evolve(signals[-1], payload=payload)])
+    assert isinstance(await error_of(replay(store, bad)), ReplayDriftError)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600 if LONG else 240)
 async def test_whatever_is_damaged_the_error_is_one_of_ours() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openharness.core.errors import CorruptRecordError, SerializationError
+from openharness.core.errors import CorruptRecordError, InvalidValueError, SerializationError
 from openharness.core.records import Blob, RunRecord, RunStatus, Signal, SignalSource
 from openharness.core.storage import (
     EncodedBlob,
@@ -382,3 +382,23 @@ def test_a_blob_must_have_the_digest_of_its_data() -> None:
         encode_blob(Blob(digest(1), 2))
     with pytest.raises(SerializationError, match="at most 3 bytes"):
         encode_blob(Blob(digest("abcd"), "abcd"), max_bytes=3)
+
+
+@pytest.mark.parametrize("part", ["id", "name", "agent", "provider", "parent", "activation"])
+def test_a_signal_as_one_text_has_plain_texts(part: str) -> None:
+    """A text of another class is written as the text it holds, and what is no text is refused."""
+
+    def signal(text: Any) -> Signal:
+        if part in ("id", "name"):
+            return attrs.evolve(Signal("run/0", name="a:b", timestamp=1, seq=0), **{part: text})
+        return Signal("run/0", name="a:b", timestamp=1, seq=0, source=SignalSource(**{part: text}))
+
+    class Word(str):
+        __slots__ = ()
+
+    decoded = decode_signal(encode_signal(signal(Word("word"))))
+    assert decoded == signal("word")
+    assert type(decoded.id) is type(decoded.name) is str
+    for wrong in (0, False, b"", ["word"]):
+        with pytest.raises(InvalidValueError):
+            encode_signal(signal(wrong))

@@ -126,7 +126,7 @@ class PlainSignalStore(SignalStore):
 
     async def add_checkpoint(self, recording_id: str, name: str, seq: int) -> None:
         self.check_open()
-        check_id(name, name="name")
+        name = check_id(name, name="name")
         await asyncio.sleep(0)
         log = self.log(recording_id)
         if log.checkpoints.get(name, seq) != seq or not 0 <= seq < len(log.signals):
@@ -146,7 +146,7 @@ class PlainSignalStore(SignalStore):
 
     async def publish(self, recording_id: str, name: str) -> None:
         self.check_open()
-        check_id(name, name="name")
+        name = check_id(name, name="name")
         await asyncio.sleep(0)
         self.log(recording_id)
         self.published[name] = recording_id
@@ -227,7 +227,7 @@ class PlainSignalStore(SignalStore):
             raise RecordingNotFoundError(recording_id, store=NAME) from None
 
     def tags(self, tags: Iterable[str]) -> tuple[str, ...]:
-        return tuple(tags)
+        return tuple(map(str.__str__, tags))
 
     def encode(self, entries: Sequence[Signal | Blob]) -> list[Encoded]:
         return [
@@ -721,6 +721,14 @@ class RepeatedSignalsCounted(PlainSignalStore):
 
     def info(self, log: PlainLog) -> RecordingInfo:
         return attrs.evolve(super().info(log), signal_count=self.counts.get(log.info.id, 0))
+
+
+@garden.plant(InfoTests)
+class NamesKeepTheirClass(PlainSignalStore):
+    async def publish(self, recording_id: str, name: str) -> None:
+        await super().publish(recording_id, name)
+        del self.published[name]
+        self.published[name] = recording_id
 
 
 @garden.plant(InfoTests)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import attrs
 import msgspec
 
-from openharness.core.errors import SerializationError
+from openharness.core.errors import InvalidValueError, SerializationError
 from openharness.core.records import Blob
 from openharness.core.records._signal import make_signal, make_source
 from openharness.core.values import MAX_BYTES, canonical_json, decode_json, digest, dump_json, to_json
@@ -61,24 +61,32 @@ def encode_signal(signal: Signal, *, max_bytes: int = MAX_BYTES) -> bytes:
 
     Raises:
         SerializationError: The payload cannot be stored, or the text is too large.
+        InvalidValueError: Its name or a part of its source is no text.
     """
     source = signal.source
-    path = signal.name + ".payload"
+    name = _plain_text("name", signal.name)
+    path = name + ".payload"
     return dump_json(
         {
-            "id": signal.id,
-            "name": signal.name,
+            "id": _plain_text("id", signal.id),
+            "name": name,
             "seq": signal.seq,
             "timestamp": signal.timestamp,
-            "agent": source.agent,
-            "provider": source.provider,
-            "parent": source.parent,
-            "activation": source.activation,
+            "agent": None if source.agent is None else _plain_text("source.agent", source.agent),
+            "provider": None if source.provider is None else _plain_text("source.provider", source.provider),
+            "parent": None if source.parent is None else _plain_text("source.parent", source.parent),
+            "activation": None if source.activation is None else _plain_text("source.activation", source.activation),
             "payload": to_json(signal.payload, path=path),
         },
         path=path,
         max_bytes=max_bytes,
     )
+
+
+def _plain_text(part: str, text: object) -> str:
+    if not isinstance(text, str):
+        raise InvalidValueError(f"signal.{part}", value=text, expected="a string")
+    return str.__str__(text)
 
 
 class _Row(msgspec.Struct):

@@ -44,9 +44,9 @@ def same_end(recorded: Signal, actual: Signal) -> bool:
 
 
 def _without_words(payload: object) -> JSONValue:
-    end = cast("JSONObject", payload)
-    error = end.get("error")
-    return {**end, "error": error["type"] if isinstance(error, dict) else error}
+    end = cast("JSONValue", payload)
+    error = end.get("error") if isinstance(end, dict) else None
+    return {**cast("JSONObject", end), "error": error.get("type")} if isinstance(error, dict) else end
 
 
 def differences_between(recorded: Signal, actual: Signal) -> tuple[Difference, ...]:
