@@ -88,11 +88,7 @@ class Redactor:
         """
         if self.matcher is None or self.is_untouched(value):
             return value
-        self._around = value
-        try:
-            return self._walk(value, lambda text: self._replaced(text, self.placeholder_of_arrival))
-        finally:
-            self._around = None
+        return self._walk_within(value, lambda text: self._replaced(text, self.placeholder_of_arrival))
 
     def is_untouched(self, value: JSONValue) -> bool:
         """Tell, quickly, that `arrived` would change nothing; otherwise it may."""
@@ -105,18 +101,15 @@ class Redactor:
         # is or escaped, and the matcher knows both.
         if self.matcher is None or self.matcher.is_clear(_written(value)):
             return value
-        self._around = value
-        try:
-            return self._walk(value, self.mask if mask else self.text)
-        finally:
-            self._around = None
+        return self._walk_within(value, self.mask if mask else self.text)
 
     def sent(self, request: J) -> tuple[J, bool]:
         """Return a request redacted as by `json`, and whether it has placeholders, for `restore` to look at."""
         if self.matcher is None:
             return request, False
         written = _written(request)
-        return (request if self.matcher.is_clear(written) else self.json(request)), _MARK in written
+        logged = request if self.matcher.is_clear(written) else self._walk_within(request, self.text)
+        return logged, _MARK in written
 
     def restore(self, value: J) -> J:
         """Return a JSON value with the secrets in the place of their placeholders.
@@ -218,6 +211,14 @@ class Redactor:
             parts += text[position : found.start], placeholder(text, found)
             position = after = found.end or len(text)
         return "".join([*parts, text[position:]]) if parts else text
+
+    def _walk_within(self, value: J, change: Callable[[str], str]) -> J:
+        """Change the texts of a value, with the placeholders that stand anywhere in it in mind."""
+        self._around = value
+        try:
+            return self._walk(value, change)
+        finally:
+            self._around = None
 
     def _walk(self, value: J, change: Callable[[str], str]) -> J:
         result: JSONValue = value
