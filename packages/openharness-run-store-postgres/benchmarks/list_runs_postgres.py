@@ -111,7 +111,8 @@ async def measure(dsn: str, small: int, large: int, times: int) -> None:
                 one, other = [await median_of(each[name], times) for each in asked]
                 answers[name] = (one, other)
                 print(f"  {name:32} {one:9.2f} ms  {other:9.2f} ms  {other / one:6.2f} x")
-            first, deep, offset = (answers[f"{which}"][1] for which in list(answers)[4:7])
+            pages = ("first page of 50", "last page of 50, cursor", "last page of 50, offset")
+            first, deep, offset = (answers[page][1] for page in pages)
             print(
                 f"  last page by cursor: {deep / first:.2f} x the first, {offset / deep:.0f} x cheaper than by offset"
             )

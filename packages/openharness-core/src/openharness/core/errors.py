@@ -52,7 +52,7 @@ from __future__ import annotations
 
 import asyncio
 import reprlib
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -110,6 +110,8 @@ _LISTED = 5
 _NAMED = 20
 
 _INTEGER_BITS = 1000
+
+_T = TypeVar("_T")
 
 
 class _Repr(reprlib.Repr):
@@ -686,6 +688,12 @@ class UnknownUsageError(RunError):
         )
 
 
+def _few(items: Sequence[_T], tell: Callable[[_T], str]) -> list[str]:
+    """Return what is told of the first few, and how many more there are."""
+    more = [f"{len(items) - _LISTED} more"] if len(items) > _LISTED else []
+    return [*map(tell, items[:_LISTED]), *more]
+
+
 _WAITED = {
     "provider": "the answer of provider {name!r} to agent {agent!r} ({id})",
     "retry": "the next attempt of agent {agent!r} ({id})",
@@ -712,9 +720,7 @@ class HarnessTimeoutError(RunError, TimeoutError):
         self.timeout = timeout
         self.pending = tuple(pending)
         limit = "its timeout" if timeout is None else f"its timeout of {timeout:g} s"
-        listed = [_WAITED[one["kind"]].format(**one) for one in self.pending[:_LISTED]]
-        if len(self.pending) > _LISTED:
-            listed.append(f"{len(self.pending) - _LISTED} more")
+        listed = _few(self.pending, lambda one: _WAITED[one["kind"]].format(**one))
         if not listed and waits_for_finish:
             listed.append("signals from outside, or finish()")
         waited = f" It was waiting for {', '.join(listed)}." if listed else ""
@@ -744,11 +750,9 @@ class InterruptedRunError(RunError):
 
     def __init__(self, *, pending: Sequence[Any]) -> None:
         self.pending = tuple(pending)
-        listed = [_approval(one) for one in self.pending[:_LISTED]]
-        if len(self.pending) > _LISTED:
-            listed.append(f"{len(self.pending) - _LISTED} more")
+        listed = ", ".join(_few(self.pending, _approval))
         super().__init__(
-            f"The run waits for {', '.join(listed)}. When it is there, resume the run with "
+            f"The run waits for {listed}. When it is there, resume the run with "
             'signals=[("approval:granted", {"tool_call": ...})], or "approval:denied".'
         )
 

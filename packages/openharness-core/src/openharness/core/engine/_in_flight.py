@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from openharness.core.engine._requests import call_id
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -28,7 +30,8 @@ def _of(activation: OpenActivation) -> Iterator[tuple[str, str, str | None]]:
     elif activation.waits_for_retry:
         yield "retry", activation.id, activation.provider
     elif activation.answer is None:
-        yield "provider", f"{activation.id}/{activation.turn}/{activation.attempt}", activation.provider
+        sent = call_id(activation.id, turn=activation.turn, attempt=activation.attempt)
+        yield "provider", sent, activation.provider
     for call in activation.tool_calls.values():
         if call.status == "waiting":
             yield "approval", call.id, call.name

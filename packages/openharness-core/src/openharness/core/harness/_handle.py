@@ -197,8 +197,8 @@ class StartedRun(Generic[S]):
         def __getattr__(self, name: str) -> object:
             """Say what was forgotten; type checkers say it themselves."""
             raise AttributeError(
-                f"{type(self).__name__!r} object has no attribute {name!r}: the run has not begun. Begin it, and get the "
-                "handle that is meant, with 'async with harness.start(...) as run:'."
+                f"{type(self).__name__!r} object has no attribute {name!r}: it only begins the run. The handle that is meant "
+                "comes from 'async with harness.start(...) as run:'."
             )
 
     async def __aenter__(self) -> RunHandle[S]:

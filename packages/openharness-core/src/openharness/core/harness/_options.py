@@ -13,6 +13,7 @@ from openharness.core.errors import InvalidValueError
 from openharness.core.interfaces import Provider, RunStore, SignalStore
 from openharness.core.log import Volatile, VolatileLike, volatile_rules
 from openharness.core.records import check_id
+from openharness.core.records._identifiers import optional_id
 from openharness.core.redaction import Redaction
 from openharness.core.values import JSONObject, JSONValue, to_json
 
@@ -168,15 +169,15 @@ _SEED_BITS: Final = 64
 
 
 def _fixture(value: str | None) -> str | None:
-    return None if value is None else check_id(value, name="fixture")
+    return optional_id(value, name="fixture")
 
 
 def _recording(value: str | None) -> str | None:
-    return None if value is None else check_id(value, name="recording")
+    return optional_id(value, name="recording")
 
 
 def _run_id(value: str | None) -> str | None:
-    return None if value is None else check_id(value, name="run_id")
+    return optional_id(value, name="run_id")
 
 
 def _timeout(value: float | None) -> float | None:

@@ -11,7 +11,7 @@ from typing import Final
 from openharness.core.errors import InvalidValueError
 from openharness.core.records._time import now_ms
 
-__all__ = ("check_id", "new_id")
+__all__ = ("check_id", "new_id", "optional_id")
 
 MAX_ID_BYTES: Final = 200
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
@@ -55,6 +55,11 @@ def check_id(value: object, *, name: str = "id") -> str:
     if not 0 < size <= MAX_ID_BYTES or _CONTROL.search(value):
         raise InvalidValueError(name, value=value, expected=expected)
     return str.__str__(value)
+
+
+def optional_id(value: object, *, name: str = "id") -> str | None:
+    """Return ``value`` as `check_id` does, or None for None."""
+    return None if value is None else check_id(value, name=name)
 
 
 def new_id(prefix: str) -> str:

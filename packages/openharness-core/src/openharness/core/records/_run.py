@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 import attrs
 
 from openharness.core.errors import InvalidValueError
-from openharness.core.records._identifiers import check_id
+from openharness.core.records._identifiers import check_id, optional_id
 from openharness.core.records._metadata import has_metadata, optional_metadata, scalar_metadata
 from openharness.core.records._paging import check_count, check_cursor, check_order, cursor_at, read_cursor
 from openharness.core.records._time import Moment, optional_time_ms, time_ms
@@ -45,11 +45,11 @@ def _run_id(value: str) -> str:
 
 
 def _recording_id(value: str | None) -> str | None:
-    return None if value is None else check_id(value, name="recording_id")
+    return optional_id(value, name="recording_id")
 
 
 def _parent_run_id(value: str | None) -> str | None:
-    return None if value is None else check_id(value, name="parent_run_id")
+    return optional_id(value, name="parent_run_id")
 
 
 def _created_at(value: Moment) -> int:

@@ -10,6 +10,7 @@ import attrs
 
 from openharness.core.errors import InvalidValueError, RecordingConflictError, SerializationError
 from openharness.core.records import Outcome, RecordingInfo, check_id, new_id, now_ms, time_ms
+from openharness.core.records._identifiers import optional_id
 from openharness.core.values import decode_json, dump_json, to_json
 
 if TYPE_CHECKING:
@@ -94,11 +95,11 @@ def new_header(
     return RecordingHeader(
         id=new_id("rec"),
         run_id=check_id(run_id, name="run_id"),
-        name=None if name is None else check_id(name, name="name"),
+        name=optional_id(name, name="name"),
         created_at=now_ms(),
         tags=_checked_tags(tags),
         metadata=None if metadata is None else _encoded_metadata(metadata, max_bytes),
-        resumed_from=None if resumed_from is None else check_id(resumed_from, name="resumed_from"),
+        resumed_from=optional_id(resumed_from, name="resumed_from"),
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from openharness.core.errors import CorruptRecordError
 from openharness.core.storage._runs import make_run
 from openharness.core.values import checksum, sha256_checksum
+from openharness.core.values._checksum import shown_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -84,9 +85,6 @@ def run_from_columns(row: Iterable[Any], *, store: str) -> RunRecord:
     return make_run(run_id, created_at, completed_at, status, error, recording_id, parent_run_id, metadata, state)
 
 
-# The two below are `sha256_checksum` of these fields, whose loop over any fields takes longer than the digest does.
-
-
 def row_checksum(  # noqa: PLR0917 - names would cost as much as is gained
     run_id: str,
     created_at: int,
@@ -98,6 +96,7 @@ def row_checksum(  # noqa: PLR0917 - names would cost as much as is gained
     metadata: str | None,
     of_state: str,
 ) -> str:
+    """Return `sha256_checksum` of these fields, whose loop over fields of any kind takes longer than the digest does."""
     completed = "n0:" if completed_at is None else f"i{len(str(completed_at))}:{completed_at}"
     text = (
         f"s{len(run_id)}:{run_id}i{len(str(created_at))}:{created_at}{completed}s{len(status)}:{status}"
@@ -111,13 +110,12 @@ def row_checksum(  # noqa: PLR0917 - names would cost as much as is gained
         return sha256_checksum(
             run_id, created_at, completed_at, status, error, recording_id, parent_run_id, metadata, of_state
         )
-    return f"s{sha256(text.encode()).hexdigest()[:32]}"
+    return shown_sha256(sha256(text.encode()))
 
 
 def state_checksum(run_id: str, state: str) -> str:
-    data = state.encode("utf-8", "surrogatepass")
-    digest = sha256(
-        f"s{len(run_id.encode('utf-8', 'surrogatepass'))}:{run_id}s{len(data)}:".encode("utf-8", "surrogatepass")
-    )
+    """Return `sha256_checksum` of these fields, likewise, without a copy of the state."""
+    identifier, data = (text.encode("utf-8", "surrogatepass") for text in (run_id, state))
+    digest = sha256(b"s%d:%bs%d:" % (len(identifier), identifier, len(data)))
     digest.update(data)
-    return f"s{digest.hexdigest()[:32]}"
+    return shown_sha256(digest)

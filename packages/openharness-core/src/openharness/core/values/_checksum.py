@@ -13,13 +13,15 @@ if TYPE_CHECKING:
 
     _Field: TypeAlias = str | bytes | int | None
 
-__all__ = ("checksum", "sha256_checksum")
+__all__ = ("Digest", "checksum", "sha256_checksum", "shown_sha256")
 
 _LONG: Final = 8_192
 _SIZE: Final = 16
 
 
-class _Digest(Protocol):
+class Digest(Protocol):
+    """A digest in the making."""
+
     def update(self, data: bytes, /) -> None: ...
 
     def hexdigest(self) -> str: ...
@@ -47,7 +49,12 @@ def sha256_checksum(*fields: str | bytes | int | None) -> str:
         *fields: The columns of a row, always in the same order.
     """
     text = _joined(fields)
-    state: _Digest = _piece_by_piece(fields, sha256()) if text is None else sha256(text)
+    state: Digest = _piece_by_piece(fields, sha256()) if text is None else sha256(text)
+    return shown_sha256(state)
+
+
+def shown_sha256(state: Digest) -> str:
+    """Return ``s`` and the first 32 hexadecimal digits of a digest: what `sha256_checksum` makes of it."""
     return f"s{state.hexdigest()[: 2 * _SIZE]}"
 
 
@@ -72,7 +79,7 @@ def _joined(fields: Sequence[_Field]) -> bytes | None:
     return text.encode("ascii") if text.isascii() else None
 
 
-def _piece_by_piece(fields: Sequence[_Field], state: _Digest) -> _Digest:
+def _piece_by_piece(fields: Sequence[_Field], state: Digest) -> Digest:
     """The same for fields that `_joined` leaves out."""
     for field in fields:
         if field is None:
