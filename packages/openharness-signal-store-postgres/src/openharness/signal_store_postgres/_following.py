@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from openharness.core import StoreOpenError, StoreReadOnlyError
 from openharness.core.storage import ChangeWaiters
+from openharness.signal_store_postgres._catalogue import Catalogue
 from openharness.signal_store_postgres._schema import channel_name
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Following:
             f"AND (followed_until IS NULL OR followed_until < clock_timestamp() + {_FOLLOWED / 2:g} * interval '1 s') "
             f"AND {names.unless_newer}"
         )
-        self._progress = f"SELECT signal_count, outcome FROM {recordings} WHERE id = $1 AND {names.unless_newer}"  # noqa: S608
+        self._progress = Catalogue(names).select_progress
 
     def wake(self, recording_id: str | None) -> None:
         """Say that a recording has changed; None for that any may have."""

@@ -91,7 +91,7 @@ class TestedSignalStore(FileSignalStore):
         One whose run did not complete means nothing in this test, so that the next run of the name is a new one; and it is
         published only where no run of the name has completed.
         """
-        info = await self._recording(recording_id)
+        info = await self.get_recording_info(recording_id)
         completed = info is None or info.outcome == RunStatus.COMPLETED
         (self._pending if completed else self._stopped)[name] = recording_id
         self._on_use(name)
@@ -100,7 +100,7 @@ class TestedSignalStore(FileSignalStore):
         """Return what the name means in this test. See `SignalStore.find_recording`."""
         if name in self._pending:
             # Its own name may be another one: a recording can be published under several.
-            return await self._recording(self._pending[name])
+            return await self.get_recording_info(self._pending[name])
         found = await super().find_recording(name)
         if found is not None:
             self._on_use(name)
@@ -129,6 +129,3 @@ class TestedSignalStore(FileSignalStore):
     def unsettled(self) -> dict[str, str]:
         """What the test published and nobody has settled: recordings by fixture name."""
         return {**self._stopped, **self._pending}
-
-    async def _recording(self, recording_id: str) -> RecordingInfo | None:
-        return next((info for info in await self.list_recordings() if info.id == recording_id), None)
