@@ -419,17 +419,23 @@ def ci(session: nox.Session) -> None:
         f"{len(parts)} parts, on Python {', '.join(found)}; not on this machine: {', '.join(missing) or 'none'}"
     )
     logs = pathlib.Path(session.create_tmp()).resolve()
+    session.log(f"What they print lies in {logs}")
     lines = []
-    failed = 0
+    failed = []
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         running_parts = {pool.submit(run_part, part, logs / f"{number}.log"): part for number, part in enumerate(parts)}
         for done in concurrent.futures.as_completed(running_parts):
             code, seconds, output = done.result()
-            failed += code != 0
-            lines.append(f"{'failed' if code else 'passed'} in {seconds:4.0f} s: {' '.join(running_parts[done])}")
-            # Each part's output in one piece: two that run at once would be unreadable together.
-            print(f"==== {' '.join(running_parts[done])} ====", output, sep="\n", flush=True)
+            name = " ".join(running_parts[done])
+            counted = re.findall(r"\d+ passed.*(?= in [\d.]+s)", output)
+            counts = f" ({counted[-1]})" if counted else ""
+            lines.append(f"{'failed' if code else 'passed'} in {seconds:4.0f} s: {name}{counts}")
             session.log(lines[-1])
-    print("", *lines, f"parts: {len(parts) - failed} passed, {failed} failed", sep="\n", flush=True)
+            if code:
+                failed.append((name, output))
+    # At the end, each in one piece: nobody finds a failure among what passed.
+    for name, output in failed:
+        print(f"==== {name} ====", output, sep="\n", flush=True)
+    print("", *lines, f"parts: {len(parts) - len(failed)} passed, {len(failed)} failed", sep="\n", flush=True)
     if failed:
         session.error("Not every part passed.")

@@ -37,7 +37,7 @@ from openharness.core.plugins import open_run_store, open_signal_store
 from openharness.signal_store_sqlite._schema import SCHEMA as SIGNALS_IN_SQLITE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from openharness.core import RunStore, SignalStore
     from openharness.postgres import Names
@@ -209,19 +209,21 @@ class Tables(Place):
         schema = self.module.SCHEMA
         self.module.SCHEMA = attrs.evolve(schema, migrations=(*schema.migrations, first, second, third))
 
-    async def _run(self, *statements: str) -> list[Any]:
+    @contextlib.asynccontextmanager
+    async def _connect(self) -> AsyncIterator[asyncpg.Connection]:
         connection = await asyncpg.connect(self.url.partition("&schema=")[0])
         try:
-            rows: list[Any] = []
-            for statement in statements:
-                rows = await connection.fetch(statement)
-            return rows
+            yield connection
         finally:
             await connection.close()
 
+    async def _drop(self) -> None:
+        async with self._connect() as connection:
+            await connection.execute(f'DROP SCHEMA IF EXISTS "{self.schema}" CASCADE')
+
     def renew(self, begin: str) -> None:
         """Make the schema again."""
-        asyncio.run(self._run(f'DROP SCHEMA IF EXISTS "{self.schema}" CASCADE'))
+        asyncio.run(self._drop())
         if begin == "old":
             later = self.module.SCHEMA
             self.module.SCHEMA = attrs.evolve(later, migrations=later.migrations[:-3])
@@ -229,34 +231,35 @@ class Tables(Place):
             self.module.SCHEMA = later
 
     def state(self) -> str:
-        """Ask the catalog, in one statement: that is of one moment."""
-        later = self.module.SCHEMA
-        place = f"'{self.schema}'"
-        ((tables, columns, indexes),) = asyncio.run(
-            self._run(
-                f"SELECT (SELECT count(*) FROM pg_tables WHERE schemaname = {place}), "  # noqa: S608
+        """Ask the server."""
+        return asyncio.run(self._state())
+
+    async def _state(self) -> str:
+        # All of one moment: the server may still be at the last statement of a process that was killed.
+        async with self._connect() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+            tables, columns, indexes = await connection.fetchrow(
+                "SELECT (SELECT count(*) FROM pg_tables WHERE schemaname = $1), "
                 "(SELECT count(*) FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid JOIN pg_namespace ON "
-                f"pg_namespace.oid = relnamespace WHERE nspname = {place} AND attname = 'note' AND relkind = 'r'), "
-                f"(SELECT count(*) FROM pg_indexes WHERE schemaname = {place} AND indexname = 'openharness_by_note')"
+                "pg_namespace.oid = relnamespace WHERE nspname = $1 AND attname = 'note' AND relkind = 'r'), "
+                "(SELECT count(*) FROM pg_indexes WHERE schemaname = $1 AND indexname = 'openharness_by_note')",
+                self.schema,
             )
-        )
-        if not tables:
-            return "none"
-        versions = asyncio.run(self._run(f'SELECT version FROM "{self.schema}".openharness_versions'))  # noqa: S608
-        version = versions[0][0] if versions else 0
-        newest = len(later.migrations)
-        has_more = newest > 3
-        found = {
-            (newest, int(has_more), int(has_more)): "new",
-            (newest - 3, 0, 0): "old",
-        }.get((version, columns, indexes), "half")
-        if found == "new" and has_more:
-            main = "runs" if self.kind == "runs" else "recordings"
-            unmoved = asyncio.run(
-                self._run(f"SELECT FROM \"{self.schema}\".openharness_{main} WHERE note IS NULL AND id LIKE 'old-%'")
-            )
-            return "half" if unmoved else found
-        return found
+            if not tables:
+                return "none"
+            version = await connection.fetchval(f'SELECT version FROM "{self.schema}".openharness_versions')  # noqa: S608
+            newest = len(self.module.SCHEMA.migrations)
+            has_more = newest > 3
+            found = {
+                (newest, int(has_more), int(has_more)): "new",
+                (newest - 3, 0, 0): "old",
+            }.get((version or 0, columns, indexes), "half")
+            if found == "new" and has_more:
+                main = "runs" if self.kind == "runs" else "recordings"
+                unmoved = await connection.fetch(
+                    f"SELECT FROM \"{self.schema}\".openharness_{main} WHERE note IS NULL AND id LIKE 'old-%'"
+                )
+                return "half" if unmoved else found
+            return found
 
 
 def place_of(kind: str, where: str, *, in_parts: bool) -> Place:
