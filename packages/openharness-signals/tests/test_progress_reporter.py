@@ -214,8 +214,10 @@ def test_no_log_breaks_the_display(log: list[tuple[str, object, str | None]]) ->
 
 
 PROGRAM = """
-import asyncio, sys
+import asyncio, signal, sys
 sys.path.insert(0, sys.argv[1])
+# A program in the background of a script is started deaf to it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from reporters_support import Storyteller
 from openharness.core import create_harness
 from openharness.signals import ProgressReporter
@@ -245,11 +247,14 @@ def test_a_program_that_is_stopped(terminal: Terminal, how: str) -> None:
         stderr=terminal.stream,
         env=environment,
     ) as program:
-        while "teller#1" not in Screen().feed(terminal.read()).text:
-            assert program.poll() is None
-            terminal.wait()
-        program.send_signal(getattr(signals, how))
-        written, _ = program.communicate(timeout=50)
+        try:
+            while "teller#1" not in Screen().feed(terminal.read()).text:
+                assert program.poll() is None
+                terminal.wait()
+            program.send_signal(getattr(signals, how))
+            written, _ = program.communicate(timeout=50)
+        finally:
+            program.kill()
     screen = Screen().feed(terminal.read())
     assert screen.cursor_shown
     assert written == b""
