@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import itertools
+import os
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -499,7 +500,7 @@ async def resumed(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(40 if os.environ.get("OPENHARNESS_LONG") == "1" else 20))
 async def test_generated_runs_resume_from_any_step_and_replay(seed: int) -> None:
     """Cut after any step, a run goes on without a call that had ended, and what it then recorded replays."""
     spec = make_spec(seed, most=12, tools=True)

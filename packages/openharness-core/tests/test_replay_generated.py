@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from openharness.core import RunResult, SignalStore
 
 LONG = os.environ.get("OPENHARNESS_LONG") == "1"
-RUNS = 500 if LONG else 60
+RUNS = 500 if LONG else 30
 BATCH = 10
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600 if LONG else 240)]

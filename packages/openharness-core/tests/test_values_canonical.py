@@ -104,7 +104,7 @@ def test_different_json_differs() -> None:
     assert len(set(texts)) == len(texts)
 
 
-@pytest.mark.parametrize("function", [canonical_json, digest])
+@pytest.mark.parametrize("function", [canonical_json, pytest.param(digest, marks=pytest.mark.slow)])
 def test_values_without_end_are_refused_at_once(function: Any) -> None:
     """What is nested too deep, contains itself, or refers to one list again and again is refused as the log refuses it."""
     bomb: Any = ["x"]
