@@ -428,7 +428,7 @@ def ci(session: nox.Session) -> None:
         for done in concurrent.futures.as_completed(running_parts):
             code, seconds, output = done.result()
             name = " ".join(running_parts[done])
-            counted = re.findall(r"\d+ passed.*(?= in [\d.]+s)", output)
+            counted = re.findall(r"(?:\d+ failed, )?\d+ passed.*(?= in [\d.]+s)", output)
             counts = f" ({counted[-1]})" if counted else ""
             lines.append(f"{'failed' if code else 'passed'} in {seconds:4.0f} s: {name}{counts}")
             session.log(lines[-1])

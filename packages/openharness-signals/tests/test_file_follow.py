@@ -80,10 +80,10 @@ async def test_what_is_waited_for_is_not_read_again(tmp_path: Path, monkeypatch:
 
     honest, sizes = _disk.read_at, []
 
-    def counted(path: Path, offset: int, size: int) -> object:
-        data, status = honest(path, offset, size)
+    def counted(descriptor: int, offset: int, size: int) -> bytes:
+        data = honest(descriptor, offset, size)
         sizes.append(len(data))
-        return data, status
+        return data
 
     async with FileSignalStore(tmp_path) as store:
         recording_id = await store.create_recording(run_id="run")

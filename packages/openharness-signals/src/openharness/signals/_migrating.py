@@ -177,9 +177,8 @@ class _Migration:
     def _read(self, path: Path) -> tuple[bytes, Content]:
         if path.is_symlink():
             raise _Refused("it is a symbolic link; migrate the folder it leads to")
-        content = self._logs.read_file(path)
-        data, _ = disk.read_at(path, 0, self._limits.max_recording_bytes + 1)
-        return data, content
+        data = self._logs.read_bytes(path)
+        return data, self._logs.content_of(path, data)
 
     def _upcasted(self, content: Content, count: Counter[str]) -> Content:
         """The content with its payloads in the form of today; itself where that changes none."""
@@ -230,11 +229,10 @@ class _Migration:
 
     def _replace(self, path: Path, recording_id: str, data: bytes, new: bytes) -> None:
         with self._folder.lock(recording_id) as over, self._folder.lock_names():
-            now, status = disk.read_at(path, 0, self._limits.max_recording_bytes + 1)
-            if now != data:
+            if self._logs.read_bytes(path) != data:
                 raise _Refused("it was changed in this moment; migrate again")
             temporary = self._folder.temporary_path(recording_id)
-            disk.create_file(path, new, temporary=temporary, mode=status.st_mode & 0o777)
+            disk.create_file(path, new, temporary=temporary, mode=path.stat().st_mode & 0o777)
             over()
 
 

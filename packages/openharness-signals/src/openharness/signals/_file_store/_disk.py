@@ -32,6 +32,7 @@ __all__ = (
     "make_folder",
     "ordinary_mode",
     "read_at",
+    "reading",
     "replace",
     "signature",
     "sync",
@@ -132,19 +133,27 @@ def write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def read_at(path: Path, offset: int, size: int) -> tuple[bytes, os.stat_result]:
-    """Return a part of a file, shorter at its end, and what the file was then."""
+@contextlib.contextmanager
+def reading(path: Path) -> Generator[tuple[int, os.stat_result]]:
+    """Open a file to read. Yields its descriptor and what the file was then.
+
+    All that is read from the descriptor is of one file, also when another one takes its name meanwhile.
+    """
     descriptor = open_file(path, os.O_RDONLY)
     try:
-        status = os.fstat(descriptor)
-        os.lseek(descriptor, offset, os.SEEK_SET)
-        pieces: list[bytes] = []
-        while size > 0 and (piece := os.read(descriptor, size)):
-            pieces.append(piece)
-            size -= len(piece)
-        return b"".join(pieces), status
+        yield descriptor, os.fstat(descriptor)
     finally:
         os.close(descriptor)
+
+
+def read_at(descriptor: int, offset: int, size: int) -> bytes:
+    """Return a part of a file, shorter at its end."""
+    os.lseek(descriptor, offset, os.SEEK_SET)
+    pieces: list[bytes] = []
+    while size > 0 and (piece := os.read(descriptor, size)):
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
 
 
 def sync(descriptor: int) -> None:

@@ -153,8 +153,7 @@ class Folder:
         """
         known = self._look(path)
         if known.summary is None:
-            known = attrs.evolve(known, summary=self._count(path))
-            self._remember(path, known)
+            known = self._count(path)
         assert known.summary is not None  # noqa: S101 - for type checkers
         return known.header.info(known.summary)
 
@@ -210,38 +209,44 @@ class Folder:
         known = self._known.get(path)
         if known is not None and known.signature == disk.signature(path.stat()):
             return known
-        start, status = disk.read_at(path, 0, _GLANCE)
-        if b"\n" not in start and status.st_size > len(start):
-            start, status = disk.read_at(path, 0, self._limits.max_line + 1)
-        first = start.partition(b"\n")[0]
-        header = read_header(first, file=path.name, store=self._store)
-        rest, end = len(start), start
-        if status.st_size > rest:
-            end, _ = disk.read_at(path, max(rest, status.st_size - _GLANCE), _GLANCE)
+        with disk.reading(path) as (descriptor, status):
+            start, header = self._beginning(path, descriptor)
+            rest, end = len(start), start
+            if status.st_size > rest:
+                end = disk.read_at(descriptor, max(rest, status.st_size - _GLANCE), _GLANCE)
         last = end.rstrip(b"\r\n").rpartition(b"\n")[2]
         # Only a reader knows what a line of an older version means.
         footer = read_footer(last) if header.version == released().current else None
-        known = _Known(disk.signature(status), header, footer)
-        self._remember(path, known)
-        return known
+        return self._remember(path, _Known(disk.signature(status), header, footer))
 
-    def _count(self, path: Path) -> RecordingSummary:
+    def _beginning(self, path: Path, descriptor: int) -> tuple[bytes, Header]:
+        """Return the first bytes of a file, with all of its header, and that."""
+        start = disk.read_at(descriptor, 0, _GLANCE)
+        if b"\n" not in start and len(start) == _GLANCE:
+            start = disk.read_at(descriptor, 0, self._limits.max_line + 1)
+        return start, read_header(start.partition(b"\n")[0], file=path.name, store=self._store)
+
+    def _count(self, path: Path) -> _Known:
         """Read a recording that is not finalized as far as it can be read."""
         reader = LogReader(path.name, limits=self._limits, store=self._store)
-        try:
-            offset = 0
-            while data := disk.read_at(path, offset, 16 * _GLANCE)[0]:
-                reader.feed(data)
-                offset += len(data)
-            reader.finish()
-        except StoreError as error:
-            _logger.warning("%s can be read in part only: %s", path, error)
-        return reader.summary
+        with disk.reading(path) as (descriptor, status):
+            # Again: it may be another file than the one that was looked at.
+            _, header = self._beginning(path, descriptor)
+            try:
+                offset = 0
+                while data := disk.read_at(descriptor, offset, 16 * _GLANCE):
+                    reader.feed(data)
+                    offset += len(data)
+                reader.finish()
+            except StoreError as error:
+                _logger.warning("%s can be read in part only: %s", path, error)
+        return self._remember(path, _Known(disk.signature(status), header, reader.summary))
 
-    def _remember(self, path: Path, known: _Known) -> None:
+    def _remember(self, path: Path, known: _Known) -> _Known:
         if len(self._known) >= _MOST_REMEMBERED:
             self._known.clear()
         self._known[path] = known
+        return known
 
 
 def reach_of(info: RecordingInfo) -> tuple[bool, int]:

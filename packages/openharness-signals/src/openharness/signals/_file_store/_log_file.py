@@ -304,11 +304,12 @@ class LogFiles:
                 continue
             try:
                 status = os.fstat(descriptor)
+                tail: _Tail | None
                 if known is not None and (known.file, known.size) == ((status.st_dev, status.st_ino), status.st_size):
                     tail = known
                 else:
-                    tail = self._read_tail(descriptor, path, status)
-                if tail.header.id != recording_id:
+                    tail = self._read_tail(descriptor, path, recording_id)
+                if tail is None:
                     self._tails.pop(recording_id, None)
                     self._folder.forget(path)
                     continue
@@ -331,9 +332,14 @@ class LogFiles:
         while len(self._tails) > _MOST_OPEN:
             self._tails.popitem(last=False)
 
-    def _read_tail(self, descriptor: int, path: Path, status: os.stat_result) -> _Tail:
+    def _read_tail(self, descriptor: int, path: Path, recording_id: str) -> _Tail | None:
+        """Find out how far a file has been written, and cut off a torn end; None if it is another recording's."""
+        status = os.fstat(descriptor)
         reader = self._reader(path)
-        reader.feed(disk.read_at(path, 0, status.st_size)[0])
+        reader.feed(disk.read_at(descriptor, 0, status.st_size))
+        # Before anything is cut off: the lock of another recording is not held.
+        if reader.header is not None and reader.header.id != recording_id:
+            return None
         reader.finish()
         assert reader.header is not None  # noqa: S101 - `finish` would have raised
         if reader.torn:
@@ -400,11 +406,28 @@ class LogFiles:
             CorruptRecordError: A part of it is damaged.
             RecordingTooLargeError: It is larger than the limits allow.
         """
-        size = path.stat().st_size
-        if size > self._limits.max_recording_bytes:
-            raise self._too_large(path.name, "max_recording_bytes")
+        return self.content_of(path, self.read_bytes(path))
+
+    def read_bytes(self, path: Path) -> bytes:
+        """Return the bytes of a file.
+
+        Raises:
+            RecordingTooLargeError: There are more than the limits allow.
+        """
+        with disk.reading(path) as (descriptor, status):
+            if status.st_size > self._limits.max_recording_bytes:
+                raise self._too_large(path.name, "max_recording_bytes")
+            return disk.read_at(descriptor, 0, status.st_size)
+
+    def content_of(self, path: Path, data: bytes) -> Content:
+        """Return what the bytes of a file mean.
+
+        Raises:
+            CorruptRecordError: A part of them is damaged.
+            RecordingTooLargeError: There is more of something than the limits allow.
+        """
         reader = self._reader(path)
-        entries = reader.feed(disk.read_at(path, 0, size)[0])
+        entries = reader.feed(data)
         entries += reader.finish()
         assert reader.header is not None  # noqa: S101 - `finish` would have raised
         if reader.doubt is not None:

@@ -119,7 +119,8 @@ class SignalPages:
         path, reader = self._opened()
         # What is appended from now on is not read: a caller that appends while it reads would never come to an end.
         size = _PAGE if self._end is None or self._follow else min(_PAGE, self._end - self._offset)
-        data, status = disk.read_at(path, self._offset, size)
+        with disk.reading(path) as (descriptor, status):
+            data = disk.read_at(descriptor, self._offset, size)
         file = (status.st_dev, status.st_ino)
         if self._file not in (None, file) or self._was_taken_back(reader, status):
             raise _Replaced
