@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from signals_support import fill, load, signal
 
+from openharness.core import RecordingNotFoundError, StoreOpenError
 from openharness.signals import FileSignalStore, migrate
 from openharness.signals._file_store import _disk as disk
 
@@ -203,6 +205,28 @@ async def test_what_is_appended_during_a_migration_is_not_lost(tmp_path: Path, m
         if not append.is_done and number > 50:
             break
     assert statuses == {"refused", "rewritten"}
+
+
+@not_on_windows
+@pytest.mark.parametrize("act", ["append", "add_checkpoint", "finalize", "publish"])
+async def test_a_file_that_somebody_removes_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: str) -> None:
+    """At whichever call of the system a file is removed, a change is made, or refused with an error of the store."""
+    for number in range(1, 1_000):
+        store = FileSignalStore(tmp_path / f"{number}")
+        recording_id = await fill(store, LOG[:5])
+        path = tmp_path / f"{number}" / "unpublished" / f"{recording_id}.jsonl"
+        arguments: dict[str, tuple[Any, ...]] = {
+            "append": (LOG[5:6],),
+            "add_checkpoint": ("here", 2),
+            "publish": ("a",),
+        }
+        options = {"outcome": "failed", "duration_ms": 1} if act == "finalize" else {}
+        with monkeypatch.context() as patch, contextlib.suppress(RecordingNotFoundError, StoreOpenError):
+            before_call(number, patch, functools.partial(path.unlink, missing_ok=True))
+            await getattr(store, act)(recording_id, *arguments.get(act, ()), **options)
+        if path.exists() or (act == "publish" and await store.list_fixtures()):
+            break
+    assert number > 5
 
 
 async def test_a_torn_end_of_another_recording_is_left_alone(tmp_path: Path) -> None:

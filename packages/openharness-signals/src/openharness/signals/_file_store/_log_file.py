@@ -261,12 +261,18 @@ class LogFiles:
 
         Args:
             content: What they shall hold; its counts need not be right.
+
+        Raises:
+            RecordingNotFoundError: There are none: somebody who knows no locks removed them.
         """
         recording_id = content.header.id
+        paths = self._folder.paths(recording_id)
+        if not paths:
+            raise RecordingNotFoundError(recording_id, store=self._store)
+        first, *others = paths
         data = file_content(content)
         if content.torn:
             self._set_aside(recording_id, content.torn)
-        first, *others = self._folder.paths(recording_id)
         temporary = self._folder.temporary_path(recording_id)
         disk.create_file(first, data, temporary=temporary, mode=first.stat().st_mode & 0o777)
         for path in others:
