@@ -13,7 +13,7 @@ from openharness.sqlite import Statement
 if TYPE_CHECKING:
     from openharness.core import RunQuery
 
-__all__ = ("count", "frequencies", "positions", "select", "select_one")
+__all__ = ("count", "count_doomed", "frequencies", "is_doomed", "positions", "select", "select_one")
 
 _FREQUENT: Final = 1_000
 """From how many runs on it no longer matters which key is walked: a page is found soon."""
@@ -47,6 +47,30 @@ def count(query: RunQuery) -> Statement:
     every = _counted(attrs.evolve(query, status=None))
     others = _counted(attrs.evolve(query, status=set(RunStatus) - query.status))
     return Statement(f"SELECT ({every.sql}) - ({others.sql})", (*every.parameters, *others.parameters))
+
+
+def count_doomed(query: RunQuery, before: int | None) -> Statement:
+    """Return the statement that counts what a query leaves behind its offset, and that began before a time.
+
+    Those that are older, and those behind the kept ones, are each the oldest of all; so the fewer are doomed.
+    """
+    every = attrs.evolve(query, offset=0)
+    behind = count(every)
+    older = behind if before is None else count(attrs.evolve(every, created_before=before))
+    return Statement(
+        f"SELECT max(0, min(({behind.sql}) - ?, ({older.sql})))",
+        (*behind.parameters, query.offset, *older.parameters),
+    )
+
+
+def is_doomed(query: RunQuery, before: int | None, newest: tuple[int, str]) -> Statement:
+    """Return the condition that a run has a status, began before a time, and stands at a position or is older."""
+    words = sorted(word.value for word in query.status or RunStatus)
+    # The plus keeps SQLite from walking an index: what is asked about is known by its id.
+    sql = f"+status IN ({', '.join('?' * len(words))}) AND (+created_at, +id) <= (?, ?)"
+    if before is None:
+        return Statement(sql, (*words, *newest))
+    return Statement(f"{sql} AND +created_at < ?", (*words, *newest, before))
 
 
 def _counted(query: RunQuery) -> Statement:

@@ -12,7 +12,7 @@ from openharness.core.values import MAX_BYTES
 from openharness.run_store_sqlite import _query
 from openharness.run_store_sqlite._rows import row_size, run_from_row, run_to_row
 from openharness.run_store_sqlite._schema import SCHEMA
-from openharness.run_store_sqlite._writing import delete_runs, save_runs
+from openharness.run_store_sqlite._writing import Doomed, delete_runs, prune_runs, save_runs
 from openharness.sqlite import MAX_ROWS, SqliteStore, misled
 
 if TYPE_CHECKING:
@@ -144,22 +144,23 @@ class SqliteRunStore(SqliteStore, RunStore):
         session = self._current()
         if older_than is None and keep_last is None:
             raise InvalidValueError("prune_runs", value=None, expected="given older_than, keep_last, or both")
-        wanted = set(RunStatus) - {RunStatus.RUNNING} if status is None else status
         before = None if older_than is None else time_ms(older_than, name="older_than")
-        if dry_run:
-            # Those that are older, and those behind the kept ones, are each the oldest of all; so the fewer are doomed.
-            behind = await self.count_runs(RunQuery(status=wanted)) - RunQuery(offset=keep_last or 0).offset
-            older = behind if before is None else await self.count_runs(RunQuery(status=wanted, created_before=before))
-            return max(0, min(behind, older))
         # What is kept is counted among all with this status, so that older_than must not be a condition of the query.
-        query = RunQuery(status=wanted, offset=0 if keep_last is None else keep_last)
+        query = RunQuery(
+            status=set(RunStatus) - {RunStatus.RUNNING} if status is None else status,
+            offset=0 if keep_last is None else keep_last,
+        )
+        if dry_run:
+            rows = await session.read(_query.count_doomed(query, before))
+            return cast("int", rows[0][0])
         rows = await session.read(_query.positions(query))
         found = [(cast("int", created_at), cast("bytes", run_id).decode()) for created_at, run_id in rows]
         doomed = [run_id for created_at, run_id in found if before is None or created_at < before]
+        deleted = 0
         for start in range(0, len(doomed), MAX_ROWS):
-            some = doomed[start : start + MAX_ROWS]
-            await session.writer.add(delete_runs, some, rows=len(some), size=0)
-        return len(doomed)
+            some = Doomed(ids=doomed[start : start + MAX_ROWS], query=query, before=before, newest=found[0])
+            deleted += await session.writer.add(prune_runs, some, rows=len(some.ids), size=0)
+        return deleted
 
 
 async def _planned(session: Session, query: RunQuery) -> RunQuery:

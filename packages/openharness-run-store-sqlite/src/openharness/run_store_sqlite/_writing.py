@@ -6,18 +6,22 @@ SQLite has the values of all of them in its hands before it writes the first.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING, Final
 
+import attrs
+
+from openharness.core import RunQuery
+from openharness.run_store_sqlite._query import is_doomed
 from openharness.run_store_sqlite._rows import COLUMNS, state_size
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
 
     from openharness.sqlite import Channel, Row
 
-__all__ = ("delete_runs", "save_runs", "save_statement")
+__all__ = ("Doomed", "delete_runs", "prune_runs", "save_runs", "save_statement")
 
 _PLACES: Final = f"({', '.join('?' * len(COLUMNS))})"
 _GUARDED: Final = f"(CASE WHEN {{}} THEN ? END, {', '.join('?' * (len(COLUMNS) - 1))})"
@@ -31,6 +35,23 @@ _PIECE: Final = 32
 and waits for it again, which takes long while others compute."""
 
 _KEPT: Final = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name != "id")
+
+
+@attrs.frozen(kw_only=True)
+class Doomed:
+    """Some runs that were found to be old. One that was saved since then may no longer be.
+
+    Attributes:
+        ids: Their ids.
+        query: Which status they have.
+        before: They began before this time; None for any.
+        newest: They stand at or before this position, in the order of runs.
+    """
+
+    ids: Sequence[str]
+    query: RunQuery
+    before: int | None
+    newest: tuple[int, str]
 
 
 async def save_runs(channel: Channel, rows: Sequence[Row]) -> Sequence[None]:
@@ -54,6 +75,20 @@ async def delete_runs(channel: Channel, several: Sequence[Sequence[str]]) -> Seq
     statement = _delete_statement(len(run_ids))
     await channel.write(lambda connection: connection.execute(statement, run_ids))
     return [None] * len(several)
+
+
+async def prune_runs(channel: Channel, several: Sequence[Doomed]) -> Sequence[int]:
+    """Delete those runs that are still doomed, and return how many of each."""
+    return await channel.write(partial(_prune, several))
+
+
+def _prune(several: Sequence[Doomed], connection: sqlite3.Connection) -> list[int]:
+    deleted: list[int] = []
+    for doomed in several:
+        condition = is_doomed(doomed.query, doomed.before, doomed.newest)
+        statement = f"{_delete_statement(len(doomed.ids))} AND {condition.sql}"
+        deleted.append(connection.execute(statement, (*doomed.ids, *condition.parameters)).rowcount)
+    return deleted
 
 
 @cache

@@ -171,6 +171,8 @@ class _Examination:
                 connection.execute("PRAGMA cell_size_check = ON").fetchall()
                 (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
                 self.facts["journal mode"] = mode
+                # One snapshot: somebody may be writing what is compared.
+                connection.execute("BEGIN")
                 present = self._identify(connection)
                 if present is None:
                     return
