@@ -32,9 +32,9 @@ class Catalogue:
 
     def __init__(self, names: Names) -> None:
         self._names = names
-        recordings = f"{names('recordings')} AS recordings"
+        recordings = self._recordings = f"{names('recordings')} AS recordings"
         unless_newer = names.unless_newer
-        self.select_one = f"SELECT {_COLUMNS} FROM {recordings} WHERE id = $1 AND {unless_newer}"  # noqa: S608 - names of our own
+        self.select_one = self.select_one_with()
         self.select_progress = f"SELECT signal_count, outcome FROM {recordings} WHERE id = $1 AND {unless_newer}"  # noqa: S608
         # The name, its checksum, and the recording.
         self.select_fixture = (
@@ -42,6 +42,15 @@ class Catalogue:
             f"LEFT JOIN {recordings} ON recordings.number = fixtures.recording WHERE fixtures.name = $1 AND {unless_newer}"
         )
         self.select_fixtures = f"SELECT name FROM {names('fixtures')} WHERE {unless_newer}"  # noqa: S608
+
+    def select_one_with(self, *more: str) -> str:
+        """Return the statement that reads what is known of the recording with the id $1.
+
+        Args:
+            more: What else to read, as SQL.
+        """
+        columns = ", ".join((_COLUMNS, *more))
+        return f"SELECT {columns} FROM {self._recordings} WHERE id = $1 AND {self._names.unless_newer}"  # noqa: S608 - names of our own
 
     def select(self, query: RecordingQuery, having: Sequence[HavingName[str]] = ()) -> Statement:
         """Return the statement that lists what is known of recordings, in the order of the query.

@@ -9,8 +9,9 @@ from openharness.postgres import bounded
 from openharness.signal_store_postgres._rows import name_from, stored_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from openharness.core.storage import WantedSignals
-    from openharness.postgres import Channel, Names
 
 __all__ = ("WantedNames", "indexed_prefix")
 
@@ -25,23 +26,18 @@ class WantedNames(CoreWantedNames):
         PatternError: A pattern is not well formed.
     """
 
-    async def of(self, channel: Channel, tables: Names, number: int) -> WantedSignals:
+    @property
+    def indexed(self) -> list[str]:
+        """What the indexed names begin with that may be wanted."""
+        return [indexed_prefix(prefix) for prefix in self.prefixes]
+
+    def of(self, rows: Sequence[tuple[str, str | None]]) -> WantedSignals:
         """Return what to read of one recording.
 
         Args:
-            channel: An open connection.
-            tables: Where the tables are.
-            number: The number of the recording.
+            rows: Its names that begin with one of `indexed`, at most one more than `most`: as they are in the index, and
+                in whole where that is not the same.
         """
-        if not self.prefixes:
-            return self.among({})
-        rows = await channel.fetch(
-            f"SELECT name, long_name FROM {tables('signal_names')} WHERE recording = $1 "  # noqa: S608 - names of our own
-            "AND EXISTS (SELECT FROM unnest($2::text[]) AS begin WHERE starts_with(name, begin)) "
-            f"AND {tables.unless_newer} LIMIT {self.most + 1}",
-            number,
-            [indexed_prefix(prefix) for prefix in self.prefixes],
-        )
         return self.among({name: name_from(name, long_name) for name, long_name in rows})
 
 

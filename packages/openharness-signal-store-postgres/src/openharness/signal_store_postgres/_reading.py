@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from openharness.core import Signal
     from openharness.core.storage import EncodedSignal, StoredRecording
-    from openharness.postgres import Channel, Names, Row
+    from openharness.postgres import Channel, Names
     from openharness.signal_store_postgres._names import WantedNames
 
 __all__ = ("LogReading", "Pages")
@@ -72,8 +72,13 @@ class Pages:
             f"SELECT blobs.digest, blobs.checksum, blobs.data FROM wanted JOIN {blobs} AS blobs "
             f"ON blobs.recording = $1::bigint AND blobs.digest = wanted.digest WHERE {unless_newer}"
         )
-        self.select_checkpoints = (
-            f"SELECT name, seq, checksum FROM {names('checkpoints')} WHERE recording = $1 AND {unless_newer}"  # noqa: S608
+        # Beside what is known of the recording its checkpoints, and the names that begin with one of some texts.
+        self.begin = Catalogue(names).select_one_with(
+            f"ARRAY(SELECT ARRAY[part.name, part.seq::text, part.checksum] FROM {names('checkpoints')} AS part "  # noqa: S608
+            "WHERE part.recording = recordings.number) AS checkpoints",
+            f"ARRAY(SELECT ARRAY[part.name, part.long_name] FROM {names('signal_names')} AS part "  # noqa: S608
+            "WHERE part.recording = recordings.number AND EXISTS (SELECT FROM unnest($2::text[]) AS begin "
+            "WHERE starts_with(part.name, begin)) LIMIT $3::bigint) AS signal_names",
         )
 
 
@@ -121,17 +126,19 @@ class LogReading:
             RecordingNotFoundError: There is none.
             CorruptRecordError: What is known of it is damaged.
         """
-        recording = await self._recording(channel)
-        if recording is None:
+        # One statement, so that all of it is of one moment, as what was counted is.
+        names = self._names
+        rows = await channel.fetch(self._pages.begin, self._recording_id, names.indexed, names.most + 1)
+        if not rows:
             raise RecordingNotFoundError(self._recording_id, store=self._store)
-        number = cast("int", recording.number)
-        wanted = await self._names.of(channel, self._pages.names, number)
-        checkpoints = await self._checkpoints(channel, number)
+        *columns, checkpoints, signal_names = rows[0]
+        recording = recording_from_columns(columns, store=self._store)
+        found = self._checkpoints(checkpoints)
         count = recording.summary.signal_count
         # Not more than there are now: who appends while it reads would otherwise never come to an end.
         self._stop = count if self._stop is None else min(self._stop, count)
-        self._number, self._wanted = number, wanted
-        return recording, checkpoints
+        self._number, self._wanted = cast("int", recording.number), names.of(signal_names)
+        return recording, found
 
     async def page(self, channel: Channel) -> list[Signal] | None:
         """Return some more signals, perhaps none; None when there are no more.
@@ -233,14 +240,13 @@ class LogReading:
         rows = await channel.fetch(self._pages.select_recording, self._recording_id)
         return recording_from_columns(rows[0], store=self._store) if rows else None
 
-    async def _checkpoints(self, channel: Channel, number: int) -> dict[str, int]:
+    def _checkpoints(self, rows: Sequence[tuple[str, str, str]]) -> dict[str, int]:
         found: dict[str, int] = {}
-        rows: Sequence[Row] = await channel.fetch(self._pages.select_checkpoints, number)
         for name, seq, sealed in rows:
-            if checksum(self._recording_id, name, seq) != sealed:
+            found[name] = int(seq)
+            if checksum(self._recording_id, name, found[name]) != sealed:
                 reason = f"the checkpoint {name!r} does not have its checksum"
                 raise CorruptRecordError(self._recording_id, reason=reason, store=self._store)
-            found[name] = seq
         return found
 
 

@@ -16,7 +16,7 @@ from openharness.signal_store_postgres._names import indexed_prefix
 from openharness.signal_store_postgres._rows import indexed_name, name_from
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from openharness.core import RecordingMatch, RecordingQuery
     from openharness.core.patterns import Pattern, PatternSequence
@@ -95,7 +95,7 @@ class Search:
         rows = await channel.fetch(sql, *values)
         infos = found_recordings(rows, search.query, store=self._store)
         numbers = [row["number"] for row in rows]
-        places = await self._places(channel, numbers)
+        places = await self._places(channel, dict(zip(numbers, (info.signal_count for info in infos), strict=True)))
         # From here on nothing is waited for: a step is done again from its beginning, or not at all.
         return search.take(infos, map(places.get, numbers))
 
@@ -117,13 +117,18 @@ class Search:
         rows = await channel.fetch(self._searches.names, indexed_prefix(prefix))
         return [row[0] for row in rows if pattern.matches(name_from(*row))]
 
-    async def _places(self, channel: Channel, numbers: Sequence[int]) -> dict[int, tuple[int, ...]]:
-        """Return where the signals stand that followed each other, for those recordings that have such."""
-        found: dict[int, tuple[int, ...]] = dict.fromkeys(numbers, ())
-        if not self._search.patterns or not numbers:
+    async def _places(self, channel: Channel, counts: Mapping[int, int]) -> dict[int, tuple[int, ...]]:
+        """Return where the signals stand that followed each other, for those recordings that have such.
+
+        Args:
+            channel: An open connection.
+            counts: How many signals each recording has. Those that were appended since then do not count.
+        """
+        found: dict[int, tuple[int, ...]] = dict.fromkeys(counts, ())
+        if not self._search.patterns or not counts:
             return found
         names: dict[int, list[tuple[str, tuple[bool, ...]]]] = {}
-        for number, name, long_name in await channel.fetch(self._searches.names_of, numbers):
+        for number, name, long_name in await channel.fetch(self._searches.names_of, list(counts)):
             matched = self._search.matches(name, partial(name_from, name, long_name))
             names.setdefault(number, []).append((name, matched))
         for index in range(len(self._search.patterns)):
@@ -136,5 +141,5 @@ class Search:
             if not asked:
                 return {}
             rows = await channel.fetch(self._searches.first_after, *zip(*asked, strict=True))
-            found = {number: (*found[number], seq) for number, seq in rows}
+            found = {number: (*found[number], seq) for number, seq in rows if seq < counts[number]}
         return found
