@@ -11,7 +11,6 @@ from openharness.core.errors import (
     CorruptRecordError,
     FixtureNotFoundError,
     InvalidValueError,
-    RecordingNotFoundError,
 )
 from openharness.core.log import _names as names
 from openharness.core.log import is_arrival
@@ -104,21 +103,17 @@ async def no_recording(store: SignalStore, recording_id: str) -> FixtureNotFound
 async def _find(
     store: SignalStore, recording_id: str, point: Callable[[list[Signal], RecordingInfo], tuple[int, int, int]]
 ) -> Resumption:
-    try:
-        signals = [signal async for signal in store.iter_signals(recording_id)]
-    except RecordingNotFoundError:
-        raise await no_recording(store, recording_id) from None
+    # All of one moment: its run may go on, and end, while this looks.
+    recording = await store.load_recording(recording_id)
+    if recording is None:
+        raise await no_recording(store, recording_id)
+    info, signals = recording.info, list(recording.signals)
     if not signals or signals[0].name != names.HARNESS_START:
         raise InvalidValueError("recording_id", value=recording_id, expected="a recording with the beginning of a run")
     flaw = flaw_of(signals[0])
     if flaw is not None:
         raise CorruptRecordError(recording_id, reason=f"signal 0, {names.HARNESS_START!r}: {flaw}")
     run_id = signals[0].id.removesuffix("/0")
-    infos = await store.list_recordings(RecordingQuery(run_id=run_id))
-    info = next((info for info in infos if info.id == recording_id), None)
-    if info is None:
-        # The run was recorded under another id than its signals have, as an imported one is.
-        info = next(info for info in await store.list_recordings() if info.id == recording_id)
     stop, step, carried_out = point(signals, info)
     return Resumption(
         info=info,

@@ -276,7 +276,8 @@ class SignalStore(abc.ABC):
     async def _places(self, info: RecordingInfo, sequence: PatternSequence) -> tuple[int, ...] | None:
         search = sequence.search()
         if search.found is None:
-            signals = self.iter_signals(info.id, patterns=sequence.sources)
+            # Of the moment in which the info was true: more may have been appended since then.
+            signals = self.iter_signals(info.id, stop=info.signal_count, patterns=sequence.sources)
             # Somebody may delete it in this moment.
             with contextlib.suppress(RecordingNotFoundError):
                 async with _closing(signals) as opened:
