@@ -50,9 +50,10 @@ async def copy_recordings(
 
     A recording that the target has just so is passed over. One of which the target has a beginning is continued, which
     also makes up for what was appended since the last copy. Any other recording of the same id is left as it is, and
-    reported as failed; so is a fixture name that means another recording in the target. What was written is read back
-    and compared by digest. Copying again continues what was interrupted, and does nothing twice. Several may copy at the
-    same time, while others write to the source and delete from it.
+    reported as failed; so is a fixture name that means another recording in the target. (Of two who give a name there in
+    the same moment, the later one wins.) What was written is read back and compared by digest. Copying again continues
+    what was interrupted, and does nothing twice. Several may copy at the same time, while others write to the source
+    and delete from it.
 
     Each recording is held in memory while it is copied. One that is still written to is copied as far as it is.
 

@@ -120,6 +120,9 @@ class RunStore(abc.ABC):
     ) -> int:
         """Delete old runs and return how many.
 
+        This default looks for them and then deletes one after the other: a run that is saved again in between is deleted
+        all the same. A store in which others write meanwhile, and that can do both in one transaction, does that instead.
+
         Args:
             older_than: Delete only runs that began before this time.
             keep_last: Keep this many of the newest runs, counted among those with the given status, and delete only
