@@ -86,17 +86,17 @@ class Trouble:
 
     def _start_and_kill(self) -> None:
         """Kill the server on its way: before it listens, while it does again what was done, or just after."""
-        number = Path(self.server.dsn.partition("host=")[2], "base", "postmaster.pid")
-        with contextlib.suppress(FileNotFoundError):
-            number.unlink()
+        file = Path(self.server.dsn.partition("host=")[2], "base", "postmaster.pid")
+        # Not removed: by it a new server knows that processes of the one before still write to the same files.
+        before = _first_line(file)
         child = os.fork()
         if child == 0:
             try:
-                while not (number.exists() and number.read_text().strip()):
+                while (number := _first_line(file)) in {"", before}:
                     time.sleep(_PAUSE)
                 time.sleep(random.expovariate(20))
                 with contextlib.suppress(ProcessLookupError, ValueError):
-                    os.kill(int(number.read_text().split()[0]), signal.SIGKILL)
+                    os.kill(int(number), signal.SIGKILL)
             finally:
                 os._exit(0)
         with contextlib.suppress(RuntimeError):
@@ -118,3 +118,11 @@ class Trouble:
                 else:
                     await connection.fetch("SELECT pg_terminate_backend($1)", pid)
             connection.terminate()
+
+
+def _first_line(path: Path) -> str:
+    """Return the first line of a file; nothing where there is none."""
+    try:
+        return path.read_text(encoding="utf-8").partition("\n")[0].strip()
+    except FileNotFoundError:
+        return ""
