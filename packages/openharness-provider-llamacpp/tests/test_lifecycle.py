@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import gc
+import os
 import pathlib
 import signal
 import subprocess
@@ -355,3 +357,36 @@ async def test_a_used_provider_says_nothing(provider: LlamaCppProvider, capfd: p
     """Nothing is printed by a request."""
     await events(provider, "hi", max_tokens=2)
     assert capfd.readouterr() == ("", "")
+
+
+CLOSED_AT_ONCE = """
+import asyncio, os, subprocess, sys
+from openharness.provider_llamacpp import LlamaCppProvider
+
+async def main():
+    for _ in range(6):
+        provider = LlamaCppProvider()
+        await provider.load()
+        await provider.close()
+
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
+others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3)]
+try:
+    asyncio.run(main())
+finally:
+    for other in others:
+        other.kill()
+"""
+
+
+@pytest.mark.slow
+def test_a_model_that_is_closed_as_soon_as_it_is_loaded() -> None:
+    """However little time the threads of the model have had to begin, closing it ends."""
+    command = [sys.executable, "-c", CLOSED_AT_ONCE]
+    with subprocess.Popen(command, start_new_session=True) as process:  # noqa: S603 - our own program
+        try:
+            assert process.wait(100) == 0
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)

@@ -123,7 +123,11 @@ def start_server(settings: ModelSettings) -> Server:
     parameters.model.path = str(path)
     try:
         with kept_signal_handlers():
-            return Server(library.Server(parameters), key)
+            server = library.Server(parameters)
+        # Its thread takes work from a queue. Dropped before that has begun, it would be waited for, with the
+        # interpreter's lock held, and never end; so it does some work first.
+        server.handle_metrics()
+        return Server(server, key)
     except Exception as error:
         raise ProviderError(
             f"llama.cpp cannot load {str(path)!r}: {error} Is the file complete, is it an instruct model of a kind this "
@@ -171,4 +175,6 @@ def _parameters(library: Any, settings: ModelSettings, key: str) -> Any:
                 f"got {name}={value!r} ({error}).",
                 kind="invalid_request",
             ) from error
+    # What is asked of it first, see `start_server`.
+    parameters.endpoint_metrics = True
     return parameters
