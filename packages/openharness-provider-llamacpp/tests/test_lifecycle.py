@@ -381,6 +381,7 @@ finally:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="groups of processes are POSIX")
 def test_a_model_that_is_closed_as_soon_as_it_is_loaded() -> None:
     """However little time the threads of the model have had to begin, closing it ends."""
     command = [sys.executable, "-c", CLOSED_AT_ONCE]
