@@ -29,6 +29,8 @@ class InMemoryRunStore(RunStore):
     def __init__(self, *, max_bytes: int = MAX_BYTES) -> None:
         self._max_bytes = max_bytes
         self._rows: dict[str, EncodedRun] = {}
+        # Each run without its state, for queries to look at; nobody else gets to see these objects.
+        self._summaries: dict[str, RunRecord] = {}
         self._closed = False
 
     @classmethod
@@ -51,7 +53,8 @@ class InMemoryRunStore(RunStore):
     async def save_run(self, run: RunRecord) -> None:
         """Save a run, replacing the one with the same id. See `RunStore.save_run`."""
         self._check_open()
-        self._rows[run.id] = encode_run(run, max_bytes=self._max_bytes)
+        row = encode_run(run, max_bytes=self._max_bytes)
+        self._rows[row.id], self._summaries[row.id] = row, decode_run(row, include_state=False)
 
     async def get_run(self, run_id: str) -> RunRecord | None:
         """Return the run with this id, or None. See `RunStore.get_run`."""
@@ -63,8 +66,7 @@ class InMemoryRunStore(RunStore):
         """Return the runs that match. See `RunStore.list_runs`."""
         self._check_open()
         query = query or RunQuery()
-        found = self._found(query)
-        return [decode_run(self._rows[run.id]) for run in found] if query.include_state else found
+        return [decode_run(self._rows[run.id], include_state=query.include_state) for run in self._found(query)]
 
     async def count_runs(self, query: RunQuery | None = None) -> int:
         """Return how many runs match. See `RunStore.count_runs`."""
@@ -75,14 +77,16 @@ class InMemoryRunStore(RunStore):
         """Delete a run. See `RunStore.delete_run`."""
         self._check_open()
         self._rows.pop(check_id(run_id, name="run_id"), None)
+        self._summaries.pop(run_id, None)
 
     async def close(self) -> None:
         """Forget all runs. See `RunStore.close`."""
         self._closed = True
         self._rows.clear()
+        self._summaries.clear()
 
     def _found(self, query: RunQuery) -> list[RunRecord]:
-        return select_runs((decode_run(row, include_state=False) for row in self._rows.values()), query)
+        return select_runs(self._summaries.values(), query)
 
     def _check_open(self) -> None:
         if self._closed:
