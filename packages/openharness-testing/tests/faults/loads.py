@@ -39,11 +39,11 @@ def make_run(run_id: str, version: int, size: int) -> RunRecord:
 
 
 def _old_run(task: str, number: int) -> RunRecord:
-    # So old that nothing else is pruned with it.
+    # So old, however many there are, that it is pruned and nothing else with it.
     state = {"version": 0, "size": 0, "text": ""}
     return RunRecord(
         f"old-{task}-{number}",
-        created_at=-1_000 + number,
+        created_at=-1_000_000_000 + number,
         state=state,
         metadata={"task": f"old-{task}", "version": 0},
         status=RunStatus.CANCELLED,
