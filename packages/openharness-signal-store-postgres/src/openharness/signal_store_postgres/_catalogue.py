@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from openharness.core.storage import HavingName
     from openharness.postgres import Names, Row
 
-__all__ = ("Catalogue", "Statement", "found_fixture", "found_recordings")
+__all__ = ("Catalogue", "Statement", "checked_recordings", "found_fixture", "found_recording")
 
 Statement: TypeAlias = "tuple[str, list[object]]"
 """SQL, and one value for each of its ``$n``."""
@@ -157,14 +157,21 @@ class _Conditions:
         return sql, self._values
 
 
-def found_recordings(rows: Sequence[Row], query: RecordingQuery, *, store: str) -> list[RecordingInfo]:
-    """Return the recordings that rows speak of, and see that they are what the query wants.
+def found_recording(row: Row, *, store: str) -> RecordingInfo:
+    """Return the recording that a row speaks of.
 
     Raises:
-        CorruptRecordError: What is known of one of them is damaged.
+        CorruptRecordError: What is known of it is damaged.
+    """
+    return recording_from_columns(row, store=store).info(store=store)
+
+
+def checked_recordings(infos: list[RecordingInfo], query: RecordingQuery, *, store: str) -> list[RecordingInfo]:
+    """Return the recordings that were found, once it is seen that they are what the query wants.
+
+    Raises:
         StoreCorruptError: An index no longer agrees with the rows.
     """
-    infos = [recording_from_columns(row, store=store).info(store=store) for row in rows]
     wrong = wrong_answer(infos, query, what="recording")
     if wrong is not None:
         raise misled(wrong, store=store)

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from openharness.core.storage import HavingName, RecordingSearch, name_prefixes
-from openharness.signal_store_postgres._catalogue import Catalogue, found_recordings
+from openharness.signal_store_postgres._catalogue import Catalogue, checked_recordings, found_recording
 from openharness.signal_store_postgres._names import indexed_prefix
 from openharness.signal_store_postgres._rows import indexed_name, name_from
 
@@ -93,7 +93,8 @@ class Search:
             return False
         sql, values = self._searches.catalogue.select(search.query, having)
         rows = await channel.fetch(sql, *values)
-        infos = found_recordings(rows, search.query, store=self._store)
+        infos = [found_recording(row, store=self._store) for row in rows]
+        checked_recordings(infos, search.query, store=self._store)
         numbers = [row["number"] for row in rows]
         places = await self._places(channel, dict(zip(numbers, (info.signal_count for info in infos), strict=True)))
         # From here on nothing is waited for: a step is done again from its beginning, or not at all.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, cast
 
 from openharness.core import Recording, RecordingNotFoundError, RecordingQuery, SignalStore
@@ -11,15 +11,15 @@ from openharness.core.records import check_id
 from openharness.core.storage import (
     check_finalize,
     check_range,
+    decode_rows,
     encode_entries,
     new_header,
     ordered_checkpoints,
-    recording_from_columns,
     restored_header,
 )
 from openharness.postgres import PostgresStore, misled
 from openharness.signal_store_postgres._batch import Job
-from openharness.signal_store_postgres._catalogue import found_fixture, found_recordings
+from openharness.signal_store_postgres._catalogue import checked_recordings, found_fixture, found_recording
 from openharness.signal_store_postgres._following import Following
 from openharness.signal_store_postgres._names import WantedNames
 from openharness.signal_store_postgres._reading import LogReading, Pages
@@ -218,7 +218,8 @@ class PostgresSignalStore(PostgresStore, SignalStore):
         query = query or RecordingQuery()
         sql, values = self._catalogue.select(query)
         rows = await session.fetch(sql, *values)
-        return found_recordings(rows, query, store=self._name)
+        infos = await decode_rows(rows, partial(found_recording, store=self._name))
+        return checked_recordings(infos, query, store=self._name)
 
     async def get_recording_info(self, recording_id: str) -> RecordingInfo | None:
         """Return what is known of a recording, or None. See `SignalStore.get_recording_info`."""
@@ -226,7 +227,7 @@ class PostgresSignalStore(PostgresStore, SignalStore):
         rows = await session.fetch(self._catalogue.select_one, check_id(recording_id, name="recording_id"))
         if not rows:
             return None
-        info = recording_from_columns(rows[0], store=self._name).info(store=self._name)
+        info = found_recording(rows[0], store=self._name)
         if info.id != recording_id:
             raise misled(f"it leads from {recording_id!r} to {info.id!r}", store=self._name)
         return info

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from openharness.sqlite import Row, Value
 
 __all__ = (
+    "checked_recordings",
     "count_recordings",
     "fixture_names",
     "found_fixture",
-    "found_recordings",
+    "found_recording",
     "select_fixture",
     "select_fixtures",
     "select_progress",
@@ -127,14 +128,21 @@ class _Conditions:
         )
 
 
-def found_recordings(rows: Sequence[Row], query: RecordingQuery, *, store: str) -> list[RecordingInfo]:
-    """Return the recordings that rows speak of, and see that they are what the query wants.
+def found_recording(row: Row, *, store: str) -> RecordingInfo:
+    """Return the recording that a row speaks of.
 
     Raises:
-        CorruptRecordError: What is known of one of them is damaged.
+        CorruptRecordError: What is known of it is damaged.
+    """
+    return recording_from_row(row, store=store).info(store=store)
+
+
+def checked_recordings(infos: list[RecordingInfo], query: RecordingQuery, *, store: str) -> list[RecordingInfo]:
+    """Return the recordings that were found, once it is seen that they are what the query wants.
+
+    Raises:
         StoreCorruptError: An index no longer agrees with the rows.
     """
-    infos = [recording_from_row(row, store=store).info(store=store) for row in rows]
     wrong = wrong_answer(infos, query, what="recording")
     if wrong is not None:
         raise misled(wrong, store=store)

@@ -64,7 +64,8 @@ class Search:
                 return False
             statement = catalogue.select_recordings(search.query, having)
             rows = connection.execute(statement.sql, statement.parameters).fetchall()
-            infos = catalogue.found_recordings(rows, search.query, store=self._store)
+            infos = [catalogue.found_recording(row, store=self._store) for row in rows]
+            catalogue.checked_recordings(infos, search.query, store=self._store)
             return search.take(infos, (self._places(connection, row[0]) for row in rows))
 
     def _having(self, connection: sqlite3.Connection) -> list[HavingName[bytes]]:

@@ -12,6 +12,7 @@ from openharness.core.storage import (
     ChangeWaiters,
     check_finalize,
     check_range,
+    decode_rows,
     encode_entries,
     new_header,
     ordered_checkpoints,
@@ -21,7 +22,6 @@ from openharness.core.values import MAX_BYTES
 from openharness.signal_store_sqlite import _catalogue as catalogue
 from openharness.signal_store_sqlite._names import WantedNames
 from openharness.signal_store_sqlite._reading import LogReading
-from openharness.signal_store_sqlite._rows import recording_from_row
 from openharness.signal_store_sqlite._schema import SCHEMA
 from openharness.signal_store_sqlite._search import Search
 from openharness.signal_store_sqlite._writing import Job, write_jobs
@@ -180,7 +180,8 @@ class SqliteSignalStore(SqliteStore, SignalStore):
         session = self._current()
         query = query or RecordingQuery()
         rows = await session.read(catalogue.select_recordings(query))
-        return catalogue.found_recordings(rows, query, store=self._name)
+        infos = await decode_rows(rows, partial(catalogue.found_recording, store=self._name))
+        return catalogue.checked_recordings(infos, query, store=self._name)
 
     async def get_recording_info(self, recording_id: str) -> RecordingInfo | None:
         """Return what is known of a recording, or None. See `SignalStore.get_recording_info`."""
@@ -188,7 +189,7 @@ class SqliteSignalStore(SqliteStore, SignalStore):
         rows = await session.read(catalogue.select_recording(check_id(recording_id, name="recording_id")))
         if not rows:
             return None
-        info = recording_from_row(rows[0], store=self._name).info(store=self._name)
+        info = catalogue.found_recording(rows[0], store=self._name)
         if info.id != recording_id:
             raise misled(f"it leads from {recording_id!r} to {info.id!r}", store=self._name)
         return info
