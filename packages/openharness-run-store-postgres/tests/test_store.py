@@ -9,6 +9,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
+import attrs
 import pytest
 
 from openharness.core import (
@@ -26,10 +27,12 @@ from openharness.core import (
 )
 from openharness.core.plugins import open_run_store
 from openharness.run_store_postgres import PostgresRunStore
+from openharness.run_store_postgres._schema import SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from openharness.postgres import Names
     from openharness.testing.postgres import PostgresPlace
 
 NewStore = "Callable[..., PostgresRunStore]"
@@ -503,6 +506,36 @@ def test_wrong_arguments_are_refused(arguments: dict[str, Any], named: str) -> N
             PostgresRunStore(**{"dsn": "postgresql://localhost/db", **arguments})
     assert caught.value.name == named
     assert "s3cret" not in str(caught.value)
+
+
+async def test_a_migration_may_take_longer_than_a_statement(
+    openharness_postgres: PostgresPlace, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While tables are brought forward neither the store's limit for a statement holds, nor that of the role."""
+    place = openharness_postgres
+    async with PostgresRunStore(place.dsn, schema=place.schema) as store:
+        await store.save_run(make_run("before"))
+    given: list[float | None] = []
+    honest = asyncpg.Connection.execute
+
+    async def execute(self: Any, query: str, *arguments: object, timeout: float | None = None) -> str:
+        if "witness" in query:
+            given.append(timeout)
+        return await honest(self, query, *arguments, timeout=timeout)
+
+    def later(names: Names) -> list[str]:
+        return [f"CREATE TABLE {names('witness')} AS SELECT current_setting('statement_timeout') AS limits"]
+
+    monkeypatch.setattr(asyncpg.Connection, "execute", execute)
+    monkeypatch.setattr(
+        "openharness.run_store_postgres._store.SCHEMA",
+        attrs.evolve(SCHEMA, migrations=(*SCHEMA.migrations, later)),
+    )
+    dsn = f"{place.dsn}{'&' if '?' in place.dsn else '?'}statement_timeout=60000"
+    async with PostgresRunStore(dsn, schema=place.schema, command_timeout=60) as store:
+        assert await store.get_run("before") == make_run("before")
+    assert [limit is not None and limit > 3_600 for limit in given] == [True]
+    assert await sql("SELECT limits FROM {s}.openharness_witness") == [("0",)]
 
 
 async def test_options_in_a_url(openharness_postgres: PostgresPlace) -> None:

@@ -17,7 +17,7 @@ from openharness.postgres._environment import ENVIRONMENT, environment_facts, en
 from openharness.postgres._examination import Examination
 from openharness.postgres._failures import store_error
 from openharness.postgres._objects import expected_objects, missing_objects
-from openharness.postgres._schema import found_version
+from openharness.postgres._schema import UNHURRIED, found_version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ("doctor",)
 
-_LONGEST: Final = 6 * 3600.0
-"""Seconds that a statement of an examination may take: some compare whole tables."""
 _CLOSING: Final = 5.0
 
 _AMCHECK: Final = (
@@ -53,8 +51,8 @@ async def doctor(settings: Settings, *, synchronous_commit: str | None) -> Docto
         settings: How the store connects, and what it keeps.
         synchronous_commit: The setting on the connection that writes; None where there is none, for that on a new one.
     """
-    # With the settings of the store, so that what is in force here is in force there.
-    settings = attrs.evolve(settings, command_timeout=max(_LONGEST, settings.command_timeout))
+    # With the settings of the store, so that what is in force here is in force there. Some statements compare whole tables.
+    settings = attrs.evolve(settings, command_timeout=max(UNHURRIED, settings.command_timeout))
     report = DoctorReport(store=settings.store, engine="PostgreSQL")
     try:
         connection = await connect(settings, new_label())

@@ -26,10 +26,13 @@ from openharness.postgres._names import Names
 if TYPE_CHECKING:
     from openharness.postgres._driver import Connection
 
-__all__ = ("Migration", "Schema", "check_version", "found_version", "prepare")
+__all__ = ("UNHURRIED", "Migration", "Schema", "check_version", "found_version", "prepare")
 
 Migration: TypeAlias = Callable[[Names], Sequence[str]]
 """Returns the statements that lead from one version to the next, for tables of these names."""
+
+UNHURRIED: Final = 6 * 3_600.0
+"""Seconds that a statement may take which reads all there is, or brings it forward: as much as a large table needs."""
 
 _EXISTS: Final = (
     "SELECT FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace "
@@ -94,9 +97,12 @@ async def prepare(connection: Connection, schema: Schema, names: Names, *, store
         try:
             if version:
                 await connection.execute(f"LOCK TABLE {names(schema.changed)} IN ACCESS EXCLUSIVE MODE")
+            # The limits of the store and of the role are meant for a save. One that they cut short would be cut short
+            # each time, and nobody could open the store any more.
+            await connection.execute("SET LOCAL statement_timeout = 0")
             for migration in schema.migrations[version:]:
                 for statement in migration(names):
-                    await connection.execute(statement)
+                    await connection.execute(statement, timeout=UNHURRIED)
             # Nobody can be connected to the first version as an older one.
             for number in range(max(version + 1, 2), schema.version + 1):
                 await connection.execute(f"CREATE OR REPLACE VIEW {names.mark(number)} AS SELECT {number} AS version")

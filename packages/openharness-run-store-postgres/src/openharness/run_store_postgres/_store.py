@@ -52,7 +52,7 @@ class PostgresRunStore(PostgresStore, RunStore):
             when they are not needed for five minutes.
         connect_timeout: How many seconds opening a connection may take.
         command_timeout: How many seconds a statement may take, and waiting for a free connection, before
-            `StoreBusyError`.
+            `StoreBusyError`. Bringing the tables of an older release forward may take longer.
         reconnect_timeout: How many seconds calls wait for a server that has gone, before `StoreOpenError`. One that
             was never there is not waited for.
         statement_cache_size: How many prepared statements each connection keeps. 0 is for poolers that cannot keep
