@@ -205,6 +205,12 @@ class MemorySignalStore(SignalStore):
         self._check_open()
         return self._found(query or RecordingQuery())
 
+    async def iter_recordings(self, query: RecordingQuery | None = None) -> AsyncIterator[RecordingInfo]:
+        """Yield the recordings that match; they are looked for once. See `SignalStore.iter_recordings`."""
+        for info in await self.list_recordings(query):
+            yield info
+            self._check_open()
+
     async def get_recording_info(self, recording_id: str) -> RecordingInfo | None:
         """Return what is known of a recording, or None. See `SignalStore.get_recording_info`."""
         self._check_open()

@@ -11,6 +11,7 @@ from openharness.core.storage import decode_run, encode_run, select_runs
 from openharness.core.values import MAX_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from typing import Self
 
     from openharness.core.records import RunRecord
@@ -67,6 +68,17 @@ class InMemoryRunStore(RunStore):
         self._check_open()
         query = query or RunQuery()
         return [decode_run(self._rows[run.id], include_state=query.include_state) for run in self._found(query)]
+
+    async def iter_runs(self, query: RunQuery | None = None) -> AsyncIterator[RunRecord]:
+        """Yield the runs that match; they are looked for once. See `RunStore.iter_runs`."""
+        self._check_open()
+        query = query or RunQuery()
+        for found in self._found(query):
+            # Others may have changed it since then, or deleted it.
+            now = self._summaries.get(found.id)
+            if now is not None and query.matches(now):
+                yield decode_run(self._rows[now.id], include_state=query.include_state)
+                self._check_open()
 
     async def count_runs(self, query: RunQuery | None = None) -> int:
         """Return how many runs match. See `RunStore.count_runs`."""

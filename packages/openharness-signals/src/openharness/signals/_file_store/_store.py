@@ -275,6 +275,12 @@ class FileSignalStore(SignalStore):
         """
         return await self._run(partial(self._list, query or RecordingQuery()))
 
+    async def iter_recordings(self, query: RecordingQuery | None = None) -> AsyncIterator[RecordingInfo]:
+        """Yield the recordings that match; the folder is gone through once. See `SignalStore.iter_recordings`."""
+        for info in await self.list_recordings(query):
+            yield info
+            self._worker.check_open()
+
     async def find_recording(self, name: str) -> RecordingInfo | None:
         """Return the recording published under a fixture name, or None. See `SignalStore.find_recording`.
 
