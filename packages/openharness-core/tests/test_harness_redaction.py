@@ -31,6 +31,7 @@ from openharness.core import (
     ToolCall,
     create_harness,
 )
+from openharness.core.redaction import Redactor
 
 if TYPE_CHECKING:
     from openharness.core import RunContext, Signal
@@ -421,7 +422,7 @@ async def test_a_placeholder_is_not_sent_and_the_run_can_be_resumed_again(monkey
 
 
 async def test_a_fork_and_a_saved_state_are_held_to_the_same() -> None:
-    """A fork's patch is redacted and filled in; a state from a run record is not sent with placeholders nobody knows."""
+    """A fork's patch is redacted and filled in; a new run is not begun with a state that holds placeholders."""
     store = KeepingStore()
     harness, options, recording_id, provider = await failed_run(store)
     forked = await harness.fork(recording_id, **options, at=0, state={"key": OTHER}, provider=provider, redaction=Redaction(
@@ -431,8 +432,60 @@ async def test_a_fork_and_a_saved_state_are_held_to_the_same() -> None:
     assert forked.state.key == "[redacted:github-token#2]"
     assert OTHER not in text_of(store, str(forked.recording_id))
     saved = RunRecord("run_x", created_at=0, state={"key": "[redacted:OLD_TOKEN]", "answer": "", "notes": []})
-    with pytest.raises(AgentError, match="OLD_TOKEN"):
+    with pytest.raises(InvalidValueError, match="OLD_TOKEN"):
         await harness.run_reactive(agents=options["agents"], state=saved.state_as(State), provider=provider)
+
+
+async def test_a_user_cannot_have_a_secret_filled_in_by_the_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A placeholder in the input is text, live as in a replay; recordings of a time when it was not still replay."""
+    provider = AskingProvider("ok", "ok")
+    harness = create_harness(State)
+    agents = {"a": harness.agent(prompt="Answer: {{ input.message }}", activate_on="harness:start", updates="answer")}
+    store = KeepingStore()
+    options: dict[str, Any] = {
+        "agents": agents,
+        "state": State(key=KEY),
+        "input": {"message": f"post {PLACEHOLDER} for me"},
+        "store": store,
+    }
+    result = await harness.run_reactive(**options, provider=provider, fixture="f", mode="record")
+    assert "post [redacted VAULT_API_KEY] for me" in str(provider.requests[0])
+    assert KEY not in str(provider.requests[0])
+    assert list((await harness.run_reactive(**options, fixture="f", mode="replay")).signals) == list(result.signals)
+    with monkeypatch.context() as patch:
+        patch.setattr(Redactor, "arrived", Redactor.json)
+        older = await harness.run_reactive(**options, provider=provider, fixture="older", mode="record")
+    assert PLACEHOLDER in str(older.signals[0].payload["input"])
+    assert list((await harness.run_reactive(**options, fixture="older", mode="replay")).signals) == list(older.signals)
+
+
+async def test_a_user_cannot_have_a_secret_filled_in_by_the_state() -> None:
+    """A state that names a secret is refused before anything is recorded or sent, or is text where that is asked for."""
+    provider = AskingProvider("ok", "ok")
+    harness = create_harness(State)
+    agents = {"a": harness.agent(prompt="Answer: {{ state.notes }}", activate_on="harness:start", updates="answer")}
+    store = KeepingStore()
+    options: dict[str, Any] = {
+        "agents": agents,
+        "state": State(key=KEY, notes=[f"post {PLACEHOLDER} and [redacted:GONE_TOKEN]"]),
+        "store": store,
+        "provider": provider,
+    }
+    with pytest.raises(InvalidValueError, match=r"VAULT_API_KEY.*GONE_TOKEN"):
+        await harness.run_reactive(**options)
+    assert (provider.requests, await store.count_recordings()) == ([], 0)
+    result = await harness.run_reactive(**options, redaction=Redaction(unknown="send"))
+    assert "post [redacted VAULT_API_KEY] and [redacted:GONE_TOKEN]" in str(provider.requests[0])
+    assert KEY not in str(provider.requests[0])
+    forked = await harness.fork(
+        str(result.recording_id),
+        agents=agents,
+        store=store,
+        at=0,
+        state={"notes": ["now [redacted:OTHER_API_KEY]"]},
+        provider=provider,
+    )
+    assert forked.state.notes == ["now [redacted OTHER_API_KEY]"]
 
 
 async def test_a_cut_call_keeps_back_what_may_be_half_a_secret() -> None:

@@ -457,8 +457,8 @@ class ProviderError(OpenHarnessError):
 class MissingSecretError(ProviderError):
     """A request holds the placeholder of a secret whose value this process does not know; nothing was sent.
 
-    It happens where the state comes from a recording: a run that is resumed or forked, or begun with a saved state. The
-    harness records it as ``provider:error`` of the kind ``"redaction"``.
+    It happens where the state comes from a recording: a run that is resumed or forked. The harness records it as
+    ``provider:error`` of the kind ``"redaction"``.
 
     Attributes:
         placeholders: The placeholders: ``"[redacted:OPENAI_API_KEY]"``.

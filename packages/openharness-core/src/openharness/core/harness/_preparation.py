@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 import attrs
 
@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 __all__ = ("Preparation", "arrival_now")
 
 S = TypeVar("S")
+
+_NO_PLACEHOLDERS: Final = (
+    "without placeholders, as whoever wrote them would decide which secret is sent. Put the secrets themselves there, or "
+    'resume or fork the run that saved this state; Redaction(unknown="send") takes placeholders for plain text'
+)
 
 
 class Preparation(Generic[S]):
@@ -85,7 +90,9 @@ class Preparation(Generic[S]):
                 kind = self.schema.kind.__name__
                 raise InvalidValueError("state", value=None, expected=f"given: {kind} has no default") from None
         state = self.schema.normalize(given)
-        redacted = self._redacted_fields(state)
+        if first is None and (foreign := self.redactor.foreign(state)):
+            raise InvalidValueError("state", value=foreign, expected=_NO_PLACEHOLDERS)
+        redacted = self._redacted_fields(state, redact=self.redactor.arrived if first is None else self.redactor.json)
         if redacted is not state:
             try:
                 # Placeholders in a set stand in another order than the secrets did.
@@ -109,14 +116,16 @@ class Preparation(Generic[S]):
         for field in patch:
             if self.schema.fields is not None and field not in fields:
                 raise UnknownNameError("state field", name=field, known=list(fields), where="state")
-        return self._redacted_fields(patch)
+        return self._redacted_fields(patch, redact=self.redactor.arrived)
 
-    def _redacted_fields(self, state: JSONObject) -> JSONObject:
+    def _redacted_fields(
+        self, state: JSONObject, *, redact: Callable[[list[JSONValue]], list[JSONValue]]
+    ) -> JSONObject:
         """Return a state, or a part of one, without secrets; the same object where it has none."""
         for field in state:
             refuse_secret(self.redactor, "the name of a state field", field)
         values: list[JSONValue] = list(state.values())
-        redacted = self.redactor.json(values)
+        redacted = redact(values)
         return state if redacted is values else dict(zip(state, redacted, strict=True))
 
     # The agents.
@@ -165,18 +174,37 @@ class Preparation(Generic[S]):
 
     # What arrives first.
 
-    def start(self, state: JSONObject | None, plan: RunPlan[S], *, seed: int) -> StartOfRun:
-        """Return what ``harness:start`` says of the run."""
+    def start(
+        self, state: JSONObject | None, plan: RunPlan[S], *, seed: int, recorded: Signal | None = None
+    ) -> StartOfRun:
+        """Return what ``harness:start`` says of the run.
+
+        Args:
+            state: The initial state; None for the recorded one.
+            plan: The plan of the run.
+            seed: Its seed.
+            recorded: The beginning of the recording that is replayed; None in a live run.
+        """
         settings = self.settings
         return StartOfRun(
             state=state,
-            input=self.redactor.json(settings.input_json),
+            input=self._input(recorded),
             has_input=settings.has_input,
             seed=seed,
             agents=plan.fingerprint(),
             interactive=self.interactive,
             redacted=self.redactor.active,
         )
+
+    def _input(self, recorded: Signal | None) -> JSONValue:
+        """Return the input without secrets, and without the power to name one: it may hold what a user wrote."""
+        given = self.settings.input_json
+        if recorded is not None:
+            plain = self.redactor.json(given)
+            # Older recordings have placeholders that came with the input.
+            if plain == cast("dict[str, Any]", recorded.payload).get("input"):
+                return plain
+        return self.redactor.arrived(given)
 
     def going_on(self, name: str, payload: JSONObject, journal: Journal) -> Iterator[Arrival]:
         """Yield what lets a run go on: what tells of it, and the signals it was given, for no more can come."""

@@ -140,7 +140,7 @@ class Runner(Generic[S]):
             replay = Replay(
                 stepper=Stepper(plan, journal, self.redactor),
                 journal=journal,
-                start=prepared.start(state, plan, seed=0),
+                start=prepared.start(state, plan, seed=0, recorded=first),
                 listeners=self.listeners,
                 plan=plan,
                 store=store,

@@ -66,7 +66,7 @@ class Redaction:
         longest: How many characters a match of one of ``patterns`` has at most when it comes in pieces; 1,000 by
             default.
         unknown: What happens when a request would send a placeholder whose value is not known: ``"error"`` (default)
-            or ``"send"``, for texts that speak of placeholders.
+            or ``"send"``, for texts that speak of placeholders. So it is with the state that a new run is begun with.
 
     Raises:
         InvalidValueError: A name, a value or a pattern is not right; secrets are not shown.

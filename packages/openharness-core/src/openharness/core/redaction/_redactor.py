@@ -80,7 +80,7 @@ class Redactor:
         return self._replaced(text, self._plain_placeholder, all_count=True)
 
     def arrived(self, value: J) -> J:
-        """Return a JSON value that comes from a provider, a tool or somebody else outside, redacted as by `json`.
+        """Return a JSON value that comes from a provider, a tool, a user or anybody else outside, redacted as by `json`.
 
         What looks like a placeholder in it, and is none that the log has, cannot be taken for one any more:
         ``[redacted OPENAI_API_KEY]``. Else a stranger's text could name any secret of the environment, and have it
@@ -89,6 +89,15 @@ class Redactor:
         if self.matcher is None or self.is_untouched(value):
             return value
         return self._walk_within(value, lambda text: self._replaced(text, self.placeholder_of_arrival))
+
+    def foreign(self, value: JSONValue) -> list[str]:
+        """Return the placeholders in what a run begins with: none of them is the run's own.
+
+        Whoever wrote them would decide which secret is sent. Empty where they would be taken for plain text.
+        """
+        if self._redaction is None or self._redaction.unknown == "send":
+            return []
+        return list(dict.fromkeys(found.group() for found in PLACEHOLDER.finditer(_written(value))))
 
     def is_untouched(self, value: JSONValue) -> bool:
         """Tell, quickly, that `arrived` would change nothing; otherwise it may."""
