@@ -8,7 +8,7 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from harness_kit import HangingProvider, KeepingStore, ScriptedProvider, names_of
+from harness_kit import HangingProvider, KeepingStore, ScriptedProvider, names_of, of_name
 from tool_kit import AskingProvider
 
 from openharness.core import (
@@ -23,7 +23,7 @@ from openharness.core import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 # Their timers wait until nothing else can happen.
 pytestmark = pytest.mark.virtual_time
@@ -242,6 +242,63 @@ async def test_an_answer_that_is_neither_true_nor_false_fails_like_one_that_was_
         )
     assert caught.value.kind == ("guard" if where == "when" else where)
     assert store.recordings["rec-0"].info.outcome == "failed"
+
+
+def where_user_code_runs(fails: Callable[..., Any]) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Each place in which a step calls functions of the user's: its kind, options of an agent, and of a run."""
+    return [
+        ("guard", {"when": fails}, {}),
+        ("prompt", {"prompt": fails}, {}),
+        ("prompt", {"system": fails}, {}),
+        ("reducer", {}, {"reducers": {"harness:start": lambda state, signal: fails(signal)}}),
+        ("end_when", {}, {"end_when": fails}),
+    ]
+
+
+@pytest.mark.parametrize("kind", [asyncio.CancelledError, GeneratorExit])
+async def test_a_function_that_says_it_was_ended_fails_like_one_that_raises_anything_else(
+    kind: type[BaseException],
+) -> None:
+    """What tasks and generators are ended with is a failure where no step waits: told, recorded, and replayed."""
+
+    def fails(ctx: Any) -> Any:
+        raise kind("its own")
+
+    for where, options, run_options in where_user_code_runs(fails):
+        store, run_store = KeepingStore(), InMemoryRunStore()
+        agent = HARNESS.agent(**{"prompt": "x", "activate_on": "harness:start", **options})
+        with pytest.raises(AgentError, match=f"{kind.__name__}: its own") as caught:
+            await HARNESS.run_reactive(
+                agents={"a": agent},
+                state={},
+                provider=ScriptedProvider(),
+                store=store,
+                run_store=run_store,
+                **run_options,
+            )
+        assert (caught.value.kind, type(caught.value.__cause__)) == (where, kind)
+        assert names_of(store.signals("rec-0"))[-2:] == ["agent:error", "harness:end"]
+        (record,) = await run_store.list_runs()
+        assert (store.recordings["rec-0"].info.outcome, record.status) == ("failed", "failed")
+        with pytest.raises(AgentError, match=f"{kind.__name__}: its own"):
+            await HARNESS.run_reactive(agents={"a": agent}, recording="rec-0", store=store, **run_options)
+
+
+@pytest.mark.parametrize("kind", [asyncio.CancelledError, GeneratorExit])
+async def test_an_agent_that_goes_on_after_errors_goes_on_after_those_too(kind: type[BaseException]) -> None:
+    """on_error="continue" holds for a guard or a prompt that says it was ended: the other agents do their work."""
+
+    def fails(ctx: Any) -> Any:
+        raise kind
+
+    for where, options, _ in where_user_code_runs(fails)[:3]:
+        agent = HARNESS.agent(**{"prompt": "x", "activate_on": "harness:start", "on_error": "continue", **options})
+        result = await HARNESS.run_reactive(
+            agents={"a": agent, "b": BEGINNER}, state={}, provider=ScriptedProvider(), store=KeepingStore()
+        )
+        (error,) = of_name(result.signals, "agent:error")
+        assert error.payload["kind"] == where
+        assert [signal.payload["agent"] for signal in of_name(result.signals, "agent:completed")] == ["b"]
 
 
 async def test_many_names_are_looked_up_rightly() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import pytest
 from harness_kit import HangingProvider, KeepingStore, ScriptedProvider, names_of, of_name
 
 from openharness.core import Harness, HarnessTimeoutError, InvalidValueError, PatternError, Signal, create_harness
+from openharness.core.harness._subscriptions import Listener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,6 +132,51 @@ async def test_what_a_subscriber_waits_for_may_be_cancelled(harness: Harness[Any
         result = await run(harness)
     assert {"harness:start", "harness:end"} <= set(seen)
     assert "CancelledError" in of_name(result.signals, "subscriber:error")[0].payload["message"]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+@pytest.mark.parametrize("kind", [asyncio.CancelledError, GeneratorExit])
+async def test_a_subscriber_that_says_it_was_ended_is_told_the_next_signals(
+    harness: Harness[Any], kind: type[BaseException], waits: bool
+) -> None:
+    """A subscriber that raises the exceptions of tasks and generators fails as with any other, and holds up nobody."""
+    seen: list[str] = []
+
+    def fail(signal: Signal) -> None:
+        seen.append(signal.name)
+        raise kind("its own")
+
+    async def fail_later(signal: Signal) -> None:
+        await asyncio.sleep(0)
+        fail(signal)
+
+    harness.subscribe("**", fail_later if waits else fail, buffer=2)
+    async with asyncio.timeout(5):
+        result = await run(harness)
+    assert {"harness:start", "harness:end"} <= set(seen)
+    assert of_name(result.signals, "subscriber:error")[0].payload["message"] == f"{kind.__name__}: its own"
+
+
+def test_a_subscriber_at_work_when_its_loop_ends_is_not_told_of_as_failed(harness: Harness[Any]) -> None:
+    """The end of a subscriber whose task is thrown away with its event loop is nobody's failure."""
+    failures: list[BaseException] = []
+
+    async def hang(signal: Signal) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    async def listen() -> Listener:
+        listener = Listener(harness.subscribe("**", hang), lambda signal, error: failures.append(error))
+        await listener.offer(Signal("r/0", name="harness:start", payload=None, timestamp=0, seq=0))
+        await asyncio.sleep(0)
+        return listener
+
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda loop, context: None)
+    listener = loop.run_until_complete(listen())
+    loop.close()
+    del listener
+    gc.collect()
+    assert failures == []
 
 
 async def test_an_exception_that_cannot_say_what_it_is_is_told_by_its_name(harness: Harness[Any]) -> None:

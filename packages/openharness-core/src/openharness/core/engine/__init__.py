@@ -31,8 +31,10 @@ from openharness.core.engine._step import Stepper
 from openharness.core.engine._supervise import NotStoppedError, WorkCancelledError, reason_of, supervise
 from openharness.core.engine._tools import ToolRuns
 from openharness.core.engine._transcript import Transcript
+from openharness.core.engine._user_code import USER_FAILURES
 
 __all__ = (
+    "USER_FAILURES",
     "AgentChanges",
     "AgentPlan",
     "Arrival",

@@ -9,6 +9,7 @@ import attrs
 
 from openharness.core.engine._effects import StartCall, StartTimer
 from openharness.core.engine._requests import call_id, request_digest, request_json
+from openharness.core.engine._user_code import USER_FAILURES
 from openharness.core.errors import UnknownNameError
 from openharness.core.log import _names as names
 from openharness.core.log import recall
@@ -114,7 +115,7 @@ class Activations(Generic[S]):
         depth, self._log.depth = self._log.depth, activation.depth
         try:
             prompt, system = self._code.texts(agent, activation, self._triggers[activation.id])
-        except Exception as error:  # noqa: BLE001 - the user's function may raise anything
+        except USER_FAILURES as error:
             self.give_up(activation, "prompt", error, activated)
         else:
             recalled = None if agent.definition.history == "none" else self._recall(agent)
@@ -188,7 +189,7 @@ class Activations(Generic[S]):
         self,
         activation: OpenActivation,
         kind: str,
-        error: Exception,
+        error: BaseException,
         parent: Signal,
         *,
         message: str | None = None,

@@ -13,7 +13,7 @@ from openharness.core.engine._spending import Spending
 from openharness.core.engine._state import StateView
 from openharness.core.engine._step_log import StepLog
 from openharness.core.engine._turns import Turns
-from openharness.core.engine._user_code import UserCode
+from openharness.core.engine._user_code import USER_FAILURES, UserCode
 from openharness.core.errors import HarnessTimeoutError, InterruptedRunError, ReplayDriftError, RunCancelledError
 from openharness.core.log import _names as names
 from openharness.core.records import RunStatus, Signal, SignalSource
@@ -218,7 +218,7 @@ class Stepper(Generic[S]):
         for reducer in interested.reducers:
             try:
                 changes = self._code.reduce(reducer, signal)
-            except Exception as error:  # noqa: BLE001 - the user's function may raise anything
+            except USER_FAILURES as error:
                 self._failures.of_run("reducer", f"The reducer for {reducer.pattern!r}", error, signal)
             if changes:
                 self._failures.lengthen_chain(signal)
@@ -232,7 +232,7 @@ class Stepper(Generic[S]):
     def _check_end(self, end_when: Callable[[Context[S]], bool], signal: Signal) -> None:
         try:
             ends = self._code.ends(end_when, signal)
-        except Exception as error:  # noqa: BLE001 - the user's function may raise anything
+        except USER_FAILURES as error:
             self._failures.of_run("end_when", "end_when", error, signal)
         if ends:
             self._log.write(names.HARNESS_ENDING, {"reason": "end_when"}, parent=signal)
@@ -243,7 +243,7 @@ class Stepper(Generic[S]):
         if reason is None and guard is not None:
             try:
                 wanted = self._code.wants(guard, signal, agent)
-            except Exception as error:  # noqa: BLE001 - the user's function may raise anything
+            except USER_FAILURES as error:
                 self._failures.lengthen_chain(signal)
                 self._failures.of_agent(agent, None, "guard", error, signal)
                 self._log.chain -= 1

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
 
 from openharness.core.agents import Context
 from openharness.core.errors import SerializationError
@@ -19,9 +20,16 @@ if TYPE_CHECKING:
     from openharness.core.records import Signal
     from openharness.core.values import JSONValue
 
-__all__ = ("UserCode",)
+__all__ = ("USER_FAILURES", "UserCode")
 
 S = TypeVar("S")
+
+USER_FAILURES: Final = (Exception, asyncio.CancelledError, GeneratorExit)
+"""What counts as the failure of a user's function.
+
+Nobody cancels or closes a function that does not wait: where one raises what says so, it has done that itself, and a run
+that took it for its own end would have none in its log. ``KeyboardInterrupt`` and ``SystemExit`` are for the whole program.
+"""
 
 
 class UserCode(Generic[S]):
@@ -55,7 +63,7 @@ class UserCode(Generic[S]):
         try:
             wanted = _truth(guard(self._context(signal, purpose="when", agent=agent.name)))
             self._view.verify_unchanged()
-        except Exception:
+        except USER_FAILURES:
             self._view.forget()
             raise
         return wanted
@@ -70,7 +78,7 @@ class UserCode(Generic[S]):
         try:
             prompt = self._text(definition.prompt, signal, agent, context)
             instructions = None if system is None else self._text(system, signal, agent, context)
-        except Exception:
+        except USER_FAILURES:
             self._view.forget()
             raise
         return prompt, instructions

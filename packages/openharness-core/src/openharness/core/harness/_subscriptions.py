@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
 import attrs
 
+from openharness.core.engine import USER_FAILURES
 from openharness.core.errors import InvalidValueError
 from openharness.core.patterns import Pattern, compile_pattern
 from openharness.core.values import copy_json
@@ -168,13 +169,24 @@ class Listener:
                 answer = self._subscribed.function(signal)
                 if inspect.isawaitable(answer):
                     await answer
-            except asyncio.CancelledError as error:
-                if self._cancelled:
+            except USER_FAILURES as error:
+                if self._is_ended(error):
                     raise
-                # Nobody cancelled this task: something that the subscriber waited for was.
                 self._failed(signal, error)
-            except Exception as error:  # noqa: BLE001 - a subscriber may raise anything, and the run goes on
-                self._failed(signal, error)
+
+    def _is_ended(self, error: BaseException) -> bool:
+        """Tell whether it is this task that was cancelled or closed, and not something that the subscriber waited for."""
+        if isinstance(error, asyncio.CancelledError):
+            return self._cancelled
+        # What is closed is not at work: nobody may wait in there any more.
+        return isinstance(error, GeneratorExit) and not _at_work(self._task)
+
+
+def _at_work(task: asyncio.Task[None] | None) -> bool:
+    try:
+        return asyncio.current_task() is task
+    except RuntimeError:  # No event loop is.
+        return False
 
 
 _listening: contextvars.ContextVar[Listener | None] = contextvars.ContextVar("openharness_listening", default=None)
