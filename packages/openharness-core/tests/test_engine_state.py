@@ -397,6 +397,41 @@ async def test_a_function_that_changes_the_state_and_fails_leaves_no_trace(where
     assert result.state == Notes(count=1)
 
 
+async def test_each_function_is_shown_a_signal_of_its_own() -> None:
+    """What a reducer, a guard or a prompt function does to a signal's payload reaches no other function, nor the log."""
+    harness = create_harness(Notes)
+    seen: list[Any] = []
+
+    def meddle(signal: Signal) -> None:
+        seen.append(dict(signal.payload))
+        signal.payload["output"] = "meddled"
+
+    def guard(ctx: Context[Notes]) -> bool:
+        meddle(ctx.signal)
+        return True
+
+    def prompt(ctx: Context[Notes]) -> str:
+        meddle(ctx.signal)
+        return "next"
+
+    def failing(ctx: Context[Notes]) -> bool:
+        meddle(ctx.signal)
+        raise RuntimeError("and failed")
+
+    agents = {
+        "a": harness.agent(prompt="first", activate_on="harness:start", emits="a:done"),
+        "b": harness.agent(prompt="x", activate_on="a:done", when=failing, on_error="continue"),
+        "c": harness.agent(prompt=prompt, activate_on="a:done", when=guard),
+        "d": harness.agent(prompt="{{ signal.payload.output }}", activate_on="a:done"),
+    }
+    reducers = {"a:done": lambda state, signal: meddle(signal)}
+    provider = ScriptedProvider()
+    result = await checked(harness, agents=agents, state=Notes(), reducers=reducers, provider=provider)
+    assert [payload["output"] for payload in seen] == ["FIRST"] * 8
+    assert [signal.payload["output"] for signal in of_name(result.signals, "a:done")] == ["FIRST"]
+    assert "meddled" not in str(provider.requests)
+
+
 async def test_updates_store_the_answer_and_say_so() -> None:
     """The answer becomes the field's value, told by one signal with path, operation and value."""
     harness = create_harness(Notes)
@@ -411,6 +446,37 @@ async def test_updates_store_the_answer_and_say_so() -> None:
         "agent:completed a",
         "harness:end",
     ]
+
+
+@attrs.define
+class Measured:
+    """A state whose type makes one field of another."""
+
+    text: str = ""
+    length: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        """Count the characters."""
+        self.length = len(self.text)
+
+
+async def test_what_follows_from_an_updated_field_is_told_too() -> None:
+    """A field that the type makes of the updated one changes with it, in the log as in the result and for prompts."""
+    harness = create_harness(Measured)
+    agents = {
+        "a": harness.agent(prompt="hello", activate_on="harness:start", updates="text", emits="a:done"),
+        "b": harness.agent(prompt=lambda ctx: str(ctx.state.length), activate_on="a:done"),
+    }
+    provider, store = ScriptedProvider(), KeepingStore()
+    result = await harness.run_reactive(agents=agents, state=Measured(), provider=provider, store=store)
+    await replayed(harness, store, result, agents=agents, state=Measured())
+    assert result.state == Measured("HELLO")
+    assert [signal.payload["value"] for signal in result.signals if signal.name.startswith("state:")] == ["HELLO", 5]
+    assert "5" in str(provider.requests[-1])
+    options: dict[str, Any] = {"agents": agents, "provider": ScriptedProvider(), "store": store}
+    forked = await harness.fork(str(result.recording_id), **options, at=0, state={"text": "ab"})
+    told = [signal.payload["value"] for signal in forked.signals if signal.name.startswith("state:")]
+    assert told[:2] == ["ab", 2]
 
 
 async def test_an_answer_that_does_not_fit_its_field_is_a_typed_failure() -> None:

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-import attrs
-
 from openharness.core.engine._effects import StartCall, StartTimer
 from openharness.core.engine._requests import call_id, request_digest, request_json
 from openharness.core.engine._user_code import USER_FAILURES
 from openharness.core.errors import UnknownNameError
 from openharness.core.log import _names as names
 from openharness.core.log import recall
-from openharness.core.values import copy_json
 
 if TYPE_CHECKING:
     from openharness.core.engine._failures import Failures
@@ -218,8 +215,7 @@ class Activations(Generic[S]):
             if activation.agent not in self._by_name:
                 known = list(self._by_name)
                 raise UnknownNameError("agent", name=activation.agent, known=known, where="The recording")
-            trigger = self._journal.signal(activation.trigger)
-            self._triggers[activation.id] = attrs.evolve(trigger, payload=copy_json(trigger.payload))
+            self._triggers[activation.id] = self._journal.signal(activation.trigger)
             if activation.request is None:
                 self._waiting.append(activation.id)
             else:

@@ -16,7 +16,6 @@ from openharness.core.log import INERT, RESERVED_PREFIXES, STREAMING, Volatile, 
 from openharness.core.log import _names as names
 from openharness.core.patterns import Pattern, PatternIndex, compile_pattern
 from openharness.core.state import StateSchema
-from openharness.core.templates import Template
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -94,13 +93,6 @@ class Interested(Generic[S]):
 
     reducers: tuple[ReducerPlan, ...]
     agents: tuple[AgentPlan[S], ...]
-    shows: bool = False
-    """Whether a function of the user's is shown the signal: a reducer, a guard, or one that makes a prompt."""
-
-
-def _shows(agent: AgentDefinition[Any]) -> bool:
-    texts = (agent.prompt, agent.system)
-    return agent.when is not None or not all(text is None or isinstance(text, Template) for text in texts)
 
 
 _NOBODY: Final[Interested[Any]] = Interested((), ())
@@ -159,8 +151,7 @@ class RunPlan(Generic[S]):
             else:
                 agents = tuple([self.agents[index] for index in sorted(set(found))])
             reducers = self.reducers.lookup(name) if self.reducers else ()
-            shows = bool(reducers) or any(_shows(agent.definition) for agent in agents)
-            known = Interested(reducers, agents, shows) if reducers or agents else _NOBODY
+            known = Interested(reducers, agents) if reducers or agents else _NOBODY
             if len(self._known) >= _MOST_KNOWN:
                 # Names with ids in them never come back, and a plan may serve run after run.
                 self._known.clear()

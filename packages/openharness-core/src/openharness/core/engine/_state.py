@@ -9,7 +9,7 @@ from openharness.core.log import Change, RunFold, find_changes
 from openharness.core.values import dump_json, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
     from openharness.core.redaction import Redactor
     from openharness.core.state import StateSchema
@@ -124,8 +124,8 @@ class StateView(Generic[S]):
         new = {field: self._redactor.json(value) for field, value in new.items()}
         return self._accepted(new, new)
 
-    def _accepted(self, new: JSONObject, fields: Iterable[str]) -> list[Change]:
-        """Return the changes from the present state in the given fields (and those that are gone)."""
+    def _accepted(self, new: JSONObject, fields: Collection[str]) -> list[Change]:
+        """Return the changes from the present state: in the given fields, those that follow from them, and those gone."""
         old = self._fold.state
         # Changes come field by field, so a state keeps its order of fields.
         new = {field: new[field] for field in [*old, *new] if field in new}
@@ -134,7 +134,11 @@ class StateView(Generic[S]):
         self._of = None
         new = self._schema.dump(self._object)
         changes = [Change((field,), "remove") for field in old if field not in new]
-        for field in fields:
+        # Others follow from them where the type says so: `__attrs_post_init__` counts what another field holds.
+        others = [
+            field for field, value in new.items() if field not in fields and (field not in old or value != old[field])
+        ]
+        for field in (*fields, *others):
             if field in old:
                 changes += find_changes(field, old[field], new[field])
             else:

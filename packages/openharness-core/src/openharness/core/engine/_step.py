@@ -18,7 +18,6 @@ from openharness.core.errors import HarnessTimeoutError, InterruptedRunError, Re
 from openharness.core.log import _names as names
 from openharness.core.records import RunStatus, Signal, SignalSource
 from openharness.core.redaction import Redactor
-from openharness.core.values import copy_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -205,16 +204,6 @@ class Stepper(Generic[S]):
         end_when = None if self._fold.ending else self._plan.end_when
         if not interested.reducers and not interested.agents and end_when is None:
             return
-        if interested.shows or end_when is not None:
-            # A copy: the log must not change under a function that keeps a list and extends it.
-            signal = Signal(
-                signal.id,
-                name=signal.name,
-                payload=copy_json(signal.payload),
-                timestamp=signal.timestamp,
-                seq=signal.seq,
-                source=signal.source,
-            )
         for reducer in interested.reducers:
             try:
                 changes = self._code.reduce(reducer, signal)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
 
 from openharness.core.agents import Context
 from openharness.core.errors import SerializationError
+from openharness.core.records import Signal
 from openharness.core.templates import Template
+from openharness.core.values import copy_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from openharness.core.engine._plan import AgentPlan, ReducerPlan
     from openharness.core.engine._state import StateView
     from openharness.core.log import Change, OpenActivation
-    from openharness.core.records import Signal
     from openharness.core.values import JSONValue
 
 __all__ = ("USER_FAILURES", "UserCode")
@@ -33,7 +34,11 @@ that took it for its own end would have none in its log. ``KeyboardInterrupt`` a
 
 
 class UserCode(Generic[S]):
-    """Calls guards, prompts, reducers and ``end_when``. What they raise goes through: whoever calls says what it means."""
+    """Calls guards, prompts, reducers and ``end_when``. What they raise goes through: whoever calls says what it means.
+
+    Each is shown a copy of the signal: what one does to it neither changes the log nor gets to the next one, which would
+    find it in a run that goes on, and not in one that is resumed.
+    """
 
     def __init__(self, journal: Journal, view: StateView[S]) -> None:
         self._journal = journal
@@ -47,21 +52,21 @@ class UserCode(Generic[S]):
 
     def reduce(self, reducer: ReducerPlan, signal: Signal) -> list[Change]:
         """Return the changes that a reducer makes of a signal."""
-        draft = self._view.draft()
+        draft, signal = self._view.draft(), _copied(signal)
         reduced = reducer.function(draft, signal, self._context(signal, purpose=f"reducer/{reducer.pattern}"))
         _refuse_waiting(reduced)
         return self._view.changes_by(reduced, draft)
 
     def ends(self, end_when: Callable[[Context[S]], bool], signal: Signal) -> bool:
         """Tell what ``end_when`` says."""
-        ends = _truth(end_when(self._context(signal, purpose="end_when")))
+        ends = _truth(end_when(self._context(_copied(signal), purpose="end_when")))
         self._view.verify_unchanged()
         return ends
 
     def wants(self, guard: Callable[[Context[S]], bool], signal: Signal, agent: AgentPlan[S]) -> bool:
         """Tell what an agent's guard says."""
         try:
-            wanted = _truth(guard(self._context(signal, purpose="when", agent=agent.name)))
+            wanted = _truth(guard(self._context(_copied(signal), purpose="when", agent=agent.name)))
             self._view.verify_unchanged()
         except USER_FAILURES:
             self._view.forget()
@@ -74,7 +79,7 @@ class UserCode(Generic[S]):
         system = definition.system
         if not isinstance(definition.prompt, Template) or not (system is None or isinstance(system, Template)):
             # One for both functions: what it gives by chance to one comes after what it gave to the other.
-            context = self._context(signal, purpose="prompt", agent=agent.name, activation=activation.id)
+            context = self._context(_copied(signal), purpose="prompt", agent=agent.name, activation=activation.id)
         try:
             prompt = self._text(definition.prompt, signal, agent, context)
             instructions = None if system is None else self._text(system, signal, agent, context)
@@ -122,6 +127,17 @@ class UserCode(Generic[S]):
             activation=activation,
             seed=(self._fold.seed, signal.seq, agent, activation, purpose),
         )
+
+
+def _copied(signal: Signal) -> Signal:
+    return Signal(
+        signal.id,
+        name=signal.name,
+        payload=copy_json(signal.payload),
+        timestamp=signal.timestamp,
+        seq=signal.seq,
+        source=signal.source,
+    )
 
 
 def _truth(value: object) -> bool:
