@@ -608,3 +608,46 @@ async def test_names_of_agents_and_signals_with_secrets_are_refused() -> None:
             await run.emit(f"order:{KEY}")
         await run.emit("order:new")
     assert KEY not in text_of(store, "rec-0")
+
+
+async def test_a_replay_refuses_names_with_secrets_as_the_run_did() -> None:
+    """A program that goes on after such a refusal replays, and what the replay does not have is not shown in drift."""
+    store = KeepingStore()
+    harness = create_harness(State)
+    agents = {"a": harness.agent(prompt="p", activate_on="order:new")}
+    options: dict[str, Any] = {"agents": agents, "store": store, "fixture": "f"}
+
+    async def order(**how: Any) -> tuple[Signal, ...]:
+        async with harness.start(**options, **how) as run:
+            await run.emit("order:new", 1)
+            with pytest.raises(InvalidValueError, match=r"the name of a signal.*VAULT_API_KEY") as caught:
+                await run.emit(f"order:{KEY}")
+            assert KEY not in str(caught.value)
+            await run.emit("order:new", 2)
+            with pytest.raises(InvalidValueError):
+                await run.emit(f"order:{KEY}")
+        return (await run.result()).signals
+
+    live = await order(mode="record", provider=ScriptedProvider("ok"))
+    for drift in ("error", "ignore"):
+        assert await order(mode="replay", drift=drift) == live
+
+
+async def test_a_name_that_was_no_secret_when_it_was_recorded_replays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the environment has become since then changes nothing in what was recorded without it."""
+    monkeypatch.delenv("VAULT_API_KEY")
+    store = KeepingStore()
+    harness = create_harness(State)
+    agents = {"a": harness.agent(prompt="p", activate_on="order:new")}
+    options: dict[str, Any] = {"agents": agents, "store": store, "fixture": "f"}
+    logs: list[Any] = []
+    for how in ({"mode": "record", "provider": ScriptedProvider("ok")}, {"mode": "replay"}):
+        async with harness.start(**options, **how) as run:
+            await run.emit(f"order:{KEY}")
+            await run.emit("order:new")
+            if "provider" not in how:
+                with pytest.raises(InvalidValueError):
+                    await run.emit(f"order:{KEY}")
+        logs.append((await run.result()).signals)
+        monkeypatch.setenv("VAULT_API_KEY", KEY)
+    assert logs[1] == logs[0]

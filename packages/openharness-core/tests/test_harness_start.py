@@ -24,6 +24,7 @@ from openharness.core import (
     SerializationError,
     create_harness,
 )
+from openharness.signals import MemorySignalStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -243,6 +244,43 @@ async def test_a_payload_that_cannot_be_stored_is_refused_with_its_path() -> Non
         await run.emit("say:it", {"a": 1})
 
 
+async def test_a_payload_too_large_is_refused_and_the_run_goes_on() -> None:
+    """An emit of more than the run's store takes says how much that is, live and in a replay; the run has the others."""
+    store = MemorySignalStore(max_bytes=10_000)
+    replay: dict[str, Any] = {"agents": {"b": BEGINNER}, "mode": "replay"}
+    logs: list[Any] = []
+    for how in (options(agents={"b": BEGINNER}, mode="record"), replay):
+        async with HARNESS.start(**how, store=store, fixture="f") as run:
+            await run.emit("say:one", "x" * 9_998)
+            with pytest.raises(SerializationError, match=r"payload cannot be stored.*at most 10,000 bytes, got 10001"):
+                await run.emit("say:one", "x" * 9_999)
+            await run.emit("say:two")
+        logs.append((await run.result()).signals)
+    assert [signal.name for signal in logs[0] if signal.source.parent is None and signal.name.startswith("say:")] == [
+        "say:one",
+        "say:two",
+    ]
+    assert logs[1] == logs[0]
+
+
+async def test_without_a_store_a_payload_may_be_as_large_as_stores_take_by_default() -> None:
+    """A run that nobody records refuses what it could not record."""
+    async with HARNESS.start(**options(agents={"b": BEGINNER})) as run:
+        with pytest.raises(SerializationError, match="at most 16,777,216 bytes"):
+            await run.emit("say:it", "x" * 2**24)
+        await run.emit("say:it", "x")
+
+
+@pytest.mark.slow
+async def test_a_store_may_take_larger_payloads_and_they_replay() -> None:
+    """The limit is that of the store, also beyond 16 MiB."""
+    store = MemorySignalStore(max_bytes=2**25)
+    replay: dict[str, Any] = {"agents": {"b": BEGINNER}, "mode": "replay"}
+    for how in (options(agents={"b": BEGINNER}, mode="record"), replay):
+        async with HARNESS.start(**how, store=store, fixture="f") as run:
+            assert len((await run.emit("say:it", "x" * 2**24)).payload) == 2**24
+
+
 async def test_errors_before_the_beginning_come_out() -> None:
     """A run that cannot begin says why: in emit as RunEndedError with that cause, and at the end of the block itself."""
     agent = HARNESS.agent(prompt="x", activate_on="harness:end:x")
@@ -287,6 +325,31 @@ async def test_a_started_run_replays_with_the_same_code() -> None:
     assert [first, second] == [signal for signal in result.signals if signal.name.startswith("say:")]
     assert replayed.signals == result.signals
     assert replayed.replayed
+
+
+async def test_emits_are_compared_in_the_order_in_which_they_were_made() -> None:
+    """Who emits first comes first, also where several wait until it is clear that the run is a replay."""
+
+    class Slow(KeepingStore):
+        async def find_recording(self, name: str) -> Any:
+            for _ in range(5):
+                await asyncio.sleep(0)
+            return await super().find_recording(name)
+
+    store = Slow()
+    await recorded(store, ("say:early", None), ("say:late", None))
+    async with HARNESS.start(agents={"a": AGENT}, mode="replay", store=store, fixture="f") as run:
+        decided = run._runner.decided
+
+        async def emit_late() -> None:
+            # Woken by the very same event, before who has been waiting in its emit.
+            await decided.wait()
+            await run.emit("say:late")
+
+        late = asyncio.create_task(emit_late())
+        await asyncio.sleep(0)
+        assert not decided.is_set()
+        await asyncio.gather(run.emit("say:early"), late)
 
 
 @pytest.mark.parametrize(

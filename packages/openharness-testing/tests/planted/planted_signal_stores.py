@@ -92,6 +92,10 @@ class PlainSignalStore(SignalStore):
         self.published: dict[str, str] = {}
         self.closed = False
 
+    @property
+    def max_bytes(self) -> int:
+        return MAX_BYTES
+
     async def create_recording(
         self,
         *,
@@ -405,6 +409,13 @@ class NanBecomesNone(PlainSignalStore):
                 for entry in entries
             ]
         )
+
+
+@garden.plant(PayloadTests)
+class AnotherSizeLimitTold(PlainSignalStore):
+    @property
+    def max_bytes(self) -> int:
+        return 2 * super().max_bytes
 
 
 @garden.plant(PayloadTests)

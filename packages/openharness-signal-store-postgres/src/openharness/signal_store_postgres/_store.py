@@ -99,6 +99,11 @@ class PostgresSignalStore(PostgresStore, SignalStore):
     def _catalogue(self) -> Catalogue:
         return self._searches.catalogue
 
+    @property
+    def max_bytes(self) -> int:
+        """How large the JSON text of one payload may be, in bytes."""
+        return self._max_bytes
+
     async def create_recording(
         self,
         *,

@@ -79,6 +79,11 @@ class SqliteSignalStore(SqliteStore, SignalStore):
         self._write = partial(write_jobs, store=self._name)
         self._waiters = ChangeWaiters()
 
+    @property
+    def max_bytes(self) -> int:
+        """How large the JSON text of one payload may be, in bytes."""
+        return self._max_bytes
+
     async def create_recording(
         self,
         *,

@@ -99,6 +99,11 @@ class MemorySignalStore(SignalStore):
             raise InvalidValueError("url", value=url, expected="'memory:' and nothing after it")
         return cls()
 
+    @property
+    def max_bytes(self) -> int:
+        """How large the JSON text of one payload may be, in bytes."""
+        return self._max_bytes
+
     def __repr__(self) -> str:
         """Say how many recordings it holds."""
         return f"MemorySignalStore({len(self._logs)} recordings)"

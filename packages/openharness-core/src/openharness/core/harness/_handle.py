@@ -9,12 +9,12 @@ import attrs
 
 from openharness.core.engine import Arrival, DriftReport
 from openharness.core.errors import OpenHarnessError, ReplayDriftError, RunEndedError, RunError
-from openharness.core.harness._injection import check_injected, refuse_secret
+from openharness.core.harness._injection import check_injected, check_size, refuse_secret
 from openharness.core.log import _names as names
 from openharness.core.patterns import compile_pattern
 from openharness.core.records import now_ms
 from openharness.core.redaction import unnumbered
-from openharness.core.values import copy_json, dump_json, to_json
+from openharness.core.values import copy_json, dump_json, json_text, to_json
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -43,13 +43,15 @@ class RunHandle(Generic[S]):
         self._runner = runner
         self._task = task
         self._emitted = 0
+        self._turn = asyncio.Lock()
         self._finished = False
         self.run_id = runner.run_id
 
     async def emit(self, name: str, payload: Any = None) -> Signal:
         """Inject a signal, and return it once it is durable.
 
-        In a replay nothing is injected: the signal is compared with the recorded one, which is returned.
+        In a replay nothing is injected: the signal is compared with the recorded one, which is returned. What is refused
+        for its name or its payload is refused in a replay as well, and counts for nothing in either.
 
         Args:
             name: The signal's name; the first segments the harness uses itself are refused.
@@ -58,18 +60,24 @@ class RunHandle(Generic[S]):
         Raises:
             PatternError: The name is not well formed.
             DefinitionError: The name belongs to the harness.
-            SerializationError: The payload cannot be stored.
+            SerializationError: The payload cannot be stored; or its JSON is larger than the `SignalStore.max_bytes` of the
+                run's store, 16 MiB for a run without one.
             InvalidValueError: The name holds a secret.
             RunEndedError: The run has ended.
             ReplayDriftError: The recording has another signal in its place, or none.
         """
         name = check_injected(name)
         value = to_json(payload, path="payload")
-        position, self._emitted = self._emitted, self._emitted + 1
-        if await self._is_replay():
-            return await self._recorded(position, name, value)
-        refuse_secret(self._runner.redactor, "the name of a signal", name)
-        return await self._put(name, value)
+        runner = self._runner
+        # One after the other, so that they are counted in the order in which they were made, also those before it is
+        # clear whether the run is a replay.
+        async with self._turn:
+            is_replay = await self._is_replay()
+            if not (is_replay and await self._is_recorded(name)):
+                refuse_secret(runner.redactor, "the name of a signal", name)
+            check_size(runner.redactor, value, max_bytes=runner.max_bytes)
+            position, self._emitted = self._emitted, self._emitted + 1
+        return await (self._recorded(position, name, value) if is_replay else self._put(name, value))
 
     async def wait_for(self, pattern: PatternLike, *, after: Signal | None = None) -> Signal:
         """Wait until the run has a signal whose name matches, and return it; also one that is there already.
@@ -130,6 +138,14 @@ class RunHandle(Generic[S]):
         await self._runner.decided.wait()
         return self._runner.transcript is not None
 
+    async def _is_recorded(self, name: str) -> bool:
+        """Tell whether a name that holds a secret by the rules of now stands next in the recording."""
+        transcript = self._runner.transcript
+        if transcript is None or self._runner.redactor.mask(name) == name:
+            return False
+        recorded = await transcript.injection(self._emitted)
+        return recorded is not None and recorded.name == name
+
     async def _put(self, name: str, payload: JSONValue) -> Signal:
         accepted: asyncio.Future[Signal | None] = asyncio.get_running_loop().create_future()
 
@@ -161,6 +177,7 @@ class RunHandle(Generic[S]):
             if failure is not None or self._finished or self._task.cancelled():
                 raise RunEndedError(name) from failure
         if recorded is None or recorded.name != name or _unnumbered(recorded.payload) != _unnumbered(payload):
+            shown = dump_json(self._runner.redactor.json(payload, mask=True), max_bytes=self._runner.max_bytes)
             reason = (
                 "the run was given a signal that was not recorded"
                 if recorded is None
@@ -170,7 +187,7 @@ class RunHandle(Generic[S]):
                 DriftReport(
                     recording_id=str(self._runner.recording_id),
                     seq=-1 if recorded is None else recorded.seq,
-                    reason=f"{reason}: {dump_json(self._runner.redactor.json(payload, mask=True)).decode()}",
+                    reason=f"{reason}: {shown.decode()}",
                     activation=None,
                     recorded=recorded,
                     actual=None,
@@ -281,7 +298,7 @@ def _unnumbered(payload: JSONValue) -> str:
 
     Nor whether what only looked like a placeholder was left as it was.
     """
-    return unnumbered(dump_json(payload).decode(errors="replace")).replace("[redacted:", "[redacted ")
+    return unnumbered(json_text(payload)).replace("[redacted:", "[redacted ")
 
 
 async def _cancel(task: asyncio.Task[Any]) -> None:

@@ -35,6 +35,7 @@ from openharness.core.harness._resuming import begin_resumed
 from openharness.core.harness._subscriptions import RunListeners
 from openharness.core.log import _names as names
 from openharness.core.records import new_id
+from openharness.core.values import MAX_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -61,6 +62,7 @@ class Runner(Generic[S]):
         transcript: The recording that is replayed, once it is found; None in a live run.
         recording_id: The recording that is written or replayed; None where there is none.
         redactor: Keeps secrets out of its log.
+        max_bytes: How large a payload its store takes.
         listeners: Who is told of its signals.
         decided: Set once it is clear whether the run is a replay.
     """
@@ -82,6 +84,7 @@ class Runner(Generic[S]):
         self.queue = ArrivalQueue()
         self.transcript: RecordedRun | None = None
         self.recording_id: str | None = None
+        self.max_bytes = MAX_BYTES
         self.decided = asyncio.Event()
         self.listeners = RunListeners(subscriptions, self._subscriber_failed, stream, remembers=interactive)
 
@@ -100,6 +103,8 @@ class Runner(Generic[S]):
         settings = prepared.settings
         mode = settings.mode_of(prepared.defaults.mode)
         store = await prepared.backends.signal_store()
+        if store is not None:
+            self.max_bytes = store.max_bytes
         if settings.recording is not None:
             return await self._replay(needed(store, "recording"), settings.recording)
         if mode in ("replay", "auto") and settings.fixture is not None:

@@ -18,6 +18,7 @@ from openharness.core.errors import (
 from openharness.core.interfaces._examining import examined, report_of
 from openharness.core.patterns import PatternSequence
 from openharness.core.records import DoctorReport, Finding, RecordingMatch, RecordingQuery, check_id
+from openharness.core.values import MAX_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
@@ -61,6 +62,14 @@ class SignalStore(abc.ABC):
     """
 
     publishes_every_end: ClassVar[bool] = False
+
+    @property
+    def max_bytes(self) -> int:
+        """How large the JSON text of one payload may be, in bytes: 16 MiB, unless a store is told otherwise.
+
+        A signal that is emitted into a run is measured by it, so that one too large is refused before the run has it.
+        """
+        return MAX_BYTES
 
     @abc.abstractmethod
     async def create_recording(

@@ -129,6 +129,11 @@ class FileSignalStore(SignalStore):
             )
         return cls(url2pathname(parts.path))
 
+    @property
+    def max_bytes(self) -> int:
+        """How large the JSON text of one payload may be, in bytes."""
+        return self._max_bytes
+
     def __repr__(self) -> str:
         """Say where the recordings are."""
         return self._name

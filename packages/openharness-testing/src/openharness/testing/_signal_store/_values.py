@@ -122,6 +122,10 @@ class PayloadTests(SignalStoreCase):
 
         await explore(self, log_entries(), check)
 
+    async def test_the_size_limit_is_told(self, store: SignalStore) -> None:
+        """A store says which limit it keeps to."""
+        assert store.max_bytes == self.max_bytes
+
     async def test_the_size_limit(self, store: SignalStore) -> None:
         """A payload beyond the limit raises SerializationError, one well below it comes back; so does a blob."""
         recording_id = await record(store)
