@@ -238,3 +238,13 @@ async def test_an_index_that_misleads_is_noticed(path: Path, sql: Callable[..., 
     async with SqliteRunStore(path) as store:
         with pytest.raises(StoreCorruptError, match="REINDEX"):
             await store.list_runs(RunQuery(metadata={"tenant": "t1"}))
+
+
+async def test_pruning_by_an_index_that_is_damaged_deletes_nothing(path: Path, sql: Callable[..., list[Any]]) -> None:
+    """Where the index has something else than a time and an id, pruning fails with the error for that."""
+    await create(path)
+    sql("UPDATE runs SET id = CAST(? AS TEXT), status = 'completed' WHERE id = 'run-003'", b"caf\xe9")
+    async with SqliteRunStore(path) as store:
+        with pytest.raises(StoreCorruptError, match="REINDEX"):
+            await store.prune_runs(keep_last=0)
+    assert sql("SELECT count(*) FROM runs") == [(len(RUNS),)]

@@ -1019,3 +1019,34 @@ async def test_of_two_files_of_a_recording_the_longer_one_counts(
     assert found.outcome == "completed"
     assert [one.seq async for one in again.iter_signals(recording_id)] == list(range(found.signal_count))
     assert [info.outcome for info in await again.list_recordings()] == ["completed"]
+
+
+def files_in(folder: Path, pattern: str) -> list[Path]:
+    """The files of a folder, and of those in it."""
+    return list(folder.rglob(pattern))
+
+
+async def test_a_failed_append_behind_a_line_without_its_end_leaves_the_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where an editor has left no line end, and the disk takes nothing, nothing is written and nothing is added."""
+    store = FileSignalStore(tmp_path)
+    recording_id = await store.create_recording(run_id="run")
+    await store.append(recording_id, [Signal("run/0", name="a", payload=0, timestamp=0, seq=0)])
+    (path,) = files_in(tmp_path, "*.jsonl")
+    path.write_bytes(path.read_bytes().removesuffix(b"\n"))
+    before = path.read_bytes()
+    store = FileSignalStore(tmp_path)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    more = [Signal("run/1", name="a", payload=1, timestamp=0, seq=1)]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(StoreFullError):
+            await store.append(recording_id, more)
+    assert path.read_bytes() == before
+    await store.append(recording_id, more)
+    assert [signal.seq async for signal in store.iter_signals(recording_id)] == [0, 1]
+    assert not files_in(tmp_path, "*.torn")

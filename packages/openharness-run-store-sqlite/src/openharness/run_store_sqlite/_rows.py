@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Final, cast
 
 from openharness.core import CorruptRecordError
 from openharness.core.storage import RUN_COLUMNS, encode_run, metadata_index_text, run_columns, run_from_columns
+from openharness.sqlite import misled
 
 if TYPE_CHECKING:
     from openharness.core import RunRecord
     from openharness.sqlite import Row, Value
 
-__all__ = ("COLUMNS", "row_size", "run_from_row", "run_to_row", "state_size")
+__all__ = ("COLUMNS", "position_from_row", "row_size", "run_from_row", "run_to_row", "state_size")
 
 COLUMNS: Final = (*RUN_COLUMNS, "metadata_index", "state")
 """The columns that are written. ``metadata_index`` is for the triggers, see the schema."""
@@ -71,6 +72,18 @@ def run_from_row(row: Row, *, store: str) -> RunRecord:
             raise
         reason = "its state is not UTF-8" if fits else "a column has the wrong type or is not UTF-8"
         raise CorruptRecordError(_shown_id(row[0]), reason=reason, store=store) from None
+
+
+def position_from_row(row: Row, *, store: str) -> tuple[int, str]:
+    """Return when a run began and its id, which an index says.
+
+    Raises:
+        StoreCorruptError: They are not of their types: the index is damaged.
+    """
+    if tuple(map(_type, row)) != (int, str):
+        raise misled("what it has for a time and an id are none", store=store)
+    created_at, run_id = row
+    return cast("int", created_at), cast("bytes", run_id).decode()
 
 
 def _type(value: Value) -> type:

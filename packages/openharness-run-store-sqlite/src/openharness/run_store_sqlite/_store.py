@@ -10,7 +10,7 @@ from openharness.core.records import check_id, time_ms
 from openharness.core.storage import decode_rows, rarest_first, wrong_answer
 from openharness.core.values import MAX_BYTES
 from openharness.run_store_sqlite import _query
-from openharness.run_store_sqlite._rows import row_size, run_from_row, run_to_row
+from openharness.run_store_sqlite._rows import position_from_row, row_size, run_from_row, run_to_row
 from openharness.run_store_sqlite._schema import SCHEMA
 from openharness.run_store_sqlite._writing import Doomed, delete_runs, prune_runs, save_runs
 from openharness.sqlite import MAX_ROWS, SqliteStore, misled
@@ -154,7 +154,7 @@ class SqliteRunStore(SqliteStore, RunStore):
             rows = await session.read(_query.count_doomed(query, before))
             return cast("int", rows[0][0])
         rows = await session.read(_query.positions(query))
-        found = [(cast("int", created_at), cast("bytes", run_id).decode()) for created_at, run_id in rows]
+        found = await decode_rows(rows, partial(position_from_row, store=self._name))
         doomed = [run_id for created_at, run_id in found if before is None or created_at < before]
         deleted = 0
         for start in range(0, len(doomed), MAX_ROWS):

@@ -37,6 +37,8 @@ _SUSPICIOUS: Final = (
     ("url-password", re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{0,100}:([^\s/:@\[\]]{8,})@", re.IGNORECASE)),
 )  # fmt: skip
 _HINT: Final = re.compile(rf"bearer|basic|://|{_NAME}", re.IGNORECASE)
+_HINTS: Final = ("bearer", "basic", "://", "key", "secret", "token", "pass", "credential", "authorization")
+"""One of these stands wherever `_HINT` matches; looking for them takes a tenth of the time."""
 
 
 @attrs.frozen
@@ -109,7 +111,10 @@ def _suspicion(text: str, matcher: Matcher) -> str | None:
             if known is not None:
                 return known
             position = after = found.end or len(text)
-    if len(text) < _SHORTEST or _HINT.search(text) is None:
+    if len(text) < _SHORTEST:
+        return None
+    folded = text.casefold()
+    if not any(hint in folded for hint in _HINTS) or _HINT.search(text) is None:
         return None
     for rule, pattern in _SUSPICIOUS:
         for match in pattern.finditer(text):

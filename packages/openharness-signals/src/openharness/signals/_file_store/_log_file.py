@@ -379,6 +379,7 @@ class LogFiles:
         )
 
     def _extend(self, descriptor: int, tail: _Tail, lines: bytes) -> None:
+        size = tail.size
         if tail.lacks_line_end and lines:
             lines = b"\n" + lines
             tail.size += 1
@@ -388,7 +389,7 @@ class LogFiles:
         except BaseException:
             self._tails.pop(tail.header.id, None)
             with contextlib.suppress(OSError):
-                os.ftruncate(descriptor, tail.size)
+                os.ftruncate(descriptor, size)
             raise
 
     def _existing(self, tail: _Tail) -> rules.ExistingSignals:
