@@ -18,6 +18,7 @@ from openharness.core import (
     RecordingQuery,
     RunQuery,
     RunRecord,
+    RunStatus,
     Signal,
     StoreFullError,
     StoreUnsupportedError,
@@ -385,6 +386,20 @@ async def test_names_of_recordings_that_are_not_copied_are_not_published() -> No
     assert (report.copied, report.failed) == (1, ())
     assert await target.list_fixtures() == []
     assert [info.id for info in await target.list_recordings()] == [ids[2]]
+
+
+async def test_a_log_that_was_closed_as_running_is_not_copied_and_the_others_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Stores took that outcome once; such a log is reported before anything of it is written."""
+    source, ids = await filled()
+    with monkeypatch.context() as patch:
+        patch.setattr("openharness.signals._memory_store.check_finalize", lambda *given: given)
+        await source.finalize(ids[0], outcome=RunStatus.RUNNING)
+    target = MemorySignalStore()
+    report = await copy_recordings(source, target)
+    assert [(item.id, "finalized as running" in str(item.reason)) for item in report.failed] == [(ids[0], True)]
+    assert {info.id for info in await target.list_recordings()} == set(ids[1:])
 
 
 async def test_a_target_that_cannot_take_recordings_over_says_so() -> None:

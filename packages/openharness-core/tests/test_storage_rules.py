@@ -21,7 +21,7 @@ from openharness.core import (
     StoreFullError,
 )
 from openharness.core.patterns import compile_pattern
-from openharness.core.records import signal_id
+from openharness.core.records import RunStatus, signal_id
 from openharness.core.storage import (
     EncodedBlob,
     EncodedSignal,
@@ -145,6 +145,13 @@ def test_what_is_no_duration(duration_ms: object) -> None:
     """A duration is milliseconds from 0 on that every store can keep, or None."""
     with pytest.raises(InvalidValueError):
         check_finalize("completed", duration_ms)
+
+
+@pytest.mark.parametrize("outcome", ["incomplete", "running", RunStatus.RUNNING, "ended", None], ids=repr)
+def test_what_no_run_ends_with(outcome: object) -> None:
+    """A log is closed with how its run ended, and a run that goes on has not."""
+    with pytest.raises(InvalidValueError, match="outcome must be"):
+        check_finalize(outcome, 1)
 
 
 def test_checkpoints_stand_at_signals() -> None:

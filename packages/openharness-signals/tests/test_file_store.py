@@ -25,6 +25,7 @@ from openharness.core import (
     RecordingConflictError,
     RecordingNotFoundError,
     RecordingQuery,
+    RunStatus,
     SerializationError,
     StoreBusyError,
     StoreClosedError,
@@ -72,6 +73,23 @@ async def published(store: FileSignalStore, name: str = "my-test", **about: obje
     await store.finalize(recording_id, outcome="completed", duration_ms=11)
     await store.publish(recording_id, name)
     return recording_id
+
+
+async def test_a_log_that_was_closed_as_running_is_still_read(
+    folder: Path, store: FileSignalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stores took that outcome once, and what they wrote then is found, read and a fixture as any other."""
+    recording_id = await fill(store, sample_log(), name="my-test")
+    with monkeypatch.context() as patch:
+        patch.setattr(_store, "check_finalize", lambda *given: given)
+        await store.finalize(recording_id, outcome=RunStatus.RUNNING, duration_ms=11)
+    other = FileSignalStore(folder)
+    await other.publish(recording_id, "my-test")
+    assert [info.id for info in await other.list_recordings(RecordingQuery(outcome="running"))] == [recording_id]
+    recording = await load(other, recording_id)
+    assert (recording.info.outcome, recording.info.duration_ms) == ("running", 11)
+    assert len(recording.signals) == recording.info.signal_count > 0
+    assert (await other.doctor()).findings == ()
 
 
 # --- Files ------------------------------------------------------------------------------------------------------------

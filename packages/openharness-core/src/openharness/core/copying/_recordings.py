@@ -16,7 +16,7 @@ from openharness.core.errors import (
     RecordingNotFoundError,
     SerializationError,
 )
-from openharness.core.records import Recording, RecordingQuery
+from openharness.core.records import Recording, RecordingQuery, RunStatus
 from openharness.core.storage import MessagePool, encode_signal
 
 if TYPE_CHECKING:
@@ -99,12 +99,11 @@ async def _copied(source: SignalStore, target: SignalStore, recording_id: str) -
         if recording is None:
             return CopiedItem(recording_id, "failed", "it was deleted from the source meanwhile")
         wanted = recording_digest(recording)
-        if known is not None:
-            if recording_digest(known) == wanted:
-                return CopiedItem(recording_id, "skipped")
-            reason = _contradiction(recording, known)
-            if reason is not None:
-                return CopiedItem(recording_id, "failed", f"{reason}; the target was left as it is")
+        if known is not None and recording_digest(known) == wanted:
+            return CopiedItem(recording_id, "skipped")
+        reason = _obstacle(recording, known)
+        if reason is not None:
+            return CopiedItem(recording_id, "failed", f"{reason}; the target was left as it is")
         await _write(target, recording, known)
         written = await target.load_recording(recording_id)
         if written is None or recording_digest(written) != wanted:
@@ -112,6 +111,14 @@ async def _copied(source: SignalStore, target: SignalStore, recording_id: str) -
     except _ITS_OWN as error:
         return CopiedItem(recording_id, "failed", str(error))
     return CopiedItem(recording_id, "copied")
+
+
+def _obstacle(recording: Recording, known: Recording | None) -> str | None:
+    """Why a recording cannot be written to the target, as it is there; None where it can."""
+    if recording.info.outcome == RunStatus.RUNNING:
+        # Stores took it once.
+        return "it was finalized as running, and no store takes that any more"
+    return None if known is None else _contradiction(recording, known)
 
 
 def _contradiction(recording: Recording, known: Recording) -> str | None:

@@ -128,13 +128,13 @@ class SignalStore(abc.ABC):
 
         Args:
             recording_id: The recording.
-            outcome: The word of a `RunStatus`.
+            outcome: The word of a `RunStatus` that a run ends with: any but ``running``.
             duration_ms: How long the run took.
 
         Raises:
             RecordingNotFoundError: There is no such recording.
             RecordingFinalizedError: It was finalized with another outcome or duration.
-            InvalidValueError: The outcome is none, or is ``incomplete``.
+            InvalidValueError: The outcome is none, or is ``incomplete`` or ``running``.
         """
 
     @abc.abstractmethod

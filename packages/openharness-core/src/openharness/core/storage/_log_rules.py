@@ -16,7 +16,7 @@ from openharness.core.errors import (
     RecordingFinalizedError,
     SerializationError,
 )
-from openharness.core.records import Checkpoint, Outcome, check_id, check_outcome
+from openharness.core.records import Checkpoint, Outcome, RunStatus, check_id, check_outcome
 from openharness.core.storage._log_entries import EncodedBlob
 
 if TYPE_CHECKING:
@@ -159,12 +159,15 @@ def check_finalize(outcome: object, duration_ms: object) -> tuple[Outcome, int |
     """Return an outcome and a duration that a log can be closed with.
 
     Raises:
-        InvalidValueError: The outcome is no word of `RunStatus`, or the duration no number of milliseconds.
+        InvalidValueError: The outcome is not the word of a `RunStatus` that a run ends with, or the duration no number of
+            milliseconds.
     """
     checked = check_outcome(outcome)
-    if checked == "incomplete":
+    if checked in ("incomplete", RunStatus.RUNNING):
         raise InvalidValueError(
-            "outcome", value=outcome, expected="the word of a RunStatus (only an open log is incomplete)"
+            "outcome",
+            value=outcome,
+            expected="how the run ended (only an open log is 'incomplete', or its run 'running')",
         )
     if duration_ms is not None and (type(duration_ms) is not int or not 0 <= duration_ms < 2**63):
         raise InvalidValueError("duration_ms", value=duration_ms, expected="milliseconds from 0 on, or None")

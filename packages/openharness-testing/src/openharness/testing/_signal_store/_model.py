@@ -31,7 +31,7 @@ from openharness.testing._kit._explore import Bridge, explore_sequences
 from openharness.testing._kit._same import assert_same
 from openharness.testing._signal_store._base import SignalStoreCase
 from openharness.testing._signal_store._catalogue_model import Catalogue, Log
-from openharness.testing._signal_store._samples import load
+from openharness.testing._signal_store._samples import ENDS, load
 from openharness.testing.strategies import log_entries, recording_queries
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class _Machine(RuleBasedStateMachine):
         if log.entries:
             self._change(self._store.append(recording_id, list(log.entries)), log.append(log.entries))
 
-    @rule(recording_id=recordings, outcome=st.sampled_from(RunStatus), duration_ms=st.none() | st.integers(0, 2))
+    @rule(recording_id=recordings, outcome=st.sampled_from(ENDS), duration_ms=st.none() | st.integers(0, 2))
     def finalize(self, recording_id: str, outcome: RunStatus, duration_ms: int | None) -> None:
         """Finalize a recording, open or not."""
         expected = self._model.logs[recording_id].finalize(outcome, duration_ms)

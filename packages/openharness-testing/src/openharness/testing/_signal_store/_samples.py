@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from openharness.core import Blob, Recording, RecordingQuery, Signal, SignalSource, digest, to_json
+from openharness.core import Blob, Recording, RecordingQuery, RunStatus, Signal, SignalSource, digest, to_json
 from openharness.core.records import signal_id
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from openharness.core import LogEntry, SignalStore
 
 __all__ = (
+    "ENDS",
     "NOON",
     "as_stored",
     "found_ids",
@@ -26,6 +27,9 @@ __all__ = (
     "record",
     "resolved",
 )
+
+ENDS: Final = tuple(status for status in RunStatus if status is not RunStatus.RUNNING)
+"""What a run ends with."""
 
 NOON: Final = 1_767_268_800_000
 """A time in milliseconds."""
