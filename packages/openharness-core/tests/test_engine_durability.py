@@ -621,8 +621,11 @@ async def test_a_cancellation_while_a_stuck_run_is_given_up_is_not_swallowed() -
             yield Completed(ProviderOutput(content=""))
 
     async def hang(what: str, subject: Any) -> None:
-        if what == "append" and "harness:timeout" in subject:
-            await asyncio.Event().wait()
+        while what == "append" and "harness:timeout" in subject and not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                continue
 
     agent = HARNESS.agent(prompt="x", activate_on="harness:start")
     task = asyncio.ensure_future(

@@ -28,7 +28,7 @@ from openharness.core.engine._recorder import NoRecorder, Recorder, StoreRecorde
 from openharness.core.engine._redacting import Intake, RecordedRules, log_failure
 from openharness.core.engine._requests import described
 from openharness.core.engine._step import Stepper
-from openharness.core.engine._supervise import NotStoppedError, WorkCancelledError, reason_of, supervise
+from openharness.core.engine._supervise import NotStoppedError, WorkCancelledError, reason_of, supervise, within
 from openharness.core.engine._tools import ToolRuns
 from openharness.core.engine._transcript import Transcript
 from openharness.core.engine._user_code import USER_FAILURES
@@ -76,4 +76,5 @@ __all__ = (
     "run_matched",
     "run_replay",
     "supervise",
+    "within",
 )

@@ -31,6 +31,7 @@ class Pumps:
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
         self._tasks: set[asyncio.Task[None]] = set()
+        self._cancelled_at = 0.0
         self.stopped = False
 
     @property
@@ -75,6 +76,8 @@ class Pumps:
 
     def cancel(self) -> None:
         """Cancel everything, without waiting for it."""
+        if not self.stopped:
+            self._cancelled_at = asyncio.get_running_loop().time()
         self.stopped = True
         for task in self._tasks:
             task.cancel()
@@ -85,5 +88,6 @@ class Pumps:
         if not tasks:
             return
         _, pending = await asyncio.wait(tasks, timeout=timeout)
+        waited = asyncio.get_running_loop().time() - self._cancelled_at
         for task in pending:
-            _log.warning("%s did not stop within %g s of being cancelled", task.get_name(), timeout)
+            _log.warning("%s did not stop within %.3g s of being cancelled", task.get_name(), waited)

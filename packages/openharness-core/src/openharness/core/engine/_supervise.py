@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-__all__ = ("NotStoppedError", "WorkCancelledError", "reason_of", "supervise")
+__all__ = ("NotStoppedError", "WorkCancelledError", "reason_of", "supervise", "within")
 
 T = TypeVar("T")
 
@@ -16,7 +16,7 @@ _LAST_SECONDS: Final = 1.0
 
 
 class NotStoppedError(Exception):
-    """A run was told to stop and did not in time. Not a `TimeoutError`: stores may raise that themselves."""
+    """A run was told to stop, or a store to end it, and did not in time. Not a `TimeoutError`: stores raise that themselves."""
 
 
 class WorkCancelledError(Exception):
@@ -79,6 +79,32 @@ async def supervise(
         message = f"the run did not stop within {shutdown_timeout:g} s"
         # Not a CancelledError: who waits for the run was not cancelled, and would be taken for having been.
         raise WorkCancelledError if deadline is None else NotStoppedError(message)
+    return task.result()
+
+
+async def within(work: Coroutine[None, None, T], seconds: float, who: str) -> T:
+    """Return what ``work`` returns, which is waited for so long at most, also where it does not heed a cancellation.
+
+    Args:
+        work: What is to be done.
+        seconds: How long it may take; then it is cancelled. What is done at once is done also where nothing is left.
+        who: Who is to answer, for the error.
+
+    Raises:
+        NotStoppedError: It took longer.
+        CancelledError: This task was cancelled, and so is the work; or something that the work waited for was.
+    """
+    task = asyncio.get_running_loop().create_task(work, name="openharness end of a run")
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+    if not task.done():
+        task.cancel()
+        task.add_done_callback(_retrieve)
+        message = f"{who} did not answer within {seconds:.3g} s"
+        raise NotStoppedError(message)
     return task.result()
 
 

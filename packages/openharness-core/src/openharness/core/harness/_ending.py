@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
-from openharness.core.engine import reason_of
-from openharness.core.errors import RunSaveError, SecretFoundError
+from openharness.core.engine import reason_of, within
+from openharness.core.errors import RecorderError, RunSaveError, SecretFoundError
 from openharness.core.harness._result import RunMetrics, RunResult
 from openharness.core.records import RunRecord
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from openharness.core.state import StateSchema
     from openharness.core.values import JSONObject
 
-__all__ = ("end_run", "make_record", "make_result", "save_end")
+__all__ = ("both", "end_run", "make_record", "make_result", "save_end")
 
 S = TypeVar("S")
 
@@ -51,6 +51,7 @@ def make_result(
 def make_record(
     journal: Journal,
     outcome: Outcome,
+    failure: RunError | None = None,
     *,
     run_id: str,
     recording_id: str | None,
@@ -60,6 +61,8 @@ def make_record(
 ) -> RunRecord:
     """Return what the history keeps of a run, from its log."""
     fold = journal.fold
+    # A completed run whose recording has no end says why.
+    error = failure if outcome.error is None and isinstance(failure, RecorderError) else outcome.error
     return RunRecord(
         run_id,
         created_at=fold.last_at if fold.started_at is None else fold.started_at,
@@ -67,18 +70,22 @@ def make_record(
         state=fold.state,
         metadata=metadata,
         status=outcome.status,
-        error=None if outcome.error is None else redactor.mask(str(outcome.error)),
+        error=None if error is None else redactor.mask(str(error)),
         recording_id=recording_id,
         parent_run_id=parent_run_id,
     )
 
 
-async def save_end(run_store: RunStore | None, record: RunRecord) -> RunError | None:
-    """Save the record of a run that has ended, and return what went wrong with that."""
+async def save_end(run_store: RunStore | None, record: RunRecord, *, timeout: float) -> RunError | None:
+    """Save the record of a run that has ended, within so many seconds, and return what went wrong with that."""
     if run_store is None:
         return None
-    try:
+
+    async def save() -> None:
         await run_store.save_run(record)
+
+    try:
+        await within(save(), timeout, "the run store")
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the result must not be lost
         failure = RunSaveError(
             f"The run ended as {record.status}, but its record could not be saved: {reason_of(error)}"
@@ -86,6 +93,13 @@ async def save_end(run_store: RunStore | None, record: RunRecord) -> RunError | 
         failure.__cause__ = error
         return failure
     return None
+
+
+def both(failure: RunError | None, other: RunError | None) -> RunError | None:
+    """Return one of two failures at the end of a run, with a note of the other one, if there was any."""
+    if failure is not None and other is not None:
+        _note(failure, other)
+    return failure or other
 
 
 def end_run(outcome: Outcome, result: RunResult[S], failure: RunError | None) -> RunResult[S]:
@@ -98,6 +112,12 @@ def end_run(outcome: Outcome, result: RunResult[S], failure: RunError | None) ->
         failure.__cause__ = outcome.error
         error = failure
     if failure is not None and failure is not error:
-        error.add_note(f"Besides: {failure}")
+        _note(error, failure)
     error.run_id, error.recording_id, error.result = result.run_id, result.recording_id, result
     raise error
+
+
+def _note(error: RunError, failure: RunError) -> None:
+    error.add_note(f"Besides: {failure}")
+    for note in getattr(failure, "__notes__", ()):
+        error.add_note(note)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from openharness.core.engine import (
     ArrivalQueue,
@@ -17,20 +19,24 @@ from openharness.core.engine import (
     StoreRecorder,
     ToolRuns,
     WorkCancelledError,
+    log_failure,
     reason_of,
     run_live,
     supervise,
+    within,
 )
 from openharness.core.errors import (
     RecorderError,
     RecordingConflictError,
     RecordingFinalizedError,
+    RunCancelledError,
     RunError,
     SecretFoundError,
     StoreError,
 )
-from openharness.core.harness._ending import end_run, make_record, make_result, save_end
+from openharness.core.harness._ending import both, end_run, make_record, make_result, save_end
 from openharness.core.harness._preparation import arrival_now
+from openharness.core.harness._shutdown import GRACE, PATIENCE, RECORD, RECORDING, Shutdown
 from openharness.core.harness._succession import succeed
 from openharness.core.log import _names as names
 from openharness.core.records import RunRecord, RunStatus, now_ms
@@ -51,8 +57,7 @@ __all__ = ("LiveRun",)
 
 S = TypeVar("S")
 
-_PATIENCE: Final = 0.8
-"""The part of the shutdown timeout that strangers' code may take; the rest is for the stores."""
+_log = logging.getLogger("openharness")
 
 
 class LiveRun(Generic[S]):
@@ -70,6 +75,10 @@ class LiveRun(Generic[S]):
         self._run_id = beginning.journal.run_id
         self._queue = queue
         self._listeners = listeners
+        self._shutdown = Shutdown(settings.shutdown_timeout)
+        self._limit: asyncio.Timeout | None = None
+        self._stopped_by: str | None = None
+        self._ended = False
         self.recording_id = beginning.recording_id
 
     async def run(self) -> RunResult[S]:
@@ -82,6 +91,7 @@ class LiveRun(Generic[S]):
         stopped: asyncio.Future[None] = loop.create_future()
 
         def stop(name: str, payload: JSONValue) -> None:
+            self._stop(name)
             self._queue.put(arrival_now(name, payload))
             self._listeners.release()
             if not stopped.done():
@@ -98,17 +108,13 @@ class LiveRun(Generic[S]):
                 on_cancel=lambda: stop(names.HARNESS_CANCELLED, None),
                 shutdown_timeout=settings.shutdown_timeout,
             )
-        except RunError:
+        except asyncio.CancelledError:
+            if not self._ended:
+                told = "Run %s was cancelled and not brought to its end: its recording and its record may say that it goes on"
+                _log.warning(told, self._run_id)
             raise
         except (NotStoppedError, WorkCancelledError) as error:
-            failure: RunError
-            if isinstance(error, NotStoppedError):
-                failure = self._beginning.stepper.timed_out(settings.timeout)
-                failure.add_note(f"Besides, {error}: a store, a provider or a subscriber did not answer.")
-            else:
-                failure = RunError("The run was cancelled from within: by a function of its own, or with its task.")
-            failure.run_id, failure.recording_id = self._run_id, self.recording_id
-            raise failure from error
+            raise self._given_up_as(error) from error
         finally:
             if timer is not None:
                 timer.cancel()
@@ -116,28 +122,27 @@ class LiveRun(Generic[S]):
                 stopped.cancel()
             self._queue.close()
 
+    def _given_up_as(self, error: NotStoppedError | WorkCancelledError) -> RunError:
+        failure: RunError
+        if isinstance(error, NotStoppedError):
+            failure = self._beginning.stepper.timed_out(self._settings.timeout)
+            failure.add_note(f"Besides, {error}: a store, a provider or a subscriber did not answer.")
+        else:
+            failure = RunError("The run was cancelled from within: by a function of its own, or with its task.")
+        failure.run_id, failure.recording_id = self._run_id, self.recording_id
+        return failure
+
     async def _body(self) -> RunResult[S]:
         beginning = self._beginning
         journal = beginning.journal
         recorder = await self._begin()
         calls = Calls(self._run_id, self._queue, now_ms, beginning.redactor)
         tools = ToolRuns(self._queue, now_ms, beginning.redactor)
-        patience = _PATIENCE * self._settings.shutdown_timeout
         try:
             try:
-                outcome = await run_live(
-                    stepper=beginning.stepper,
-                    journal=journal,
-                    queue=self._queue,
-                    intake=Intake(beginning.redactor, journal),
-                    calls=calls,
-                    tools=tools,
-                    recorder=recorder,
-                    listeners=self._listeners,
-                )
-            except RecorderError as error:
-                outcome = Outcome(RunStatus.FAILED, error)
+                outcome, failure = await self._until_end(recorder, calls, tools)
             finally:
+                self._shutdown.begin()
                 self._queue.close()
                 calls.cancel()
                 tools.cancel()
@@ -152,24 +157,84 @@ class LiveRun(Generic[S]):
             )
             if _belongs_to_another(outcome):
                 # Whoever writes there now also ends it, and keeps the record of the run.
+                self._ended = True
                 return end_run(outcome, result, None)
-            failure = await self._finalize(recorder, outcome, result.metrics.duration_ms)
+            if failure is None:
+                failure = await self._finalize(recorder, outcome, result.metrics.duration_ms)
             record = make_record(
                 journal,
                 outcome,
+                failure,
                 run_id=self._run_id,
                 recording_id=self.recording_id,
                 metadata=beginning.metadata,
                 redactor=beginning.redactor,
                 parent_run_id=beginning.parent_run_id,
             )
-            failure = await save_end(beginning.run_store, record) or failure
+            unsaved = await save_end(beginning.run_store, record, timeout=self._shutdown.left(RECORD))
+            failure = both(unsaved, failure)
+            self._ended = True
         finally:
-            stopping = [part.stop(patience) for part in (calls, tools) if part.busy]
-            if stopping:
-                await asyncio.gather(*stopping)
-        await self._listeners.close(patience)
+            await self._let_go(calls, tools)
+        if failure is not None and self._stopped_by == names.HARNESS_CANCELLED:
+            # Who has cancelled the run is told that it was cancelled, and nothing else.
+            log_failure(beginning.redactor, "Run %s was cancelled. Besides", self._run_id, error=failure)
         return end_run(outcome, result, failure)
+
+    def _stop(self, name: str) -> None:
+        """Let the time for the end begin: the run was told to stop."""
+        if self._stopped_by is None:
+            self._stopped_by = name
+        if self._limit is not None:
+            # A run that has ended by itself is not limited any more.
+            with suppress(RuntimeError):
+                self._limit.reschedule(self._shutdown.at(RECORDING))
+        self._shutdown.begin()
+
+    async def _until_end(self, recorder: Recorder, calls: Calls, tools: ToolRuns) -> tuple[Outcome, RunError | None]:
+        """Let the run go on until it has ended, and return how; and what failed, where its end could not be written."""
+        beginning = self._beginning
+        try:
+            async with asyncio.timeout(None) as limit:
+                self._limit = limit
+                if self._shutdown.begun:
+                    limit.reschedule(self._shutdown.at(RECORDING))
+                outcome = await run_live(
+                    stepper=beginning.stepper,
+                    journal=beginning.journal,
+                    queue=self._queue,
+                    intake=Intake(beginning.redactor, beginning.journal),
+                    calls=calls,
+                    tools=tools,
+                    recorder=recorder,
+                    listeners=self._listeners,
+                )
+        except RecorderError as error:
+            return Outcome(RunStatus.FAILED, error), None
+        except TimeoutError as error:
+            if self._limit is None or not self._limit.expired():
+                raise
+            outcome = self._given_up()
+            seconds = RECORDING * self._shutdown.seconds
+            return outcome, _not_closed(outcome, f"the signal store did not answer within {seconds:.3g} s", error)
+        return outcome, None
+
+    def _given_up(self) -> Outcome:
+        """Return the end of a run that was told to stop, and whose log has no end because its store hangs."""
+        stepper = self._beginning.stepper
+        timed_out = self._stopped_by == names.HARNESS_TIMEOUT
+        status = RunStatus.TIMED_OUT if timed_out else RunStatus.CANCELLED
+        if stepper.outcome is not None and stepper.outcome.status is status:
+            return stepper.outcome
+        return Outcome(status, stepper.timed_out(self._settings.timeout) if timed_out else RunCancelledError())
+
+    async def _let_go(self, calls: Calls, tools: ToolRuns) -> None:
+        """Wait for providers, tools and subscribers, which have been ending since the end of the run began."""
+        shutdown = self._shutdown
+        stopping = [part.stop(shutdown.left(PATIENCE)) for part in (calls, tools) if part.busy]
+        if stopping:
+            await asyncio.gather(*stopping)
+        await self._listeners.close(shutdown.left(PATIENCE), grace=GRACE * shutdown.seconds)
 
     async def _begin(self) -> Recorder:
         """Make the recording and the record, and return what writes to the recording."""
@@ -241,21 +306,31 @@ class LiveRun(Generic[S]):
 
     async def _finalize(self, recorder: Recorder, outcome: Outcome, duration_ms: int) -> RunError | None:
         fixture, store = self._beginning.fixture, self._beginning.store
-        try:
+        if store is None:
+            return None
+
+        async def close() -> None:
             await recorder.finalize(outcome.status, duration_ms)
             completed = outcome.status is RunStatus.COMPLETED
-            if fixture is not None and store is not None and (completed or store.publishes_every_end):
+            if fixture is not None and (completed or store.publishes_every_end):
                 self._refuse_secrets(fixture, outcome.status)
                 await store.publish(str(self.recording_id), fixture)
+
+        # The run store has its share also where the signal store does not answer.
+        part = RECORD if self._beginning.run_store is None else RECORDING
+        try:
+            await within(close(), self._shutdown.left(part), "the signal store")
         except SecretFoundError as error:
             return error
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the run record is still to be saved
-            failure = RecorderError(
-                f"The run ended as {outcome.status}, but its recording could not be closed: {reason_of(error)}"
-            )
-            failure.__cause__ = error
-            return failure
+            return _not_closed(outcome, reason_of(error), error)
         return None
+
+
+def _not_closed(outcome: Outcome, reason: str, error: BaseException) -> RecorderError:
+    failure = RecorderError(f"The run ended as {outcome.status}, but its recording could not be closed: {reason}")
+    failure.__cause__ = error
+    return failure
 
 
 def _parts(

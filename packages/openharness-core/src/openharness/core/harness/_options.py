@@ -76,7 +76,9 @@ class CommonOptions(TypedDict, Generic[S], total=False):
             answer that goes beyond it ends the run with `LimitExceededError`; what runs is cancelled. A provider that
             does not tell what an answer took ends it with `UnknownUsageError`.
         max_cost: US dollars that they may cost together, by what providers tell; likewise.
-        shutdown_timeout: Seconds a run that is to stop has for it; 5 by default.
+        shutdown_timeout: Seconds that the end of a run may take, from where it is told to stop or ends by itself, until its
+            recording is closed, its record is saved, and providers, tools and subscribers have ended; 5 by default. What
+            takes longer is given up, and told.
         redaction: Which texts are secrets and are kept out of the log and the run's record; that of the harness by
             default. None turns redaction off, which the recording tells.
         allow_secrets: Publish the recording as a fixture although something in it still looks like a secret. Without it,

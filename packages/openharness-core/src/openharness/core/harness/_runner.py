@@ -32,6 +32,7 @@ from openharness.core.harness._live import LiveRun
 from openharness.core.harness._preparation import Preparation, arrival_now
 from openharness.core.harness._replaying import Replay, close_signals
 from openharness.core.harness._resuming import begin_resumed
+from openharness.core.harness._shutdown import GRACE
 from openharness.core.harness._subscriptions import RunListeners
 from openharness.core.log import _names as names
 from openharness.core.records import new_id
@@ -161,11 +162,21 @@ class Runner(Generic[S]):
                 self.transcript.close()
             await close_signals(signals)
             self.listeners.release()
-            await self.listeners.close(settings.shutdown_timeout)
-        identity = {"run_id": self.run_id, "recording_id": recording_id}
-        result = make_result(prepared.schema, journal, outcome, **identity, replayed=True, drift=reports)
-        record = make_record(journal, outcome, **identity, metadata=settings.metadata, redactor=self.redactor)
-        failure = await save_end(await prepared.backends.run_store_of_replay(), record)
+            await self.listeners.close(settings.shutdown_timeout, grace=GRACE * settings.shutdown_timeout)
+        run_id = self.run_id
+        result = make_result(
+            prepared.schema, journal, outcome, run_id=run_id, recording_id=recording_id, replayed=True, drift=reports
+        )
+        record = make_record(
+            journal,
+            outcome,
+            run_id=run_id,
+            recording_id=recording_id,
+            metadata=settings.metadata,
+            redactor=self.redactor,
+        )
+        run_store = await prepared.backends.run_store_of_replay()
+        failure = await save_end(run_store, record, timeout=settings.shutdown_timeout)
         return end_run(outcome, result, failure)
 
     async def _initial_state(

@@ -140,8 +140,8 @@ class Listener:
         self._released = True
         self._changed.set()
 
-    async def close(self, timeout: float) -> None:
-        """Wait until everything in the buffer was told, about ``timeout`` seconds at most."""
+    async def close(self, timeout: float, *, grace: float) -> None:
+        """Wait until everything in the buffer was told, ``timeout`` seconds at most, then ``grace`` for its end."""
         self._closing = True
         self._changed.set()
         if self._task is None:
@@ -151,7 +151,7 @@ class Listener:
             _log.warning("A subscriber was still %d signals behind at the end of its run", len(self._buffer))
             self._cancelled = True
             self._task.cancel()
-            await asyncio.wait({self._task}, timeout=timeout / 10)
+            await asyncio.wait({self._task}, timeout=grace)
 
     async def _run(self) -> None:
         _listening.set(self)
@@ -297,7 +297,7 @@ class RunListeners:
         for _, listener in self._listeners:
             listener.release()
 
-    async def close(self, timeout: float) -> None:
-        """Wait until everybody was told everything, at most ``timeout`` seconds each."""
+    async def close(self, timeout: float, *, grace: float) -> None:
+        """Wait until everybody was told everything, ``timeout`` seconds at most, then ``grace`` for who was not."""
         if self._listeners:
-            await asyncio.gather(*(listener.close(timeout) for _, listener in self._listeners))
+            await asyncio.gather(*(listener.close(timeout, grace=grace) for _, listener in self._listeners))

@@ -103,7 +103,8 @@ class RunRecord:
             surrogates. The record has its own copy. None when there is none.
         status: How the run stands; a `RunStatus` or its word. By default ``completed`` if `completed_at` is given,
             else ``running``.
-        error: What ended the run if it did not complete, as one sentence. NUL characters and lone surrogates in it are
+        error: What ended the run if it did not complete, as one sentence; of a run that has completed, why its recording has
+            no end, if it has none. NUL characters and lone surrogates in it are
             written as ``\x00`` and ``\ud800``.
         recording_id: The recording that holds the run's signals, in whichever signal store was used.
         parent_run_id: The run this one was forked from.
