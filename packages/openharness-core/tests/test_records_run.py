@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openharness.core.errors import InvalidValueError, SerializationError
-from openharness.core.records import RunQuery, RunRecord, RunStatus
+from openharness.core.records import RecordingQuery, RunQuery, RunRecord, RunStatus
 from openharness.core.storage import decode_run, encode_run, run_order, select_runs
 from openharness.core.values import canonical_json
 
@@ -250,6 +250,16 @@ def test_metadata_is_equal_when_it_is_the_same_json(kept: Any, wanted: Any) -> N
     assert RunQuery(metadata={"k": wanted}).matches(run(metadata={"k": kept})) is same
     row = encode_run(run(metadata={"k": kept}))
     assert (('"k"', canonical_json(wanted)) in row.metadata_index()) is same
+
+
+def test_a_query_has_a_bound_on_its_conditions() -> None:
+    """More keys or tags than any store could look for in one statement are refused by the query, alike for all stores."""
+    many = {f"key-{number}": number for number in range(101)}
+    for query in (RunQuery, RecordingQuery):
+        with pytest.raises(InvalidValueError, match="at most 100 keys"):
+            query(metadata=many)
+    with pytest.raises(InvalidValueError, match="at most 100"):
+        RecordingQuery(tags=list(many))
 
 
 def test_metadata_keys_are_compared_as_they_are() -> None:

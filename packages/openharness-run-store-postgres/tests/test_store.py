@@ -155,6 +155,15 @@ async def test_queries_walk_an_index(
         assert "Sort" not in plan
 
 
+async def test_many_keys_are_looked_for_one_by_one(filled: Callable[[], Awaitable[PostgresRunStore]], sql: Sql) -> None:
+    """From some keys on the planner may not make joins of them, whose orders it would try for minutes."""
+    store = await filled()
+    statement, values = store._queries.select(RunQuery(metadata={"tenant": "t3", **{f"k{n}": n for n in range(20)}}))
+    plan = "\n".join(line for (line,) in await sql("EXPLAIN " + statement.replace("{", "{{"), *values))
+    assert plan.count("SubPlan") >= 16
+    assert "Seq Scan" not in plan
+
+
 @pytest.fixture
 async def filled(new_store: NewStore, sql: Sql) -> Callable[[], Awaitable[PostgresRunStore]]:
     """Return what gives a store with 20,000 runs, made by the server."""

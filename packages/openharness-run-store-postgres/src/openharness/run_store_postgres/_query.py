@@ -21,6 +21,10 @@ _FREQUENT: Final = 1_000
 """From how many runs on it no longer matters which key is walked: a page is found soon."""
 
 
+_JOINED: Final = 4
+"""Of how many keys the planner may make joins: what that takes grows with all the orders there are of them."""
+
+
 class _Values:
     """The values of a statement, numbered as they are used."""
 
@@ -102,7 +106,8 @@ class Queries:
             else:
                 conditions.append(
                     f"EXISTS (SELECT FROM {self._entries} AS also WHERE {self._entry('also.', key, item, values)} "
-                    "AND also.created_at = wanted.created_at AND also.run_id = wanted.run_id)"
+                    "AND also.created_at = wanted.created_at AND also.run_id = wanted.run_id"
+                    f"{' OFFSET 0' if number > _JOINED else ''})"
                 )
         if query.created_after is not None:
             conditions.append(f"{time} >= {values(query.created_after, 'bigint')}")

@@ -12,7 +12,10 @@ from openharness.core.values import canonical_json, to_json
 if TYPE_CHECKING:
     from openharness.core.values import JSONValue
 
-__all__ = ("has_metadata", "optional_metadata", "scalar_metadata")
+__all__ = ("MOST_CONDITIONS", "has_metadata", "optional_metadata", "scalar_metadata")
+
+MOST_CONDITIONS = 100
+"""How many keys, or tags, a query asks for at most: each is a look into an index, and a part of one statement."""
 
 
 def optional_metadata(value: Mapping[str, Any] | None) -> Mapping[str, JSONValue] | None:
@@ -50,9 +53,11 @@ def scalar_metadata(value: Mapping[str, Any] | None) -> Mapping[str, JSONValue]:
     """Return the metadata of a query, whose values can be compared.
 
     Raises:
-        InvalidValueError: One is a list or an object.
+        InvalidValueError: One is a list or an object, or there are more than `MOST_CONDITIONS`.
     """
     wanted = optional_metadata(value) or {}
+    if len(wanted) > MOST_CONDITIONS:
+        raise InvalidValueError("metadata", value=len(wanted), expected=f"of at most {MOST_CONDITIONS} keys in a query")
     for key, item in wanted.items():
         if isinstance(item, (list, dict)):
             raise InvalidValueError(

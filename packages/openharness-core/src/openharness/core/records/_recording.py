@@ -9,7 +9,7 @@ import attrs
 
 from openharness.core.errors import InvalidValueError
 from openharness.core.records._identifiers import check_id
-from openharness.core.records._metadata import has_metadata, scalar_metadata
+from openharness.core.records._metadata import MOST_CONDITIONS, has_metadata, scalar_metadata
 from openharness.core.records._paging import check_count, check_cursor, check_order, cursor_at, read_cursor
 from openharness.core.records._run import RunStatus
 from openharness.core.records._signal import Signal
@@ -142,6 +142,8 @@ def _tags(value: str | Iterable[str]) -> tuple[str, ...]:
     tags = _words(value) if isinstance(given, Iterable) else (given,)
     if not all(isinstance(tag, str) for tag in cast("tuple[object, ...]", tags)):
         raise InvalidValueError("tags", value=value, expected="a string or several")
+    if len(tags) > MOST_CONDITIONS:
+        raise InvalidValueError("tags", value=len(tags), expected=f"at most {MOST_CONDITIONS} in a query")
     return cast("tuple[str, ...]", tags)
 
 
@@ -174,12 +176,12 @@ class RecordingQuery:
     Attributes:
         run_id: Recordings of this run.
         name: Recordings made for this fixture, published or not.
-        tags: Recordings that have all of these tags; one string or several.
+        tags: Recordings that have all of these tags; one string or several, at most 100.
         outcome: Recordings with this outcome, or one of several.
         created_after: Recordings that were created at this time or later. Milliseconds, or an aware ``datetime``.
         created_before: Recordings that were created before this time.
         metadata: Recordings whose metadata has each of these keys with an equal value, compared as in
-            `RunQuery.metadata`.
+            `RunQuery.metadata`; at most 100 keys.
         limit: At most this many; None means all, 0 none.
         offset: Skip this many first; prefer `cursor` for deep pages.
         cursor: Begin after the recording this came from (`RecordingInfo.cursor`), in the given order.

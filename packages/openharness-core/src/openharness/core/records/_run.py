@@ -230,7 +230,7 @@ class RunQuery:
         created_before: Runs that began before this time.
         metadata: Runs whose metadata has each of these keys with an equal value. Keys are compared as they are: a dot
             or a quote in one has no meaning. Values are strings, numbers, bools or None, equal when they are the same
-            JSON (``1`` equals ``1.0`` and not ``True``).
+            JSON (``1`` equals ``1.0`` and not ``True``). At most 100 keys.
         id_prefix: Runs whose id begins with this text, which has no wildcards.
         limit: At most this many; None means all, 0 none.
         offset: Skip this many first; prefer `cursor` for deep pages.

@@ -162,6 +162,14 @@ class MetadataQueryTests(RunStoreCase):
         assert await ids(store, metadata={"z": 1}) == []
         assert sorted(await ids(store, metadata={})) == ["both", "none", "nothing", "one"]
 
+    async def test_a_query_of_very_many_keys_is_answered(self, store: RunStore) -> None:
+        """As many keys as a query may have find the run that has them all, and not one that lacks the last."""
+        wanted = {f"key-{number}": number for number in range(100)}
+        await save_all(store, make_run("all", metadata=wanted), make_run("fewer", metadata={**wanted, "key-99": None}))
+        query = RunQuery(metadata=wanted)
+        assert [run.id for run in await self.soon(store.list_runs(query), "a query of many keys")] == ["all"]
+        assert await self.soon(store.count_runs(query), "counting by many keys") == 1
+
     @pytest.mark.parametrize(
         "wanted, same",
         [

@@ -268,6 +268,17 @@ class ListingTests(SignalStoreCase):
         found = sorted(made[recording_id] for recording_id in await found_ids(store, metadata=wanted))
         assert found == sorted(made.values() if same == "all" else same)
 
+    async def test_a_query_of_very_many_keys_and_tags_is_answered(self, store: SignalStore) -> None:
+        """As many keys and tags as a query may have find the recording that has them all, and not one that lacks one."""
+        metadata = {f"key-{number}": number for number in range(100)}
+        tags = [f"tag-{number}" for number in range(100)]
+        all_of_them = await record(store, metadata=metadata, tags=tags)
+        await record(store, metadata={**metadata, "key-99": None}, tags=tags)
+        await record(store, metadata=metadata, tags=tags[:-1])
+        async with self.promptly("a query of many keys and tags"):
+            assert await found_ids(store, metadata=metadata, tags=tags) == [all_of_them]
+            assert await store.count_recordings(RecordingQuery(metadata=metadata, tags=tags)) == 1
+
     @pytest.mark.parametrize("order", ["newest", "oldest"])
     @pytest.mark.parametrize("size", [1, 2, 3, 7])
     async def test_pages_by_cursor_have_each_recording_once(self, store: SignalStore, size: int, order: Any) -> None:
