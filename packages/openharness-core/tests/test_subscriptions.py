@@ -296,6 +296,26 @@ async def test_cancelled_subscriptions_are_told_nothing(harness: Harness[Any]) -
     assert not second.wants("harness:end")
 
 
+async def test_a_run_that_waits_for_a_subscriber_goes_on_when_that_is_cancelled(harness: Harness[Any]) -> None:
+    """Cancelling a subscription whose buffer is full lets the run go on, though its function has not returned."""
+    called, returns = asyncio.Event(), asyncio.Event()
+
+    async def slow(_: Signal) -> None:
+        called.set()
+        await returns.wait()
+
+    told: list[str] = []
+    harness.subscribe("agent:completed", lambda signal: told.append(signal.name))
+    with harness.subscribe("**", slow, buffer=1):
+        running = asyncio.create_task(run(harness, shutdown_timeout=1))
+        await called.wait()
+        done, _ = await asyncio.wait({running}, timeout=60)
+        assert (len(done), told) == (0, [])
+    result = await running
+    assert (result.status, told) == ("completed", ["agent:completed"])
+    returns.set()
+
+
 async def test_subscriptions_are_those_of_the_beginning_of_a_run(harness: Harness[Any]) -> None:
     """Who subscribes while a run goes on is told of the next run."""
     late: list[str] = []

@@ -7,6 +7,7 @@ import contextlib
 import contextvars
 import inspect
 import logging
+import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
@@ -57,10 +58,17 @@ class Subscription:
     policy: BufferPolicy = "block"
     dropped: int = 0
     connected: bool = True
+    _listeners: weakref.WeakSet[Listener] = attrs.field(factory=weakref.WeakSet["Listener"], init=False, repr=False)
 
     def cancel(self) -> None:
-        """Listen no more. Cancelling twice is no error."""
+        """Listen no more; runs that wait for this subscriber go on. Cancelling twice is no error."""
         self.connected = False
+        for listener in list(self._listeners):
+            listener.wake()
+
+    def heard_by(self, listener: Listener) -> None:
+        """Note what listens to a run for this subscription."""
+        self._listeners.add(listener)
 
     def wants(self, name: str) -> bool:
         """Tell whether it wants the signals of this name."""
@@ -102,6 +110,14 @@ class Listener:
         self._cancelled = False
         self._waits = 0
         self._task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        subscribed.heard_by(self)
+
+    def wake(self) -> None:
+        """Let a run that waits for room look again, from wherever this is called."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # It is closed.
+                self._loop.call_soon_threadsafe(self._changed.set)
 
     @contextlib.contextmanager
     def waiting_for_the_run(self) -> Generator[None]:
@@ -126,6 +142,7 @@ class Listener:
                 return
             if self._waits:
                 break
+            self._loop = asyncio.get_running_loop()
             self._changed.clear()
             await self._changed.wait()
         if not subscribed.connected:
