@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from harness_kit import FailingRunStore, HangingProvider, KeepingStore, ScriptedProvider
-from virtual_time import now
+from virtual_time import VirtualTimeLoop, now
 
 from openharness.core import (
     AgentError,
@@ -202,6 +202,31 @@ async def test_stores_that_are_slow_have_the_time_they_need() -> None:
     slower = KeepingStore(lambda what, subject: slow(what, subject) if what != "finalize" else asyncio.sleep(8))
     result = await HARNESS.run_reactive(**options, store=slower, shutdown_timeout=SHUTDOWN)
     assert result.status == slower.recordings["rec-0"].info.outcome == "completed"
+
+
+async def test_the_search_for_secrets_takes_none_of_the_time_of_the_stores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recording that is looked through for longer than the end may take is published all the same, and the run saved."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    monkeypatch.setattr("openharness.core.harness._live.refuse_secrets", lambda *_, **__: loop.compute(2 * SHUTDOWN))
+
+    async def slow(what: str, subject: Any) -> None:
+        if what in ("finalize", "publish"):
+            await asyncio.sleep(0.2 * SHUTDOWN)
+
+    store, run_store = KeepingStore(slow), FailingRunStore()
+    await HARNESS.run_reactive(
+        agents={"a": AGENT},
+        state={},
+        provider=ScriptedProvider(),
+        store=store,
+        run_store=run_store,
+        mode="record",
+        fixture="f",
+        shutdown_timeout=SHUTDOWN,
+    )
+    assert store.published == {"f": "rec-0"}
+    assert run_store.saved[-1].status == "completed"
 
 
 @pytest.mark.parametrize("by", ["failed", "timed_out"])

@@ -47,6 +47,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """Return the virtual time in seconds."""
         return self._selector_of_time.now
 
+    def compute(self, seconds: float) -> None:
+        """Let time pass as in a function that computes for so long, and lets nobody else work."""
+        self._selector_of_time.now += seconds
+
     def call_soon_threadsafe(self, *args: Any, **options: Any) -> asyncio.Handle:
         """Refuse what comes from a thread: the time may have gone on without it, or not."""
         if threading.get_ident() != self._thread_of_time:

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
 
 __all__ = ("NotStoppedError", "WorkCancelledError", "reason_of", "supervise", "within")
 
@@ -82,7 +82,7 @@ async def supervise(
     return task.result()
 
 
-async def within(work: Coroutine[None, None, T], seconds: float, who: str) -> T:
+async def within(work: Awaitable[T], seconds: float, who: str) -> T:
     """Return what ``work`` returns, which is waited for so long at most, also where it does not heed a cancellation.
 
     Args:
@@ -94,7 +94,7 @@ async def within(work: Coroutine[None, None, T], seconds: float, who: str) -> T:
         NotStoppedError: It took longer.
         CancelledError: This task was cancelled, and so is the work; or something that the work waited for was.
     """
-    task = asyncio.get_running_loop().create_task(work, name="openharness end of a run")
+    task = asyncio.ensure_future(work)
     try:
         await asyncio.wait({task}, timeout=seconds)
     except asyncio.CancelledError:
@@ -124,7 +124,7 @@ def reason_of(error: BaseException) -> str:
     return "what it waited for was cancelled"
 
 
-def _retrieve(task: asyncio.Task[object]) -> None:
+def _retrieve(task: asyncio.Future[Any]) -> None:
     """Look at the outcome, so that nobody is told of an exception that was never retrieved."""
     if not task.cancelled():
         task.exception()

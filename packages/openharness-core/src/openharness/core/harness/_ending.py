@@ -80,12 +80,8 @@ async def save_end(run_store: RunStore | None, record: RunRecord, *, timeout: fl
     """Save the record of a run that has ended, within so many seconds, and return what went wrong with that."""
     if run_store is None:
         return None
-
-    async def save() -> None:
-        await run_store.save_run(record)
-
     try:
-        await within(save(), timeout, "the run store")
+        await within(run_store.save_run(record), timeout, "the run store")
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the result must not be lost
         failure = RunSaveError(
             f"The run ended as {record.status}, but its record could not be saved: {reason_of(error)}"

@@ -309,17 +309,16 @@ class LiveRun(Generic[S]):
         if store is None:
             return None
 
-        async def close() -> None:
-            await recorder.finalize(outcome.status, duration_ms)
-            completed = outcome.status is RunStatus.COMPLETED
-            if fixture is not None and (completed or store.publishes_every_end):
-                self._refuse_secrets(fixture, outcome.status)
-                await store.publish(str(self.recording_id), fixture)
-
         # The run store has its share also where the signal store does not answer.
-        part = RECORD if self._beginning.run_store is None else RECORDING
+        part, who = RECORD if self._beginning.run_store is None else RECORDING, "the signal store"
+        completed = outcome.status is RunStatus.COMPLETED
         try:
-            await within(close(), self._shutdown.left(part), "the signal store")
+            await within(recorder.finalize(outcome.status, duration_ms), self._shutdown.left(part), who)
+            if fixture is not None and (completed or store.publishes_every_end):
+                # This is no store's work, and takes no store's time.
+                with self._shutdown.standing_still():
+                    self._refuse_secrets(fixture, outcome.status)
+                await within(store.publish(str(self.recording_id), fixture), self._shutdown.left(part), who)
         except SecretFoundError as error:
             return error
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the run record is still to be saved
