@@ -282,3 +282,78 @@ async def test_a_run_that_another_one_has_taken_over_lets_its_subscribers_go(
         await harness.run_reactive(agents={"a": agent}, state={}, provider=ScriptedProvider(), store=store)
     assert asyncio.all_tasks() == before
     assert "behind at the end" in caplog.text
+
+
+class Searching(KeepingStore):
+    """Never finds what it is asked for, and never says so."""
+
+    async def find_recording(self, name: str) -> Any:
+        """Search for ever."""
+        await asyncio.Event().wait()
+
+    async def iter_signals(self, recording_id: str, **options: Any) -> AsyncGenerator[Any, None]:  # type: ignore[override]
+        """Read for ever."""
+        await asyncio.Event().wait()
+        yield
+
+
+@pytest.mark.parametrize("what", ["auto", "replay", "resume", "fork"])
+async def test_the_timeout_of_a_run_covers_what_comes_before_its_first_signal(what: str) -> None:
+    """A store that never answers when a run is to begin costs the timeout and no more, and nothing is recorded."""
+    store, run_store, provider = Searching(), FailingRunStore(), ScriptedProvider()
+    options: dict[str, Any] = {"agents": {"a": AGENT}, "store": store, "run_store": run_store, "provider": provider}
+    # One that has not completed can be resumed.
+    await end(store, FailingRunStore(), "timed_out")
+    began = now()
+    if what in ("auto", "replay"):
+        run = HARNESS.run_reactive(**options, state={}, fixture="f", mode=what, timeout=3.0)
+    else:
+        run = (HARNESS.resume if what == "resume" else HARNESS.fork)("rec-0", **options, timeout=3.0)
+    with pytest.raises(HarnessTimeoutError, match="timeout of 3 s") as caught:
+        await asyncio.wait_for(run, 1000)
+    assert now() - began == 3.0
+    assert caught.value.recording_id is None
+    assert "nothing was recorded" in caught.value.__notes__[0]
+    assert (list(store.recordings), run_store.saved, provider.requests) == (["rec-0"], [], [])
+
+
+async def test_the_timeout_of_a_run_goes_on_from_the_search_into_the_run() -> None:
+    """What the search for a fixture has taken, the run has less."""
+
+    class Slow(KeepingStore):
+        async def find_recording(self, name: str) -> Any:
+            await asyncio.sleep(2)
+            return await super().find_recording(name)
+
+    store, began = Slow(), now()
+    with pytest.raises(HarnessTimeoutError) as caught:
+        await HARNESS.run_reactive(
+            agents={"a": AGENT},
+            state={},
+            provider=HangingProvider(),
+            store=store,
+            fixture="f",
+            mode="auto",
+            timeout=3.0,
+        )
+    assert now() - began == 3.0
+    assert (caught.value.timeout, store.recordings["rec-0"].info.outcome) == (3.0, "timed_out")
+
+
+async def test_a_timeout_of_the_stores_own_is_not_that_of_the_run() -> None:
+    """What a store raises while a fixture is searched is raised as it is, also where it is a TimeoutError."""
+
+    class Late(KeepingStore):
+        async def find_recording(self, name: str) -> Any:
+            raise TimeoutError("the server is slow")
+
+    with pytest.raises(TimeoutError, match="the server is slow"):
+        await HARNESS.run_reactive(
+            agents={"a": AGENT},
+            state={},
+            provider=ScriptedProvider(),
+            store=Late(),
+            fixture="f",
+            mode="auto",
+            timeout=3.0,
+        )

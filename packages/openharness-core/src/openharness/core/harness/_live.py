@@ -81,8 +81,12 @@ class LiveRun(Generic[S]):
         self._ended = False
         self.recording_id = beginning.recording_id
 
-    async def run(self) -> RunResult[S]:
-        """Run to the end."""
+    async def run(self, deadline: float | None) -> RunResult[S]:
+        """Run to the end.
+
+        Args:
+            deadline: When the run has taken too long, by the clock of the event loop; None for never.
+        """
         settings = self._settings
         # First of all things in the queue, so that a run which is cancelled at once still has a beginning.
         for arrival in self._beginning.arrivals:
@@ -98,9 +102,9 @@ class LiveRun(Generic[S]):
                 stopped.set_result(None)
 
         timer = None
-        if settings.timeout is not None:
+        if deadline is not None:
             limit: JSONObject = {"timeout": settings.timeout}
-            timer = loop.call_later(settings.timeout, lambda: stop(names.HARNESS_TIMEOUT, limit))
+            timer = loop.call_at(deadline, lambda: stop(names.HARNESS_TIMEOUT, limit))
         try:
             return await supervise(
                 self._body(),

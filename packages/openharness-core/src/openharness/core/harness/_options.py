@@ -67,7 +67,8 @@ class CommonOptions(TypedDict, Generic[S], total=False):
         end_when: A function of the context. Once it is true no agent is activated any more; running ones finish.
         tags: Words to find the recording by.
         metadata: JSON values to find the run by; kept with the recording as well.
-        timeout: Seconds the run may take.
+        timeout: Seconds the run may take, from the call on: what comes before its first signal counts, such as the search
+            for a fixture. The replay of a recording has no limit: what timed out in it does so again.
         max_activations: Activations the run may have; 1,000 by default.
         max_depth: Activations that may cause one another in a row; 100 by default.
         max_concurrency: Activations that may run at once; any number by default. One that waits for a tool counts.

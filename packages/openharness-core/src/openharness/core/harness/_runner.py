@@ -18,6 +18,7 @@ from openharness.core.engine import (
 )
 from openharness.core.errors import (
     FixtureNotFoundError,
+    HarnessTimeoutError,
     RecordingEndedError,
     RecordingNotFoundError,
     SerializationError,
@@ -39,7 +40,7 @@ from openharness.core.records import new_id
 from openharness.core.values import MAX_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Sequence
 
     from openharness.core.harness._options import Settings
     from openharness.core.harness._result import RunResult
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 __all__ = ("Runner",)
 
 S = TypeVar("S")
+T = TypeVar("T")
 
 
 class Runner(Generic[S]):
@@ -87,6 +89,7 @@ class Runner(Generic[S]):
         self.recording_id: str | None = None
         self.max_bytes = MAX_BYTES
         self.decided = asyncio.Event()
+        self._deadline: float | None = None
         self.listeners = RunListeners(subscriptions, self._subscriber_failed, stream, remembers=interactive)
 
     async def run(self) -> RunResult[S]:
@@ -100,6 +103,13 @@ class Runner(Generic[S]):
             self.decided.set()
 
     async def _run(self) -> RunResult[S]:
+        decided = await self._in_time(self._decide())
+        if isinstance(decided, Beginning):
+            return await self._drive(decided)
+        return await self._replay(*decided)
+
+    async def _decide(self) -> Beginning[S] | tuple[SignalStore, str]:
+        """Return the beginning of a new run; or the recording that is replayed, with its store."""
         prepared = self._prepared
         settings = prepared.settings
         mode = settings.mode_of(prepared.defaults.mode)
@@ -107,11 +117,11 @@ class Runner(Generic[S]):
         if store is not None:
             self.max_bytes = store.max_bytes
         if settings.recording is not None:
-            return await self._replay(needed(store, "recording"), settings.recording)
+            return needed(store, "recording"), settings.recording
         if mode in ("replay", "auto") and settings.fixture is not None:
             found = await needed(store, f"mode={mode!r}").find_recording(settings.fixture)
             if found is not None:
-                return await self._replay(needed(store, "mode"), found.id)
+                return needed(store, "mode"), found.id
             if mode == "replay":
                 existing = await needed(store, "mode").list_fixtures()
                 raise FixtureNotFoundError(settings.fixture, existing=existing)
@@ -119,7 +129,26 @@ class Runner(Generic[S]):
         if mode == "record":
             needed(store, "mode='record'")
         fixture = settings.fixture if mode == "record" else None
-        return await self._drive(await begin_new(prepared, self.run_id, store=store, fixture=fixture))
+        return await begin_new(prepared, self.run_id, store=store, fixture=fixture)
+
+    async def _in_time(self, work: Awaitable[T]) -> T:
+        """Wait for what comes before a run begins, as long as the whole run may take.
+
+        Raises:
+            HarnessTimeoutError: It took longer. Nothing was recorded.
+        """
+        timeout = self._prepared.settings.timeout
+        self._deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
+        limit = asyncio.timeout_at(self._deadline)
+        try:
+            async with limit:
+                return await work
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            failure = HarnessTimeoutError(timeout=timeout)
+            failure.add_note("It had not begun: a store did not answer, and nothing was recorded.")
+            raise failure from error
 
     # Replaying.
 
@@ -212,17 +241,18 @@ class Runner(Generic[S]):
     async def resume(self, recording_id: str) -> RunResult[S]:
         """Go on with a run where its recording ends; see `Harness.resume`."""
         async with self._prepared.backends:
-            return await self._drive(await begin_resumed(self._prepared, recording_id))
+            return await self._drive(await self._in_time(begin_resumed(self._prepared, recording_id)))
 
     async def fork(self, recording_id: str) -> RunResult[S]:
         """Begin a new run that shares the beginning of a recorded one; see `Harness.fork`."""
         async with self._prepared.backends:
-            return await self._drive(await begin_forked(self._prepared, self.run_id, recording_id))
+            return await self._drive(await self._in_time(begin_forked(self._prepared, self.run_id, recording_id)))
 
     async def _drive(self, beginning: Beginning[S]) -> RunResult[S]:
         self.run_id = beginning.journal.run_id
         self.decided.set()
-        return await LiveRun(beginning, self._prepared.settings, queue=self.queue, listeners=self.listeners).run()
+        live = LiveRun(beginning, self._prepared.settings, queue=self.queue, listeners=self.listeners)
+        return await live.run(self._deadline)
 
     def _subscriber_failed(self, signal: Signal, error: BaseException) -> None:
         told = "A subscriber failed at %s of run %s"
