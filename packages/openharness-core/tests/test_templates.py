@@ -196,3 +196,85 @@ def test_a_path_that_leads_nowhere_is_told_in_the_words_of_the_state(source: str
         compile_template(source).render(values)
     assert said in str(caught.value)
     assert "object" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "'x' * 3000000000",
+        "3000000000 * 'x'",
+        "state.secret * now",
+        "'%3000000000d' % 1",
+        "'%.3000000000f' % 1",
+        "'%*d' % (3000000000, 1)",
+        "'%((a))3000000000d' % {'(a)': 1}",
+        "('%(a)s' * 10000)|format(a='x' * 10000)",
+        "'%3000000000d'|format(1)",
+        "''|center(3000000000)",
+        "'a'|indent(3000000000, true)",
+        "('a\n' * 10000)|indent('x' * 10000)",
+        "('a' * 10000)|join('x' * 10000)",
+        "'a'" + "|replace('a', 'aaaaaaaaaa')" * 20,
+        "('\"' * 9000000)|tojson",
+        "{'a': 1}|tojson(3000000000)",
+        "('a ' * 10000)|wordwrap(1, wrapstring='x' * 10000)",
+        "1|round(3000000000, 'ceil')",
+        "1|round(-3000000000)",
+    ],
+)
+def test_a_few_characters_do_not_become_a_text_without_end(expression: str) -> None:
+    """What would make more than 16 MiB of what it is given, or take as long, is an error before it is made."""
+    template = compile_template("{{ " + expression + " }}")
+    with pytest.raises(TemplateError, match=r"more than 16,777,216 characters|at most|widths as numbers"):
+        template.render(VALUES)
+
+
+@pytest.mark.parametrize("expression", ["[0] * 2", "2 * (0, 1)", "state.list * 2"])
+def test_lists_are_not_multiplied(expression: str) -> None:
+    """A list of lists of lists would be small, and without end as text."""
+    with pytest.raises(TemplateError, match="lists cannot be multiplied"):
+        compile_template("{{ " + expression + " }}").render(VALUES)
+
+
+@pytest.mark.parametrize(
+    "expression, text",
+    [
+        ("'-' * 40", "-" * 40),
+        ("state.empty|center(4)", "    "),
+        ("6 * 7 % 5", "2"),
+        ("'%5.1f|%-3s|%%' % (1.25, 'a')", "  1.2|a  |%"),
+        ("'%s: %03d'|format('a', 7)", "a: 007"),
+        ("'%(a)s'|format(a='b')", "b"),
+        ("'a\nb'|indent(2)", "a\n  b"),
+        ("'a\nb'|indent('> ', first=true)", "> a\n> b"),
+        ("['a', 'b']|reverse|join('-')", "b-a"),
+        ("[1, 1, 2]|unique|join", "12"),
+        ("'abc'|replace('', '-')", "-a-b-c-"),
+        ("{'a': [1]}|tojson(indent=1)", '{\n "a": [\n  1\n ]\n}'),
+        ("'a b c'|wordwrap(3)", "a b\nc"),
+        ("3.14159|round(2)", "3.14"),
+        ("'12'|int + 'no'|int(5) + 'ff'|int(base=16)", "272"),
+        ("('f' * 5000)|int(7, 16)", "7"),
+        ("'<'|e", "&lt;"),
+    ],
+)
+def test_the_bounds_leave_ordinary_templates_alone(expression: str, text: str) -> None:
+    """Lines, columns and formats are made as Jinja makes them."""
+    assert compile_template("{{ " + expression + " }}").render(VALUES) == text
+
+
+def test_nothing_is_computed_when_a_template_is_compiled() -> None:
+    """What is constant waits as well, so that an agent is defined in no time."""
+    template = compile_template("{{ ('x' * 1000000)|upper }}{{ 'ab'|center(1000000) }}")
+    assert all(len(constant) < 100 for constant in strings_of(template.compiled.root_render_func.__code__))
+    assert len(template.render(VALUES)) == 2_000_000
+
+
+def strings_of(code: Any) -> list[str]:
+    """The texts in compiled code, also in its parts."""
+    return [
+        text
+        for constant in code.co_consts
+        for text in (strings_of(constant) if hasattr(constant, "co_consts") else [constant])
+        if isinstance(text, str)
+    ]

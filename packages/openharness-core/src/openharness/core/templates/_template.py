@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import attrs
 
 from openharness.core.errors import TemplateError, UnknownNameError
+from openharness.core.templates._bounds import BOUNDED_OPERATORS, bounded_filters, check_operands
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -90,7 +91,8 @@ class Template:
             values: JSON values by root: ``state``, ``signal``, ``input``, ``now``, ``agent``.
 
         Raises:
-            TemplateError: A path leads nowhere, or a filter does not take its value.
+            TemplateError: A path leads nowhere, a filter does not take its value, or one would make a text of more than
+                16 MiB.
         """
         if self.compiled is None:
             return self.source
@@ -187,11 +189,17 @@ def _text(value: object) -> str:
 @cache
 def _environment() -> ImmutableSandboxedEnvironment:
     # Imported with the first template that needs it: many programs use prompt functions only.
-    from jinja2 import StrictUndefined
+    from jinja2 import StrictUndefined, pass_context
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Environment(ImmutableSandboxedEnvironment):
         """Looks up keys and indexes of JSON values and nothing else; Python attributes do not exist for it."""
+
+        intercepted_binops = BOUNDED_OPERATORS
+
+        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+            check_operands(operator, left, right)
+            return super().call_binop(context, operator, left, right)
 
         def getattr(self, obj: Any, attribute: str) -> Any:
             return self.getitem(obj, attribute)
@@ -202,12 +210,21 @@ def _environment() -> ImmutableSandboxedEnvironment:
             except (LookupError, TypeError):
                 return self.undefined(hint=_missing(obj, argument), obj=obj, name=argument)
 
-    def finalize(value: object) -> object:
+    # With the context, and not optimized: else Jinja computes what is constant when the agent is defined, again and again
+    # for each part of it.
+    @pass_context
+    def finalize(context: Any, value: object) -> object:  # noqa: ARG001 - see above
         return value if isinstance(value, StrictUndefined) else _text(value)
 
     environment = Environment(
-        undefined=StrictUndefined, finalize=finalize, autoescape=False, keep_trailing_newline=True
+        undefined=StrictUndefined,
+        finalize=finalize,
+        autoescape=False,
+        keep_trailing_newline=True,
+        optimized=False,
     )
-    environment.filters = {name: function for name, function in environment.filters.items() if name in _FILTERS}
+    environment.filters = bounded_filters(
+        {name: function for name, function in environment.filters.items() if name in _FILTERS}
+    )
     environment.globals.clear()
     return environment
