@@ -117,8 +117,8 @@ class RunOptions(CommonOptions[S], Generic[S], total=False):
             recorded one, and for state types that need no arguments.
         input: Any JSON value: recorded, ``ctx.input`` and ``{{ input }}``.
         mode: See `Mode`. By default that of the harness, else ``OPENHARNESS_MODE``, else ``"live"``.
-        fixture: The name that the recording is published under, and that a replay looks for. Refused in a ``live``
-            run, which would not use it.
+        fixture: The name that the recording is published under, and that a replay looks for. A run that is given one
+            must be told its mode, here, by the harness or by ``OPENHARNESS_MODE``; a ``live`` run makes no use of it.
         recording: Replay the recording with this id, whatever its name; implies ``mode="replay"``, and is refused with
             another ``mode=`` or a ``fixture=``.
         run_id: The run's id; made if not given.
