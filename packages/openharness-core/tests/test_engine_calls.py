@@ -601,3 +601,39 @@ async def test_a_provider_that_blocks_its_cancellation_does_not_cost_the_recordi
     assert "did not stop within" in caplog.text
     release.set()
     await asyncio.sleep(0)
+
+
+async def test_an_answer_that_never_ends_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider that sends text without end is stopped when no signal could tell of its answer any more."""
+    monkeypatch.setattr("openharness.core.engine._calls._LARGEST", 100_000)
+    sent = 0
+
+    class Endless(Provider):
+        """Sends the same for ever."""
+
+        type = "endless"
+        display_name = "Endless"
+        capabilities = ProviderCapabilities()
+
+        async def run(self, request: ProviderRequest, context: RunContext) -> AsyncIterator[ProviderEvent]:
+            nonlocal sent
+            while True:
+                sent += 1
+                yield TextDelta("x" * 1_000) if sent % 2 else ThinkingDelta("y" * 1_000)
+
+    error = await failed(Endless())
+    assert "longer than the" in str(error)
+    assert sent == 101
+
+
+@pytest.mark.parametrize("character, count", [("x", 100_000), ("\x01", 17_000), ("\u20ac", 34_000)])
+async def test_an_answer_that_no_signal_could_hold_is_a_failure_of_its_provider(
+    monkeypatch: pytest.MonkeyPatch, character: str, count: int
+) -> None:
+    """What counts is the answer as JSON; just below the limit it is taken."""
+    monkeypatch.setattr("openharness.core.engine._calls._LARGEST", 100_000)
+    error = await failed(EventsProvider([done(character * count)]))
+    assert "longer than the" in str(error)
+    fitting = character * (count - 1_000)
+    result = await run(EventsProvider([done(fitting)]))
+    assert of_name(result.signals, "text:complete")[0].payload["text"] == fitting

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final
 
 from openharness.core.engine._arrivals import Arrival, Lane
 from openharness.core.engine._patience import Patience
@@ -23,7 +23,7 @@ from openharness.core.interfaces import (
 )
 from openharness.core.log import _names as names
 from openharness.core.providers import open_events
-from openharness.core.values import check_room, to_json
+from openharness.core.values import MAX_BYTES, check_room, dump_json, to_json
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -36,6 +36,14 @@ if TYPE_CHECKING:
     from openharness.core.values import JSONObject, JSONValue
 
 __all__ = ("Calls",)
+
+_LARGEST: Final = MAX_BYTES - 2**20
+"""How large an answer may be, so that the signal that tells of it can be stored; reasoning counts while it streams."""
+_MOST_BYTES: Final = 6
+"""How many bytes a character takes in JSON at most: a control character does."""
+_TOO_LONG: Final = (
+    f"the answer is longer than the {_LARGEST // 2**20} MiB that can be recorded; limit it with max_tokens"
+)
 
 
 class Calls:
@@ -156,9 +164,7 @@ class Calls:
             await events.aclose()
 
     async def _consume(self, call: str, events: AsyncGenerator[ProviderEvent, None], lane: Lane) -> JSONObject:
-        text: list[str] = []
-        output: ProviderOutput | None = None
-        tools = 0
+        answer, output = _Answer(), None
         async for event in events:
             if output is not None:
                 raise ProviderError(f"the provider went on after Completed, with {event!r}", kind="protocol")
@@ -166,22 +172,14 @@ class Calls:
                 output = event.output
                 continue
             name, details = _details(event)
-            if name == names.TOOL_CALL:
-                details = {"index": tools, **details}
-                tools += 1
-            elif not details.get("text", True):
+            if not answer.takes(name, details):
                 continue  # An empty delta says nothing.
-            if name == names.TEXT_DELTA:
-                text.append(cast("str", details["text"]))
             if lane.is_full:
                 await self._room(lane)
             self._put(lane, call, name, {"call": call, **details})
         if output is None:
             raise ProviderError("the provider ended without Completed", kind="protocol")
-        content = _text(output.content)
-        if text and _text("".join(text)) != content:
-            raise ProviderError("the text of Completed is not what the deltas said", kind="protocol")
-        return output_payload(output, content)
+        return output_payload(output, answer.content(output))
 
     async def _room(self, lane: Lane) -> None:
         """Wait for room in a lane that is full, unless nobody will make room any more."""
@@ -195,6 +193,48 @@ class Calls:
         lane.put(Arrival(name=name, payload=payload, timestamp=self._clock(), call=call, lane=lane))
 
 
+class _Answer:
+    """What of an answer has come."""
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._size = 0
+        self._tools = 0
+
+    def takes(self, name: str, details: JSONObject) -> bool:
+        """Add what an event says, and tell whether it says anything.
+
+        Raises:
+            ProviderError: There is more than can be recorded.
+        """
+        if name == names.TOOL_CALL:
+            details["index"] = self._tools
+            self._tools += 1
+            return True
+        text = details.get("text")
+        if not isinstance(text, str):
+            return True
+        self._size += len(text)
+        if self._size > _LARGEST:
+            raise ProviderError(_TOO_LONG, kind="protocol")
+        if name == names.TEXT_DELTA:
+            self._text.append(text)
+        return bool(text)
+
+    def content(self, output: ProviderOutput) -> str:
+        """Return the text of the whole answer.
+
+        Raises:
+            ProviderError: It is not what the deltas said, or is longer than what can be recorded.
+        """
+        content = _text(output.content)
+        if self._text and _text("".join(self._text)) != content:
+            raise ProviderError("the text of Completed is not what the deltas said", kind="protocol")
+        if _MOST_BYTES * len(content) > _LARGEST and len(dump_json(content)) > _LARGEST:
+            raise ProviderError(_TOO_LONG, kind="protocol")
+        return content
+
+
 def _details(event: ProviderEvent) -> tuple[str, JSONObject]:
     """What of an event goes into its signal, and the signal's name."""
     if isinstance(event, TextDelta):
@@ -202,7 +242,9 @@ def _details(event: ProviderEvent) -> tuple[str, JSONObject]:
     if isinstance(event, ThinkingDelta):
         return names.THINKING_DELTA, {"text": _text(event.text)}
     if isinstance(event, ToolCall):
-        return names.TOOL_CALL, {"id": _text(event.id), "name": _text(event.name), "arguments": _json(event.arguments)}
+        # Which of several it is says who counts them.
+        arguments = _json(event.arguments)
+        return names.TOOL_CALL, {"index": 0, "id": _text(event.id), "name": _text(event.name), "arguments": arguments}
     if isinstance(event, ProviderWarning):
         return names.PROVIDER_WARNING, {"message": _text(event.message), "data": _json(event.data)}
     raise ProviderError(f"the provider yielded {event!r}, which is no event", kind="protocol")
