@@ -10,7 +10,7 @@ import functools
 import inspect
 import json
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from openharness.core.values import MAX_BYTES
 
@@ -27,7 +27,7 @@ _MOST_DIGITS: Final = 4_300
 _FORMAT: Final = re.compile(r"%(?:\([^()]*\))?[-#0 +]*(\*|\d*)(?:\.(\*|\d*))?[hlL]?(.?)", re.DOTALL)
 
 
-def check_operands(operator: str, left: Any, right: Any) -> None:
+def check_operands(operator: str, left: object, right: object) -> None:
     """Refuse an operation whose result would be too large.
 
     Raises:
@@ -35,7 +35,7 @@ def check_operands(operator: str, left: Any, right: Any) -> None:
         TypeError: A list is multiplied, whose text could be of any size.
     """
     if operator == "%" and isinstance(left, str):
-        _check_format(left, right if isinstance(right, tuple) else (right,))
+        _check_format(left, cast("tuple[object, ...]", right) if isinstance(right, tuple) else (right,))
     elif operator == "*":
         for repeated, times in ((left, right), (right, left)):
             if isinstance(repeated, (list, tuple)):
