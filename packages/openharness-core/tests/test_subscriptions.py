@@ -354,6 +354,24 @@ async def test_what_a_subscriber_does_to_a_signal_does_not_reach_the_log(harness
     assert of_name((await run(harness)).signals, "done:it")[0].payload["output"] == "hello"
 
 
+async def test_what_a_subscriber_does_to_a_signal_reaches_no_other(harness: Harness[Any]) -> None:
+    """Each subscriber has a copy of its own, and so has who reads the stream."""
+    seen: list[Any] = []
+
+    def change(signal: Signal) -> None:
+        seen.append(signal.payload["output"])
+        signal.payload["output"] = "changed"
+
+    for _ in range(3):
+        harness.subscribe("done:it", change)
+    agent = harness.agent(prompt="hello", activate_on="harness:start", emits="done:it")
+    async with harness.stream(agents={"a": agent}, state={}, provider=ScriptedProvider()) as stream:
+        async for signal in stream:
+            if signal.name == "done:it":
+                change(signal)
+    assert seen == ["HELLO"] * 4
+
+
 @pytest.mark.parametrize(
     "pattern, options, error",
     [

@@ -10,7 +10,7 @@ import logging
 import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, Self, TypeAlias
 
 import attrs
 
@@ -273,14 +273,12 @@ class RunListeners:
         if not self._listeners and self._stream is None:
             return
         for signal in signals:
-            copy: Any = None
+            # A copy for each: what one does to its signal, no other sees.
             if self._stream is not None:
-                copy = attrs.evolve(signal, payload=copy_json(signal.payload))
-                await self._stream.offer(copy)
+                await self._stream.offer(_copied(signal))
             for subscribed, listener in self._listeners:
                 if subscribed.wants(signal.name):
-                    copy = copy or attrs.evolve(signal, payload=copy_json(signal.payload))
-                    await listener.offer(copy)
+                    await listener.offer(_copied(signal))
 
     async def seen(self, pattern: Pattern, after: int) -> Signal:
         """Wait for the first durable signal behind a position whose name matches; for runs that remember."""
@@ -289,7 +287,7 @@ class RunListeners:
             told = self._told or []
             for signal in told[position:]:
                 if pattern.matches(signal.name):
-                    return attrs.evolve(signal, payload=copy_json(signal.payload))
+                    return _copied(signal)
             position = max(position, len(told))
             if self._changed is None:
                 self._changed = asyncio.get_running_loop().create_future()
@@ -318,3 +316,7 @@ class RunListeners:
         """Wait until everybody was told everything, ``timeout`` seconds at most, then ``grace`` for who was not."""
         if self._listeners:
             await asyncio.gather(*(listener.close(timeout, grace=grace) for _, listener in self._listeners))
+
+
+def _copied(signal: Signal) -> Signal:
+    return attrs.evolve(signal, payload=copy_json(signal.payload))
