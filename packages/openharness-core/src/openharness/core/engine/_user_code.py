@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
 
 from openharness.core.agents import Context
 from openharness.core.errors import SerializationError
-from openharness.core.records import Signal
+from openharness.core.records._signal import copied_signal
 from openharness.core.templates import Template
-from openharness.core.values import copy_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from openharness.core.engine._plan import AgentPlan, ReducerPlan
     from openharness.core.engine._state import StateView
     from openharness.core.log import Change, OpenActivation
+    from openharness.core.records import Signal
     from openharness.core.values import JSONValue
 
 __all__ = ("USER_FAILURES", "UserCode")
@@ -52,21 +52,21 @@ class UserCode(Generic[S]):
 
     def reduce(self, reducer: ReducerPlan, signal: Signal) -> list[Change]:
         """Return the changes that a reducer makes of a signal."""
-        draft, signal = self._view.draft(), _copied(signal)
+        draft, signal = self._view.draft(), copied_signal(signal)
         reduced = reducer.function(draft, signal, self._context(signal, purpose=f"reducer/{reducer.pattern}"))
         _refuse_waiting(reduced)
         return self._view.changes_by(reduced, draft)
 
     def ends(self, end_when: Callable[[Context[S]], bool], signal: Signal) -> bool:
         """Tell what ``end_when`` says."""
-        ends = _truth(end_when(self._context(_copied(signal), purpose="end_when")))
+        ends = _truth(end_when(self._context(copied_signal(signal), purpose="end_when")))
         self._view.verify_unchanged()
         return ends
 
     def wants(self, guard: Callable[[Context[S]], bool], signal: Signal, agent: AgentPlan[S]) -> bool:
         """Tell what an agent's guard says."""
         try:
-            wanted = _truth(guard(self._context(_copied(signal), purpose="when", agent=agent.name)))
+            wanted = _truth(guard(self._context(copied_signal(signal), purpose="when", agent=agent.name)))
             self._view.verify_unchanged()
         except USER_FAILURES:
             self._view.forget()
@@ -79,7 +79,7 @@ class UserCode(Generic[S]):
         system = definition.system
         if not isinstance(definition.prompt, Template) or not (system is None or isinstance(system, Template)):
             # One for both functions: what it gives by chance to one comes after what it gave to the other.
-            context = self._context(_copied(signal), purpose="prompt", agent=agent.name, activation=activation.id)
+            context = self._context(copied_signal(signal), purpose="prompt", agent=agent.name, activation=activation.id)
         try:
             prompt = self._text(definition.prompt, signal, agent, context)
             instructions = None if system is None else self._text(system, signal, agent, context)
@@ -127,17 +127,6 @@ class UserCode(Generic[S]):
             activation=activation,
             seed=(self._fold.seed, signal.seq, agent, activation, purpose),
         )
-
-
-def _copied(signal: Signal) -> Signal:
-    return Signal(
-        signal.id,
-        name=signal.name,
-        payload=copy_json(signal.payload),
-        timestamp=signal.timestamp,
-        seq=signal.seq,
-        source=signal.source,
-    )
 
 
 def _truth(value: object) -> bool:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-import attrs
-
 from openharness.core.engine import Arrival, DriftReport
 from openharness.core.errors import OpenHarnessError, ReplayDriftError, RunEndedError, RunError
 from openharness.core.harness._injection import check_injected, check_size, refuse_secret
 from openharness.core.log import _names as names
 from openharness.core.patterns import compile_pattern
 from openharness.core.records import now_ms
+from openharness.core.records._signal import copied_signal
 from openharness.core.redaction import unnumbered
-from openharness.core.values import copy_json, dump_json, json_text, to_json
+from openharness.core.values import dump_json, json_text, to_json
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -158,7 +157,7 @@ class RunHandle(Generic[S]):
             signal = await accepted
         if signal is None:
             raise RunEndedError(name) from self._failure()
-        return attrs.evolve(signal, payload=copy_json(signal.payload))
+        return copied_signal(signal)
 
     def _failure(self) -> BaseException | None:
         """Return what ended the run, if it has ended so."""

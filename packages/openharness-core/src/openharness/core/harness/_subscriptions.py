@@ -17,7 +17,7 @@ import attrs
 from openharness.core.engine import USER_FAILURES
 from openharness.core.errors import InvalidValueError
 from openharness.core.patterns import Pattern, compile_pattern
-from openharness.core.values import copy_json
+from openharness.core.records._signal import copied_signal
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -275,10 +275,10 @@ class RunListeners:
         for signal in signals:
             # A copy for each: what one does to its signal, no other sees.
             if self._stream is not None:
-                await self._stream.offer(_copied(signal))
+                await self._stream.offer(copied_signal(signal))
             for subscribed, listener in self._listeners:
                 if subscribed.wants(signal.name):
-                    await listener.offer(_copied(signal))
+                    await listener.offer(copied_signal(signal))
 
     async def seen(self, pattern: Pattern, after: int) -> Signal:
         """Wait for the first durable signal behind a position whose name matches; for runs that remember."""
@@ -287,7 +287,7 @@ class RunListeners:
             told = self._told or []
             for signal in told[position:]:
                 if pattern.matches(signal.name):
-                    return _copied(signal)
+                    return copied_signal(signal)
             position = max(position, len(told))
             if self._changed is None:
                 self._changed = asyncio.get_running_loop().create_future()
@@ -316,7 +316,3 @@ class RunListeners:
         """Wait until everybody was told everything, ``timeout`` seconds at most, then ``grace`` for who was not."""
         if self._listeners:
             await asyncio.gather(*(listener.close(timeout, grace=grace) for _, listener in self._listeners))
-
-
-def _copied(signal: Signal) -> Signal:
-    return attrs.evolve(signal, payload=copy_json(signal.payload))

@@ -6,7 +6,9 @@ from typing import Any
 
 import attrs
 
-__all__ = ("Signal", "SignalSource", "make_signal", "make_source", "signal_id")
+from openharness.core.values import copy_json
+
+__all__ = ("Signal", "SignalSource", "copied_signal", "make_signal", "make_source", "signal_id")
 
 
 @attrs.frozen(weakref_slot=False)
@@ -90,6 +92,11 @@ def make_source(agent: str | None, provider: str | None, parent: str | None, act
     draft.__class__ = SignalSource
     source: SignalSource = draft
     return source
+
+
+def copied_signal(signal: Signal) -> Signal:
+    """Return a signal for somebody to whom it is shown, who may change its payload without changing the run's."""
+    return make_signal(signal.id, signal.name, copy_json(signal.payload), signal.timestamp, signal.seq, signal.source)
 
 
 def signal_id(run_id: str, seq: int) -> str:
