@@ -29,7 +29,7 @@ from openharness.core import (
     Usage,
     create_harness,
 )
-from openharness.core.values import decode_json
+from openharness.core.values import MAX_BYTES, decode_json
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -605,7 +605,7 @@ async def test_a_provider_that_blocks_its_cancellation_does_not_cost_the_recordi
 
 async def test_an_answer_that_never_ends_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """A provider that sends text without end is stopped when no signal could tell of its answer any more."""
-    monkeypatch.setattr("openharness.core.engine._calls._LARGEST", 100_000)
+    monkeypatch.setattr("openharness.core.engine._calls.LARGEST", 100_000)
     sent = 0
 
     class Endless(Provider):
@@ -631,9 +631,16 @@ async def test_an_answer_that_no_signal_could_hold_is_a_failure_of_its_provider(
     monkeypatch: pytest.MonkeyPatch, character: str, count: int
 ) -> None:
     """What counts is the answer as JSON; just below the limit it is taken."""
-    monkeypatch.setattr("openharness.core.engine._calls._LARGEST", 100_000)
+    monkeypatch.setattr("openharness.core.engine._calls.LARGEST", 100_000)
+    monkeypatch.setattr("openharness.core.engine._sizes.LARGEST", 100_000)
     error = await failed(EventsProvider([done(character * count)]))
     assert "longer than the" in str(error)
     fitting = character * (count - 1_000)
     result = await run(EventsProvider([done(fitting)]))
     assert of_name(result.signals, "text:complete")[0].payload["text"] == fitting
+
+
+async def test_an_answer_that_no_json_of_ours_could_hold_is_a_failure_of_its_provider() -> None:
+    """An answer that comes all at once and is longer than anything that is written fails as any other does."""
+    error = await failed(EventsProvider([done("x" * (MAX_BYTES + 1))]))
+    assert "longer than the 15 MiB" in str(error)

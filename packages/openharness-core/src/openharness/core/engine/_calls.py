@@ -12,6 +12,7 @@ from openharness.core.engine._patience import Patience
 from openharness.core.engine._pumps import Pumps
 from openharness.core.engine._redacting import log_failure
 from openharness.core.engine._requests import error_payload, output_payload, plain_text, provider_request
+from openharness.core.engine._sizes import LARGEST, MEBIBYTES, json_that_fits
 from openharness.core.errors import ProviderError
 from openharness.core.interfaces import (
     Completed,
@@ -23,7 +24,7 @@ from openharness.core.interfaces import (
 )
 from openharness.core.log import _names as names
 from openharness.core.providers import open_events
-from openharness.core.values import MAX_BYTES, check_room, dump_json, to_json
+from openharness.core.values import check_room, to_json
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -37,13 +38,9 @@ if TYPE_CHECKING:
 
 __all__ = ("Calls",)
 
-_LARGEST: Final = MAX_BYTES - 2**20
-"""How large an answer may be, so that the signal that tells of it can be stored; reasoning counts while it streams."""
 _MOST_BYTES: Final = 6
 """How many bytes a character takes in JSON at most: a control character does."""
-_TOO_LONG: Final = (
-    f"the answer is longer than the {_LARGEST // 2**20} MiB that can be recorded; limit it with max_tokens"
-)
+_TOO_LONG: Final = f"the answer is longer than the {MEBIBYTES} MiB that can be recorded; limit it with max_tokens"
 
 
 class Calls:
@@ -164,14 +161,16 @@ class Calls:
             await events.aclose()
 
     async def _consume(self, call: str, events: AsyncGenerator[ProviderEvent, None], lane: Lane) -> JSONObject:
-        answer, output = _Answer(), None
+        answer, output, tools = _Answer(), None, 0
         async for event in events:
             if output is not None:
                 raise ProviderError(f"the provider went on after Completed, with {event!r}", kind="protocol")
             if isinstance(event, Completed):
                 output = event.output
                 continue
-            name, details = _details(event)
+            name, details = _details(event, tools)
+            if name == names.TOOL_CALL:
+                tools += 1
             if not answer.takes(name, details):
                 continue  # An empty delta says nothing.
             if lane.is_full:
@@ -199,7 +198,6 @@ class _Answer:
     def __init__(self) -> None:
         self._text: list[str] = []
         self._size = 0
-        self._tools = 0
 
     def takes(self, name: str, details: JSONObject) -> bool:
         """Add what an event says, and tell whether it says anything.
@@ -207,15 +205,11 @@ class _Answer:
         Raises:
             ProviderError: There is more than can be recorded.
         """
-        if name == names.TOOL_CALL:
-            details["index"] = self._tools
-            self._tools += 1
-            return True
         text = details.get("text")
         if not isinstance(text, str):
             return True
         self._size += len(text)
-        if self._size > _LARGEST:
+        if self._size > LARGEST:
             raise ProviderError(_TOO_LONG, kind="protocol")
         if name == names.TEXT_DELTA:
             self._text.append(text)
@@ -230,21 +224,25 @@ class _Answer:
         content = _text(output.content)
         if self._text and _text("".join(self._text)) != content:
             raise ProviderError("the text of Completed is not what the deltas said", kind="protocol")
-        if _MOST_BYTES * len(content) > _LARGEST and len(dump_json(content)) > _LARGEST:
+        if _MOST_BYTES * len(content) > LARGEST and json_that_fits(content) is None:
             raise ProviderError(_TOO_LONG, kind="protocol")
         return content
 
 
-def _details(event: ProviderEvent) -> tuple[str, JSONObject]:
-    """What of an event goes into its signal, and the signal's name."""
+def _details(event: ProviderEvent, tools: int) -> tuple[str, JSONObject]:
+    """What of an event goes into its signal, and the signal's name; ``tools`` calls of tools came before."""
     if isinstance(event, TextDelta):
         return names.TEXT_DELTA, {"text": _text(event.text)}
     if isinstance(event, ThinkingDelta):
         return names.THINKING_DELTA, {"text": _text(event.text)}
     if isinstance(event, ToolCall):
-        # Which of several it is says who counts them.
         arguments = _json(event.arguments)
-        return names.TOOL_CALL, {"index": 0, "id": _text(event.id), "name": _text(event.name), "arguments": arguments}
+        return names.TOOL_CALL, {
+            "index": tools,
+            "id": _text(event.id),
+            "name": _text(event.name),
+            "arguments": arguments,
+        }
     if isinstance(event, ProviderWarning):
         return names.PROVIDER_WARNING, {"message": _text(event.message), "data": _json(event.data)}
     raise ProviderError(f"the provider yielded {event!r}, which is no event", kind="protocol")

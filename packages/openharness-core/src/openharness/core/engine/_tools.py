@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from openharness.core.engine._arrivals import Arrival
 from openharness.core.engine._pumps import Pumps
 from openharness.core.engine._redacting import log_failure
 from openharness.core.engine._requests import described
+from openharness.core.engine._sizes import MEBIBYTES, json_that_fits
 from openharness.core.errors import SerializationError
 from openharness.core.log import _names as names
 from openharness.core.threads import Worker
-from openharness.core.values import MAX_BYTES, check_room, dump_json, to_json
+from openharness.core.values import check_room, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
     from openharness.core.values import JSONObject, JSONValue
 
 __all__ = ("ToolRuns",)
-
-_MEBIBYTE: Final = 2**20
-_LARGEST: Final = MAX_BYTES - _MEBIBYTE
-"""The rest of a signal, and placeholders that are longer than their secrets, need some room as well."""
 
 
 class ToolRuns:
@@ -122,18 +119,15 @@ def _recordable(result: Any, path: str) -> JSONValue:
     plain = to_json(result, path=path)
     check_room(plain, path=path)
     if not _fits(plain):
-        reason = f"its JSON may take at most about {_LARGEST // _MEBIBYTE} MiB, also as a text in a request"
+        reason = f"its JSON may take at most about {MEBIBYTES} MiB, also as a text in a request"
         raise SerializationError(path, value=cast("object", type(result)), reason=reason)
     return plain
 
 
 def _fits(result: JSONValue) -> bool:
     """Tell whether a result can be written, as it is and as the text that the model is told."""
-    try:
-        written = dump_json(result, max_bytes=_LARGEST)
-        return isinstance(result, str) or len(dump_json(written.decode(), max_bytes=_LARGEST)) <= _LARGEST
-    except SerializationError:
-        return False
+    written = json_that_fits(result)
+    return written is not None and (isinstance(result, str) or json_that_fits(written.decode()) is not None)
 
 
 class _UnfitResultError(Exception):
