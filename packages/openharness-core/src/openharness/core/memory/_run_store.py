@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from openharness.core.errors import InvalidValueError, StoreClosedError
 from openharness.core.interfaces import RunStore
@@ -29,9 +29,7 @@ class InMemoryRunStore(RunStore):
 
     def __init__(self, *, max_bytes: int = MAX_BYTES) -> None:
         self._max_bytes = max_bytes
-        self._rows: dict[str, EncodedRun] = {}
-        # Each run without its state, for queries to look at; nobody else gets to see these objects.
-        self._summaries: dict[str, RunRecord] = {}
+        self._runs: dict[str, _Kept] = {}
         self._closed = False
 
     @classmethod
@@ -49,25 +47,25 @@ class InMemoryRunStore(RunStore):
 
     def __repr__(self) -> str:
         """Say how many runs it holds."""
-        return f"InMemoryRunStore({len(self._rows)} runs)"
+        return f"InMemoryRunStore({len(self._runs)} runs)"
 
     async def save_run(self, run: RunRecord) -> None:
         """Save a run, replacing the one with the same id. See `RunStore.save_run`."""
         self._check_open()
         row = encode_run(run, max_bytes=self._max_bytes)
-        self._rows[row.id], self._summaries[row.id] = row, decode_run(row, include_state=False)
+        self._runs[row.id] = _Kept(row, decode_run(row, include_state=False))
 
     async def get_run(self, run_id: str) -> RunRecord | None:
         """Return the run with this id, or None. See `RunStore.get_run`."""
         self._check_open()
-        row = self._rows.get(check_id(run_id, name="run_id"))
-        return None if row is None else decode_run(row)
+        kept = self._runs.get(check_id(run_id, name="run_id"))
+        return None if kept is None else decode_run(kept.row)
 
     async def list_runs(self, query: RunQuery | None = None) -> list[RunRecord]:
         """Return the runs that match. See `RunStore.list_runs`."""
         self._check_open()
         query = query or RunQuery()
-        return [decode_run(self._rows[run.id], include_state=query.include_state) for run in self._found(query)]
+        return [decode_run(self._runs[run.id].row, include_state=query.include_state) for run in self._found(query)]
 
     async def iter_runs(self, query: RunQuery | None = None) -> AsyncIterator[RunRecord]:
         """Yield the runs that match; they are looked for once. See `RunStore.iter_runs`."""
@@ -75,9 +73,9 @@ class InMemoryRunStore(RunStore):
         query = query or RunQuery()
         for found in self._found(query):
             # Others may have changed it since then, or deleted it.
-            now = self._summaries.get(found.id)
-            if now is not None and query.matches(now):
-                yield decode_run(self._rows[now.id], include_state=query.include_state)
+            kept = self._runs.get(found.id)
+            if kept is not None and query.matches(kept.summary):
+                yield decode_run(kept.row, include_state=query.include_state)
                 self._check_open()
 
     async def count_runs(self, query: RunQuery | None = None) -> int:
@@ -88,18 +86,28 @@ class InMemoryRunStore(RunStore):
     async def delete_run(self, run_id: str) -> None:
         """Delete a run. See `RunStore.delete_run`."""
         self._check_open()
-        self._rows.pop(check_id(run_id, name="run_id"), None)
-        self._summaries.pop(run_id, None)
+        self._runs.pop(check_id(run_id, name="run_id"), None)
 
     async def close(self) -> None:
         """Forget all runs. See `RunStore.close`."""
         self._closed = True
-        self._rows.clear()
-        self._summaries.clear()
+        self._runs.clear()
 
     def _found(self, query: RunQuery) -> list[RunRecord]:
-        return select_runs(self._summaries.values(), query)
+        return select_runs((kept.summary for kept in self._runs.values()), query)
 
     def _check_open(self) -> None:
         if self._closed:
             raise StoreClosedError("the store was closed; make a new one.", store="InMemoryRunStore")
+
+
+class _Kept(NamedTuple):
+    """A run as it is kept.
+
+    Attributes:
+        row: All of it, as a database would have it.
+        summary: It without its state, for queries to look at; nobody else gets to see this object.
+    """
+
+    row: EncodedRun
+    summary: RunRecord
