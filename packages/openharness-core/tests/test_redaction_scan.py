@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -52,6 +54,21 @@ def test_what_looks_like_a_secret_is_found(value: Any, path: str, rule: str) -> 
     found = suspects(value)
     assert found[0] == SuspectedSecret(7, path, rule)
     assert not any(secret in str(found) for secret in (RANDOM, TOKEN))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("bearer ", "basic ", "api_key=", "access-key=", "private_key=", "secret=", "token=", "passwd=", "password="),
+        *("passphrase=", "credential=", "credentials=", "authorization="),
+    ],
+)
+def test_the_case_of_letters_hides_nothing(name: str) -> None:
+    """However one letter of a name is written, among all that are the same where case does not matter, it is found."""
+    every = "".join(map(chr, itertools.chain(range(0xD800), range(0xE000, 0x110000))))
+    for letter in sorted(set(filter(str.isalpha, name))):
+        for same in re.findall(letter, every, re.IGNORECASE):
+            assert suspects(f"{name.replace(letter, same)}{RANDOM}"), same
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,11 @@ _SUSPICIOUS: Final = (
     ("url-password", re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{0,100}:([^\s/:@\[\]]{8,})@", re.IGNORECASE)),
 )  # fmt: skip
 _HINT: Final = re.compile(rf"bearer|basic|://|{_NAME}", re.IGNORECASE)
-_HINTS: Final = ("bearer", "basic", "://", "key", "secret", "token", "pass", "credential", "authorization")
-"""One of these stands wherever `_HINT` matches; looking for them takes a tenth of the time."""
+_HINTS: Final = ("bearer", "bas", "://", "key", "secret", "token", "pass", "credent", "author")
+"""One of these stands wherever `_HINT` matches, and looking for them takes a tenth of the time.
+
+None has an ``i``: where case does not matter the Turkish letters without and with a dot count as one, which folded are none.
+"""
 
 
 @attrs.frozen
