@@ -10,13 +10,14 @@ How the modules depend on each other, from the top:
 * ``_doctor``: the examination of a store; ``_examination``: of its rows; ``_objects``: of its tables and indexes;
   ``_environment`` and ``_defects``: of its server
 * ``_names``: schema, prefix and tables; ``_address``: URLs; ``_failures``: the server's errors as ours; ``_driver``: types
-  of the driver; ``_bounded``: texts of any length in an index
+  of the driver; ``_bounded``: texts of any length in an index; ``_conditions``: of queries that have many
 """
 
 from __future__ import annotations
 
 from openharness.postgres._bounded import bounded
 from openharness.postgres._channel import Channel
+from openharness.postgres._conditions import fence
 from openharness.postgres._connecting import Password, Settings, Tls
 from openharness.postgres._driver import Row
 from openharness.postgres._examination import Examination
@@ -43,5 +44,6 @@ __all__ = (
     "Settings",
     "Tls",
     "bounded",
+    "fence",
     "misled",
 )

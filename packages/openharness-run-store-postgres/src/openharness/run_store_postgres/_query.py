@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from openharness.core import RunStatus, canonical_json
 from openharness.core.storage import RUN_COLUMNS, prefix_end
-from openharness.postgres import bounded
+from openharness.postgres import bounded, fence
 
 if TYPE_CHECKING:
     from openharness.core import RunQuery
@@ -19,10 +19,6 @@ Statement: TypeAlias = "tuple[str, list[object]]"
 
 _FREQUENT: Final = 1_000
 """From how many runs on it no longer matters which key is walked: a page is found soon."""
-
-
-_JOINED: Final = 4
-"""Of how many keys the planner may make joins: what that takes grows with all the orders there are of them."""
 
 
 class _Values:
@@ -107,7 +103,7 @@ class Queries:
                 conditions.append(
                     f"EXISTS (SELECT FROM {self._entries} AS also WHERE {self._entry('also.', key, item, values)} "
                     "AND also.created_at = wanted.created_at AND also.run_id = wanted.run_id"
-                    f"{' OFFSET 0' if number > _JOINED else ''})"
+                    f"{fence(number)})"
                 )
         if query.created_after is not None:
             conditions.append(f"{time} >= {values(query.created_after, 'bigint')}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from openharness.core import CorruptRecordError, canonical_json
 from openharness.core.storage import RECORDING_COLUMNS, checksum, recording_from_columns, tag_index, wrong_answer
-from openharness.postgres import bounded, misled
+from openharness.postgres import bounded, fence, misled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +21,6 @@ Statement: TypeAlias = "tuple[str, list[object]]"
 """SQL, and one value for each of its ``$n``."""
 
 _COLUMNS: Final = ", ".join(f"recordings.{name}" for name in ("number", *RECORDING_COLUMNS))
-
-_JOINED: Final = 4
 
 
 class Catalogue:
@@ -148,9 +146,8 @@ class _Conditions:
         )
 
     def _fence(self) -> str:
-        """Return what keeps the server from making a join of a condition, from some on: it would try all their orders."""
         self._joined += 1
-        return " OFFSET 0" if self._joined > _JOINED else ""
+        return fence(self._joined)
 
     def statement(self, columns: str, query: RecordingQuery) -> Statement:
         direction = "DESC" if query.order == "newest" else "ASC"
