@@ -19,7 +19,6 @@ import hashlib
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
-import attrs
 import msgspec
 
 from openharness.core.errors import InvalidValueError, SerializationError
@@ -30,7 +29,7 @@ from openharness.core.values._codec import Shallow, guard_stack, may_exceed
 from openharness.core.values._limits import check_limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from openharness.core.records import Signal
     from openharness.core.values import JSONObject, JSONValue
@@ -197,14 +196,8 @@ class MessagePool:
         """
         if not pooled_lists(signal):
             return [], signal
-        payload = cast("JSONObject", signal.payload)
-        request = dict(cast("JSONObject", payload["request"]))
         blobs: list[Blob] = []
-        for key in _POOLED:
-            items = request.get(key)
-            if isinstance(items, list):
-                request[key] = self._pooled_list(items, blobs)
-        return blobs, attrs.evolve(signal, payload={**payload, "request": request})
+        return blobs, _with_lists(signal, lambda items: self._pooled_list(items, blobs))
 
     def _pooled_list(self, items: list[JSONValue], blobs: list[Blob]) -> list[JSONValue]:
         pooled = [self._pooled(item, blobs) for item in items]
@@ -270,10 +263,8 @@ def references(signal: Signal) -> list[str]:
 
     Not those that a blob with the first items of a long list refers to in its turn.
     """
-    if signal.name != POOLING_SIGNAL:
-        return []
-    strings = (item for items in pooled_lists(signal) for item in items if isinstance(item, str))
-    return list(dict.fromkeys(item.removeprefix(_LIST) for item in strings))
+    strings = [item for items in pooled_lists(signal) for item in items if isinstance(item, str)]
+    return list(dict.fromkeys([item.removeprefix(_LIST) for item in strings]))
 
 
 def resolve_signal(signal: Signal, blobs: Mapping[str, JSONValue]) -> Signal:
@@ -289,13 +280,7 @@ def resolve_signal(signal: Signal, blobs: Mapping[str, JSONValue]) -> Signal:
     """
     if not references(signal):
         return signal
-    payload = cast("JSONObject", signal.payload)
-    request = dict(cast("JSONObject", payload["request"]))
-    for key in _POOLED:
-        items = request.get(key)
-        if isinstance(items, list):
-            request[key] = _resolve_list(items, blobs)
-    return attrs.evolve(signal, payload={**payload, "request": request})
+    return _with_lists(signal, lambda items: _resolve_list(items, blobs))
 
 
 def _resolve_list(items: list[JSONValue], blobs: Mapping[str, JSONValue]) -> list[JSONValue]:
@@ -327,5 +312,16 @@ def pooled_lists(signal: Signal) -> list[list[JSONValue]]:
     request = payload.get("request")
     if not isinstance(request, dict):
         return []
-    lists = (request.get(key) for key in _POOLED)
-    return [items for items in lists if isinstance(items, list)]
+    return [items for key in _POOLED if isinstance(items := request.get(key), list)]
+
+
+def _with_lists(signal: Signal, change: Callable[[list[JSONValue]], list[JSONValue]]) -> Signal:
+    """Return a signal that has `pooled_lists` with them changed."""
+    payload = cast("JSONObject", signal.payload)
+    request = dict(cast("JSONObject", payload["request"]))
+    for key in _POOLED:
+        items = request.get(key)
+        if isinstance(items, list):
+            request[key] = change(items)
+    changed = {**payload, "request": request}
+    return make_signal(signal.id, signal.name, changed, signal.timestamp, signal.seq, signal.source)
