@@ -39,10 +39,12 @@ own waiting nobody could close the store or end the process, and who has waited 
 _STATEMENTS: Final = 32
 """How many prepared statements are kept, one for each size of a batch; the largest take some 300 KB."""
 
-_CHECKPOINT_PAGES: Final = 4096
-"""After how many pages (16 MiB) in the -wal file a commit also copies them into the database. SQLite's default of 1,000
-makes one commit in a few hundred late enough to be seen. It is done on the connection that writes, because SQLite
-before 3.51.3 can damage a file when one connection writes at the very moment another completes a checkpoint."""
+_CHECKPOINT_PAGES: Final = 2560
+"""After how many pages (10 MiB) in the -wal file a commit also copies them into the database. SQLite's default of 1,000
+makes one commit in a hundred late, which is what a 99th percentile tells of. With more than here that commit takes longer,
+and so does a new -wal file to grow: a sync of a file that grows takes a third longer on a disk. It is done on the connection
+that writes, because SQLite before 3.51.3 can damage a file when one connection writes at the very moment another completes
+a checkpoint."""
 
 _WAL_BYTES: Final = 64 * 1024 * 1024
 """What the -wal file is cut back to after it had to grow beyond that."""
