@@ -137,10 +137,11 @@ def decode_json(text: bytes | str, *, path: str = "value") -> JSONValue:
         SerializationError: When the text is not JSON, has numbers that do not fit, or is nested deeper than 200 levels.
     """
     try:
-        return cast("JSONValue", _decode_shallow(text))
+        value: JSONValue = _decode_shallow(text)
     except (msgspec.MsgspecError, UnicodeError):
         # Deeper, or with a number that does not fit, or no JSON.
         return _decode_carefully(text, path)
+    return value
 
 
 def _decode_carefully(text: bytes | str, path: str) -> JSONValue:
