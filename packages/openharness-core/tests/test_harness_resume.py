@@ -596,22 +596,34 @@ async def test_a_fork_of_a_run_that_waited_for_a_person(point: str) -> None:
     assert (replayed.signals, replayed.state) == (fork.signals, fork.state)
 
 
+class SmallStore(KeepingStore):
+    """Says that it takes payloads of up to 100,000 bytes."""
+
+    @property
+    def max_bytes(self) -> int:
+        """100,000."""
+        return 100_000
+
+
 async def test_signals_for_a_run_that_goes_on_are_checked() -> None:
-    """A signal in the name of the harness, or one that cannot be recorded, is refused before anything is called."""
-    store, provider = KeepingStore(), Writer()
+    """A signal in the name of the harness, or one that cannot be recorded, is refused before anything is called or written."""
+    store, provider = SmallStore(), Writer()
     whole = await started_run(store, "shorter")
     options: dict[str, Any] = {**APPROVED, "provider": provider, "store": store}
     for signals, kind in (
         ([("agent:done", None)], DefinitionError),
         ([("person:decided", {1: 2})], SerializationError),
+        ([("person:decided", "x" * 100_000)], SerializationError),
         (["person:decided"], InvalidValueError),
     ):
         recording = await store.cut(str(whole.recording_id), 3)
+        kept = list(store.recordings)
         for go_on in (harness.resume, harness.fork):
             with pytest.raises(kind):
                 await go_on(
                     recording if go_on == harness.resume else str(whole.recording_id), **options, signals=signals
                 )
+        assert (list(store.recordings), len(store.signals(recording))) == (kept, 3)
     assert provider.calls == []
 
 

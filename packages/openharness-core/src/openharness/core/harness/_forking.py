@@ -40,7 +40,7 @@ async def begin_forked(prepared: Preparation[S], run_id: str, recording_id: str)
         "at": point.stop - 1,
         "state": prepared.changed_fields(settings.state, point.fields),
     }
-    arrivals = tuple(prepared.going_on(names.HARNESS_FORKED, payload, journal))
+    arrivals = tuple(prepared.going_on(names.HARNESS_FORKED, payload, journal, max_bytes=store.max_bytes))
     return Beginning(
         schema=prepared.schema,
         stepper=stepper,

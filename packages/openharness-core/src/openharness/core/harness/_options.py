@@ -143,8 +143,9 @@ class ResumeOptions(CommonOptions[S], Generic[S], total=False):
     Attributes:
         rebuild: ``"replay"`` (default) runs the recorded part again and compares it, so the code must be the same.
             ``"fold"`` takes it as it is and accepts changed code; the run then goes on in a recording of its own.
-        signals: Signals to inject once the run goes on, as pairs of name and payload. Refused for a run that ends with
-            what is recorded, as one that was killed when it was done.
+        signals: Signals to inject once the run goes on, as pairs of name and payload; what is refused is what
+            `RunHandle.emit` refuses. Refused altogether for a run that ends with what is recorded, as one that was killed
+            when it was done.
     """
 
     rebuild: Literal["replay", "fold"]
@@ -158,7 +159,8 @@ class ForkOptions(CommonOptions[S], Generic[S], total=False):
         at: The seq of a signal; the fork begins after the step it belongs to. The last one by default.
         state: What to change of the state at that point: fields and their new values, or a whole state.
         run_id: The new run's id; made if not given.
-        signals: Signals to inject once the run goes on, as pairs of name and payload.
+        signals: Signals to inject once the run goes on, as pairs of name and payload; what is refused is what
+            `RunHandle.emit` refuses.
     """
 
     at: int | None

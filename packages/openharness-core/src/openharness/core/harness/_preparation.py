@@ -11,7 +11,7 @@ import attrs
 from openharness.core.engine import Arrival, Journal, KeptPlans, Matcher, RecordedRules, RunPlan, StartOfRun, Transcript
 from openharness.core.errors import DefinitionError, InvalidValueError, SerializationError, UnknownNameError
 from openharness.core.harness._backends import Backends, Defaults
-from openharness.core.harness._injection import check_injected, refuse_secret
+from openharness.core.harness._injection import check_injected, check_size, refuse_secret
 from openharness.core.harness._options import NOTHING, Settings
 from openharness.core.log import _names as names
 from openharness.core.records import now_ms
@@ -206,14 +206,23 @@ class Preparation(Generic[S]):
                 return plain
         return self.redactor.arrived(given)
 
-    def going_on(self, name: str, payload: JSONObject, journal: Journal) -> Iterator[Arrival]:
-        """Yield what lets a run go on: what tells of it, and the signals it was given, for no more can come."""
+    def going_on(self, name: str, payload: JSONObject, journal: Journal, *, max_bytes: int) -> Iterator[Arrival]:
+        """Yield what lets a run go on: what tells of it, and the signals it was given, for no more can come.
+
+        Raises:
+            PatternError: The name of one is not well formed.
+            DefinitionError: It belongs to the harness.
+            InvalidValueError: It holds a secret.
+            SerializationError: A payload cannot be stored, or its JSON is longer than ``max_bytes``.
+        """
         given = self.settings.signals
         yield arrival_now(name, {**payload, "signals": len(given)} if given else payload)
         for injected, value in given:
             name = check_injected(injected)
             refuse_secret(self.redactor, "the name of a signal", name)
-            yield arrival_now(name, to_json(value, path="payload"))
+            plain = to_json(value, path="payload")
+            check_size(self.redactor, plain, max_bytes=max_bytes)
+            yield arrival_now(name, plain)
         if self.interactive and not journal.fold.finished:
             # A run that was started waits for this, live and in every replay.
             yield arrival_now(names.HARNESS_FINISHED, None)

@@ -64,7 +64,7 @@ async def begin_resumed(prepared: Preparation[S], recording_id: str) -> Beginnin
         payload: JSONObject = {"resumed_from": recording_id, "recorded": recorded}
         if point.carried_out < recorded:
             payload["carried_out"] = point.carried_out
-        arrivals = tuple(prepared.going_on(names.HARNESS_RESUMED, payload, journal))
+        arrivals = tuple(prepared.going_on(names.HARNESS_RESUMED, payload, journal, max_bytes=store.max_bytes))
     run_store = await prepared.backends.run_store()
     known = None if run_store is None else await run_store.get_run(point.run_id)
     metadata = settings.metadata or (None if known is None else cast("JSONObject | None", known.metadata))
