@@ -281,7 +281,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check the types of the packages, of the scripts, and as a user meets them, with mypy and pyright, both strict."""
+    """Check the types of the packages, of the scripts, and as a user meets them, strictly; and the list of what is public."""
     install_packages(session, "types", "bootstrap")
     sources = {name: sorted(folder_of(name).glob("src/**/*.py")) for name in PACKAGES}
     typing_tests = {name: sorted(folder_of(name).glob("typing_tests/*.py")) for name in PACKAGES}
@@ -298,6 +298,8 @@ def types(session: nox.Session) -> None:
     output = capture(session, "pyright", "--stats")
     expected = sum(map(len, [*sources.values(), *typing_tests.values()]))
     require_files(session, "pyright", output, r"Total files checked: (\d+)", expected)
+    # What users can call changes only together with the list of it.
+    session.run("python", ".ci/public_api.py")
 
 
 def run_mypy(session: nox.Session, arguments: list[str], *, files: int) -> None:
