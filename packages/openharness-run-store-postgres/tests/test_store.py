@@ -220,11 +220,13 @@ async def test_a_damaged_column_is_noticed(new_store: NewStore, sql: Sql) -> Non
 
 async def test_names_of_schema_and_prefix_are_only_names(openharness_postgres: PostgresPlace) -> None:
     """A schema may be called anything, and stores of two prefixes share one without knowing of each other."""
-    schema = f'a "quoted" näme; {openharness_postgres.schema}'[:60]
+    schema = f"""a "qu'oted" $$näme\\; {openharness_postgres.schema}"""[:60]
     for prefix in ("", "one_", "two_"):
         async with PostgresRunStore(openharness_postgres.dsn, schema=schema, prefix=prefix) as store:
             await store.save_run(make_run(f"of {prefix}", metadata={"k": 1}))
             assert [run.id for run in await store.list_runs(RunQuery(metadata={"k": 1}))] == [f"of {prefix}"]
+            await store.delete_run(f"of {prefix}")
+            assert await store.count_runs() == 0
 
 
 async def test_a_newer_version_is_refused_and_left(new_store: NewStore, sql: Sql) -> None:

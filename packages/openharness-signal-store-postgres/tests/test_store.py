@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from openharness.core import Signal
     from openharness.postgres import Row
+    from openharness.testing.postgres import PostgresPlace
 
     NewStore = Callable[..., PostgresSignalStore]
 
@@ -441,3 +442,14 @@ async def test_runs_and_recordings_in_one_schema(
         await two.append(made, make(1))
         assert await loaded(one, made) == make(1)
     assert await sql("SELECT component, version FROM openharness_versions ORDER BY 1") == [("runs", 1), ("signals", 1)]
+
+
+async def test_a_schema_may_be_called_anything(make: Make, openharness_postgres: PostgresPlace) -> None:
+    """Quotes, dollars, braces and backslashes in the name of the schema are only a name, also for what deletes rows."""
+    schema = f"""{{$openharness$}} "a" 'b' \\ {openharness_postgres.schema}"""[:63]
+    async with PostgresSignalStore(openharness_postgres.dsn, schema=schema) as store:
+        recording_id = await store.create_recording(run_id="a")
+        await store.append(recording_id, make(1))
+        assert await loaded(store, recording_id) == make(1)
+        await store.delete_recording(recording_id)
+        assert await store.load_recording(recording_id) is None

@@ -22,7 +22,7 @@ from openharness.postgres._connecting import Password, Settings, Tls
 from openharness.postgres._driver import Row
 from openharness.postgres._examination import Examination
 from openharness.postgres._failures import misled
-from openharness.postgres._names import Names
+from openharness.postgres._names import Names, literal
 from openharness.postgres._schema import Migration, Schema
 from openharness.postgres._session import Session
 from openharness.postgres._store import PostgresStore
@@ -45,5 +45,6 @@ __all__ = (
     "Tls",
     "bounded",
     "fence",
+    "literal",
     "misled",
 )

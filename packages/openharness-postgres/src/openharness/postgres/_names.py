@@ -9,7 +9,7 @@ import attrs
 
 from openharness.core import InvalidValueError
 
-__all__ = ("Names",)
+__all__ = ("Names", "literal")
 
 _PREFIX: Final = re.compile("[a-z_][a-z0-9_]*")
 _LONGEST_PREFIX: Final = 32
@@ -38,6 +38,16 @@ def _check_prefix(instance: object, attribute: object, value: object) -> None:
             value=value,
             expected=f"at most {_LONGEST_PREFIX} lower-case letters, digits and underscores, no digit first",
         )
+
+
+def literal(text: str) -> str:
+    """Return a text as it stands in SQL, whatever is in it and whatever ``standard_conforming_strings`` is.
+
+    Args:
+        text: The text; also what a function is made of, which no delimiter of dollars is safe for where a name is in it.
+    """
+    quoted = "'" + text.replace("'", "''") + "'"
+    return " E" + quoted.replace("\\", "\\\\") if "\\" in quoted else quoted
 
 
 @attrs.frozen(kw_only=True)
@@ -73,9 +83,7 @@ class Names:
         """
         if self.version == 0:
             return "true"
-        mark = "'" + self.mark(self.version + 1).replace("'", "''") + "'"
-        if "\\" in mark:
-            mark = "E" + mark.replace("\\", "\\\\")
+        mark = literal(self.mark(self.version + 1))
         # A conversion that fails says why, and is not tried before the statement is executed.
         return (
             f"(CASE WHEN pg_catalog.to_regclass({mark}) IS NULL THEN '1' "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from openharness.postgres import Names, Schema
+from openharness.postgres import Names, Schema, literal
 from openharness.run_store_postgres._examining import examine
 
 if TYPE_CHECKING:
@@ -64,24 +64,9 @@ CREATE TABLE {entries} (
     PRIMARY KEY (key, value, created_at, run_id)
 )
 """,
-        f"""
-CREATE FUNCTION {on_insert}() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN{insert_new}{ignore};
-    RETURN NULL;
-END $$
-""",
-        f"""
-CREATE FUNCTION {on_update}() {language} AS $$
-BEGIN{remove_old}{no_longer};{insert_new}{not_before}{ignore};
-    RETURN NULL;
-END $$
-""",
-        f"""
-CREATE FUNCTION {on_delete}() {language} AS $$
-BEGIN{remove_old};
-    RETURN NULL;
-END $$
-""",
+        f"CREATE FUNCTION {on_insert}() RETURNS trigger LANGUAGE plpgsql AS {_body(insert_new + ignore)}",
+        f"CREATE FUNCTION {on_update}() {language} AS {_body(remove_old + no_longer, insert_new + not_before + ignore)}",
+        f"CREATE FUNCTION {on_delete}() {language} AS {_body(remove_old)}",
         (
             f"CREATE TRIGGER {bare('run_inserted')} AFTER INSERT ON {runs} REFERENCING NEW TABLE AS new_runs "
             f"FOR EACH STATEMENT EXECUTE FUNCTION {on_insert}()"
@@ -95,6 +80,11 @@ END $$
             f"FOR EACH STATEMENT EXECUTE FUNCTION {on_delete}()"
         ),
     )
+
+
+def _body(*statements: str) -> str:
+    """The body of a trigger's function, as it stands in SQL."""
+    return literal(f"\nBEGIN{';'.join(statements)};\n    RETURN NULL;\nEND ")
 
 
 SCHEMA: Final = Schema(component="runs", changed="runs", migrations=(_version_1,), examine=examine)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
-from openharness.postgres import Names, Schema
+from openharness.postgres import Names, Schema, literal
 from openharness.signal_store_postgres._examining import PARTS, examine
 
 if TYPE_CHECKING:
@@ -29,6 +29,13 @@ def _version_1(names: Names) -> Sequence[str]:
         f"    DELETE FROM {names(part)} AS part USING old_recordings AS gone WHERE part.recording = gone.number;"  # noqa: S608 - names of our own
         for part in PARTS
     )
+    removing = f"""
+BEGIN
+{remove}
+    PERFORM pg_notify('{channel_name(names)}', gone.id) FROM old_recordings AS gone
+        WHERE gone.followed_until > clock_timestamp();
+    RETURN NULL;
+END """
     return (
         # A number is never given twice, so that who still reads a deleted recording does not get another's signals.
         # followed_until: until when those who append say so to those who listen. Room is left in each page, so that an
@@ -129,15 +136,7 @@ CREATE TABLE {names("fixtures")} (
 )
 """,
         f"CREATE INDEX {bare('fixtures_by_recording')} ON {names('fixtures')} (recording)",
-        f"""
-CREATE FUNCTION {on_delete}() RETURNS trigger LANGUAGE plpgsql AS $openharness$
-BEGIN
-{remove}
-    PERFORM pg_notify('{channel_name(names)}', gone.id) FROM old_recordings AS gone
-        WHERE gone.followed_until > clock_timestamp();
-    RETURN NULL;
-END $openharness$
-""",
+        f"CREATE FUNCTION {on_delete}() RETURNS trigger LANGUAGE plpgsql AS {literal(removing)}",
         (
             f"CREATE TRIGGER {bare('recording_deleted')} AFTER DELETE ON {recordings} "
             f"REFERENCING OLD TABLE AS old_recordings FOR EACH STATEMENT EXECUTE FUNCTION {on_delete}()"
