@@ -453,3 +453,32 @@ async def test_a_schema_may_be_called_anything(make: Make, openharness_postgres:
         assert await loaded(store, recording_id) == make(1)
         await store.delete_recording(recording_id)
         assert await store.load_recording(recording_id) is None
+
+
+async def test_functions_of_others_are_not_called(
+    make: Make, sql: Callable[..., Awaitable[list[Any]]], openharness_postgres: PostgresPlace
+) -> None:
+    """Functions and operators that others may make where the role looks for names are not taken for those of the server."""
+    place = openharness_postgres
+    caught = "LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'called'; END $$"
+    await sql(f"CREATE SCHEMA {place.schema}")
+    await sql(f"CREATE FUNCTION unnest(text[]) RETURNS SETOF text {caught}")
+    await sql(f"CREATE FUNCTION times(integer, interval) RETURNS interval {caught}")
+    await sql("CREATE OPERATOR * (LEFTARG = integer, RIGHTARG = interval, FUNCTION = times)")
+    await sql(f"CREATE FUNCTION pg_total_relation_size(oid) RETURNS bigint {caught}")
+    await sql(f"CREATE FUNCTION pg_advisory_xact_lock(text) RETURNS void {caught}")
+    async with PostgresSignalStore(f"{place.dsn}&search_path={place.schema}", schema=place.schema) as store:
+        recording_id = await store.create_recording(run_id="a")
+        data = {"role": "user"}
+        await store.append(recording_id, [Blob(digest(data), data), *make(1)])
+        await store.append(recording_id, make(1, start=1, name="provider:start", payload={"messages": [digest(data)]}))
+        known = await store.get_recording_info(recording_id)
+        assert known is not None
+        waiting = asyncio.ensure_future(store.wait_for_change(known))
+        await store.append(recording_id, make(1, start=2))
+        await waiting
+        assert len(await loaded(store, recording_id)) == 3
+        assert len([signal async for signal in store.iter_signals(recording_id, patterns="text:*")]) == 2
+        report = await store.doctor()
+        assert not [finding for finding in report.findings if finding.severity == "error"]
+        assert report.facts["signals"] == 3

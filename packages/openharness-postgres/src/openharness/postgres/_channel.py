@@ -175,8 +175,8 @@ class Channel:
             # The server may not have noticed yet, and may still have a statement before it that was sent there. It must
             # not be executed after what is written from now on.
             rows = await connection.fetch(
-                "SELECT pg_terminate_backend(pid, $2) FROM pg_stat_activity "
-                "WHERE application_name = ANY ($1::text[]) AND pid <> pg_backend_pid()",
+                "SELECT pg_catalog.pg_terminate_backend(pid, $2::bigint) FROM pg_catalog.pg_stat_activity "
+                "WHERE application_name = ANY ($1::text[]) AND pid <> pg_catalog.pg_backend_pid()",
                 self._lost,
                 int(_ENDING * 1000),
             )

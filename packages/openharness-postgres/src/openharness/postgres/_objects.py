@@ -25,7 +25,7 @@ _STATEMENT: Final = re.compile(
 
 _TABLES: Final = (
     "SELECT pg_class.oid, relname::text AS name, relpersistence::text AS persistence, "
-    "pg_total_relation_size(pg_class.oid) AS bytes, "
+    "pg_catalog.pg_total_relation_size(pg_class.oid::regclass) AS bytes, "
     "has_table_privilege(pg_class.oid, 'SELECT') AND has_table_privilege(pg_class.oid, 'INSERT') "
     "AND has_table_privilege(pg_class.oid, 'UPDATE') AND has_table_privilege(pg_class.oid, 'DELETE') AS is_allowed, "
     "EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE conrelid = pg_class.oid AND contype = 'p') AS has_key "

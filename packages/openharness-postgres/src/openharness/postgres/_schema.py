@@ -83,7 +83,7 @@ async def prepare(connection: Connection, schema: Schema, names: Names, *, store
     # In this mode each statement sees what was committed before it, whatever the server's default is.
     async with connection.transaction(isolation="read_committed"):
         # Of this transaction, so that it is given back however that ends, and through any pooler.
-        await connection.fetch("SELECT pg_advisory_xact_lock($1)", _lock_number(names))
+        await connection.fetch("SELECT pg_catalog.pg_advisory_xact_lock($1::bigint)", _lock_number(names))
         version = await found_version(connection, schema, names, store=store)
         if version == schema.version:
             return

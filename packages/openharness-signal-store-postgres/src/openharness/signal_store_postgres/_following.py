@@ -45,8 +45,8 @@ class Following:
         recordings = names("recordings")
         self._channel = channel_name(names)
         self._follow = (
-            f"UPDATE {recordings} SET followed_until = clock_timestamp() + {_FOLLOWED:g} * interval '1 s' WHERE id = $1 "  # noqa: S608
-            f"AND (followed_until IS NULL OR followed_until < clock_timestamp() + {_FOLLOWED / 2:g} * interval '1 s') "
+            f"UPDATE {recordings} SET followed_until = clock_timestamp() + interval '{_FOLLOWED:g} s' WHERE id = $1 "  # noqa: S608
+            f"AND (followed_until IS NULL OR followed_until < clock_timestamp() + interval '{_FOLLOWED / 2:g} s') "
             f"AND {names.unless_newer}"
         )
         self._progress = Catalogue(names).select_progress

@@ -58,14 +58,15 @@ class Pages:
         self.select_all = bounded.format(every) + ordered
         # The first page of several names together is in the first pages of each.
         named = (
-            f"SELECT {_COLUMNS} FROM (SELECT one.seq AS wanted FROM unnest($5::text[]) AS sought CROSS JOIN LATERAL "  # noqa: S608
+            f"SELECT {_COLUMNS} FROM (SELECT one.seq AS wanted FROM pg_catalog.unnest($5::text[]) AS sought CROSS JOIN LATERAL "  # noqa: S608
             f"(SELECT seq FROM {signals} WHERE recording = $2::bigint AND name = sought AND {window}) AS one "
             f"ORDER BY wanted LIMIT {_PAGE_ROWS}) AS first JOIN {signals} ON recording = $2::bigint AND seq = wanted"
         )
         self.select_named = bounded.format(named) + ordered
         # With a list of digests comes what it refers to, which may be such a list again.
         self.select_blobs = (
-            "WITH RECURSIVE wanted (digest) AS (SELECT unnest($2::text[]) UNION SELECT found[1] FROM wanted "  # noqa: S608
+            "WITH RECURSIVE wanted (digest) AS (SELECT pg_catalog.unnest($2::text[]) "  # noqa: S608
+            "UNION SELECT found[1] FROM wanted "
             f"JOIN {blobs} AS blobs ON blobs.recording = $1::bigint AND blobs.digest = wanted.digest AND data LIKE '[\"%' "
             "CROSS JOIN LATERAL regexp_matches(data, '\"(?:list:)?(sha256:[0-9a-f]{64})\"', 'g') AS found "
             "WHERE found[1] <> ALL ($3::text[])) "
@@ -77,7 +78,7 @@ class Pages:
             f"ARRAY(SELECT ARRAY[part.name, part.seq::text, part.checksum] FROM {names('checkpoints')} AS part "  # noqa: S608
             "WHERE part.recording = recordings.number) AS checkpoints",
             f"ARRAY(SELECT ARRAY[part.name, part.long_name] FROM {names('signal_names')} AS part "  # noqa: S608
-            "WHERE part.recording = recordings.number AND EXISTS (SELECT FROM unnest($2::text[]) AS begin "
+            "WHERE part.recording = recordings.number AND EXISTS (SELECT FROM pg_catalog.unnest($2::text[]) AS begin "
             "WHERE starts_with(part.name, begin)) LIMIT $3::bigint) AS signal_names",
         )
 
