@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 import asyncpg
 import attrs
 
+from openharness.postgres._address import shown_dsn
 from openharness.postgres._names import Names
 from openharness.postgres._schema import Schema
 
@@ -34,7 +35,7 @@ _LABEL: Final = "openharness"
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """How a store connects.
+    """How a store connects. Its text form shows no password.
 
     Attributes:
         dsn: The URL of the database.
@@ -50,10 +51,10 @@ class Settings:
         store: What the store calls itself in errors.
     """
 
-    dsn: str
+    dsn: str = attrs.field(repr=lambda dsn: repr(shown_dsn(dsn)))
     names: Names
     schema: Schema
-    password: Password | None
+    password: Password | None = attrs.field(repr=False)
     ssl: Tls
     max_connections: int
     connect_timeout: float
