@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
 import re
 import urllib.parse
 from typing import TYPE_CHECKING, Final, cast
@@ -11,7 +13,7 @@ from openharness.core import InvalidValueError
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-__all__ = ("checked_dsn", "shown_dsn", "split_url")
+__all__ = ("checked_dsn", "missing_file", "shown_dsn", "split_url")
 
 _SCHEMES: Final = ("postgresql", "postgres")
 _URL: Final = "a URL such as postgresql://user@host:5432/database?sslmode=verify-full"
@@ -19,6 +21,7 @@ _ENCODED: Final = f"{_URL}, with %2F %3F %23 %40 for / ? # @ in a name or a pass
 _SCHEME: Final = re.compile("[A-Za-z][A-Za-z0-9+.-]*")
 _HOST: Final = re.compile(r"(?:\[[^\[\]]+\]|[^\[\]:]*)(?::([0-9]{0,5}))?")
 _LAST_PORT: Final = 65535
+_FILES: Final = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 
 
 def checked_dsn(dsn: str) -> str:
@@ -76,6 +79,16 @@ def shown_dsn(dsn: str) -> str:
     if not hosts:
         hosts = ",".join(value for name, value in urllib.parse.parse_qsl(query) if name == "host")
     return f"{scheme}://{hosts}{slash}{database}"
+
+
+def missing_file(dsn: str) -> str | None:
+    """Return which file that a URL names, or a variable such as ``PGSSLROOTCERT``, is not there; None where all are."""
+    options = dict(urllib.parse.parse_qsl(dsn.partition("?")[2]))
+    for name in _FILES:
+        path = options.get(name) or os.environ.get(f"PG{name.upper()}")
+        if path and not pathlib.Path(path).exists():
+            return f"the file {path!r} ({name})"
+    return None
 
 
 def split_url(url: str, options: Collection[str]) -> tuple[str, dict[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import secrets
 import socket
 import ssl
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 import asyncpg
 import attrs
 
-from openharness.postgres._address import shown_dsn
+from openharness.core import StoreOpenError
+from openharness.postgres._address import missing_file, shown_dsn
 from openharness.postgres._names import Names
 from openharness.postgres._schema import Schema
 
@@ -77,21 +79,54 @@ async def connect(settings: Settings, label: str) -> Connection:
         label: Its application name; see `new_label`.
 
     Raises:
-        OSError: Nobody answers at the address.
-        TimeoutError: The server did not answer in time.
+        OSError: Nobody answers at the address, or not in time.
+        StoreOpenError: What was given does not say how to connect.
         asyncpg.PostgresError: The server refuses.
     """
-    return await asyncpg.connect(
-        settings.dsn or None,
-        password=cast("Any", settings.password),
-        ssl=cast("Any", settings.ssl),
-        timeout=settings.connect_timeout,
-        command_timeout=settings.command_timeout,
-        statement_cache_size=settings.statement_cache_size,
-        # Statements never change their meaning here, and a pooler may hand them to other connections.
-        max_cached_statement_lifetime=0,
-        server_settings={"application_name": label},
-    )
+    try:
+        return await asyncpg.connect(
+            settings.dsn or None,
+            password=cast("Any", _asked(settings)),
+            ssl=cast("Any", settings.ssl),
+            timeout=settings.connect_timeout,
+            command_timeout=settings.command_timeout,
+            statement_cache_size=settings.statement_cache_size,
+            # Statements never change their meaning here, and a pooler may hand them to other connections.
+            max_cached_statement_lifetime=0,
+            server_settings={"application_name": label},
+        )
+    except TimeoutError as error:
+        # Not that of a statement: a machine that has failed, or is cut off, answers nothing at all.
+        raise ConnectionError(f"no connection within {settings.connect_timeout:g} s (connect_timeout)") from error
+    except ssl.SSLError:  # some are ValueErrors as well
+        raise
+    except FileNotFoundError as error:
+        missing = missing_file(settings.dsn)
+        if missing is None:
+            raise
+        raise StoreOpenError(f"{missing} is not there.", store=settings.store) from error
+    except (ValueError, OverflowError) as error:
+        raise StoreOpenError(
+            f"the URL, an option of it, or a variable such as PGPORT cannot be used: {error}.", store=settings.store
+        ) from error
+
+
+def _asked(settings: Settings) -> Password | None:
+    """The password, or what asks for it and says so when it cannot be had."""
+    password = settings.password
+    if not callable(password):
+        return password
+
+    async def ask() -> str:
+        try:
+            given = password()
+            return await given if inspect.isawaitable(given) else given
+        except Exception as error:
+            raise StoreOpenError(
+                f"the function that gives the password failed: {error!r}.", store=settings.store
+            ) from error
+
+    return ask
 
 
 def forget(connection: Connection) -> None:

@@ -5,6 +5,7 @@ It has a connection of its own, in a transaction that only reads. Whatever is wr
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +29,16 @@ if TYPE_CHECKING:
 __all__ = ("doctor",)
 
 _CLOSING: Final = 5.0
+
+_TROUBLE: Final = (
+    OSError,
+    StoreError,
+    asyncio.IncompleteReadError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+"""What makes a store unusable."""
 
 _AMCHECK: Final = (
     "SELECT nspname, has_function_privilege(pg_proc.oid, 'EXECUTE') AS is_allowed FROM pg_catalog.pg_extension "
@@ -56,14 +67,14 @@ async def doctor(settings: Settings, *, synchronous_commit: str | None) -> Docto
     report = DoctorReport(store=settings.store, engine="PostgreSQL")
     try:
         connection = await connect(settings, new_label())
-    except (OSError, StoreError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except _TROUBLE as error:
         return _unusable(report, error)
     try:
         return await _examine(connection, settings, report, synchronous_commit)
     finally:
         try:
             await connection.close(timeout=_CLOSING)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except _TROUBLE:
             connection.terminate()
         except BaseException:
             connection.terminate()
@@ -90,7 +101,7 @@ async def _examine(
         examination.findings += environment_findings(found)
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             await _look_at_tables(examination, settings)
-    except (OSError, StoreError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except _TROUBLE as error:
         report = attrs.evolve(report, facts=examination.facts, findings=examination.findings)
         return _unusable(report, error)
     examination.end()
