@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import os
 import random
 import secrets
+import signal
 import time
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ import asyncpg
 import attrs
 import pytest
 
-from openharness.core import RunQuery, RunRecord, StoreOpenError
+from openharness.core import RunQuery, RunRecord, StoreBusyError, StoreError, StoreOpenError
 from openharness.run_store_postgres import PostgresRunStore
 
 if TYPE_CHECKING:
@@ -271,6 +273,36 @@ async def test_a_statement_of_a_lost_connection_ends_before_the_next_begins(
             await asyncio.gather(old, new)
         await other.close()
         await watching.close()
+        run = await store.get_run("a")
+        assert run is not None
+        assert run.state == "new"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a process is stopped by a signal")
+async def test_nothing_is_written_before_a_statement_that_hangs_has_ended(
+    own_server: PostgresServer, new_store: Callable[..., PostgresRunStore]
+) -> None:
+    """While the server cannot end a statement that was given up, saves fail; then they are done, and it never is."""
+    async with new_store() as store:
+        await store.save_run(RunRecord("a", created_at=1, state="first"))
+    async with new_store(command_timeout=1, reconnect_timeout=0) as store:
+        await store.save_run(RunRecord("a", created_at=1, state="first"))
+        channel = store._current()._writing
+        assert channel._connection is not None
+        hanging = channel._connection.get_server_pid()
+        os.kill(hanging, signal.SIGSTOP)
+        try:
+            for state in ("old", "next"):
+                with pytest.raises(StoreBusyError):
+                    await store.save_run(RunRecord("a", created_at=1, state=state))
+                assert not channel.is_open
+        finally:
+            os.kill(hanging, signal.SIGCONT)
+        async with asyncio.timeout(50):
+            while True:
+                with contextlib.suppress(StoreError):
+                    await store.save_run(RunRecord("a", created_at=1, state="new"))
+                    break
         run = await store.get_run("a")
         assert run is not None
         assert run.state == "new"

@@ -170,19 +170,29 @@ class Channel:
         if self._connection is not None:
             self.drop()
         connection = await self._server.open(self._label)
+        try:
+            await self._end_lost(connection)
+        except BaseException:
+            # Nothing was written through it, and nothing may be before that has succeeded.
+            connection.terminate()
+            raise
         self._connection = connection
-        if self._lost:
-            # The server may not have noticed yet, and may still have a statement before it that was sent there. It must
-            # not be executed after what is written from now on.
-            rows = await connection.fetch(
-                "SELECT pg_catalog.pg_terminate_backend(pid, $2::bigint) FROM pg_catalog.pg_stat_activity "
-                "WHERE application_name = ANY ($1::text[]) AND pid <> pg_catalog.pg_backend_pid()",
-                self._lost,
-                int(_ENDING * 1000),
-            )
-            if not all(row[0] for row in rows):
-                raise asyncpg.ConnectionDoesNotExistError("a statement of a lost connection has not ended yet")
-            self._lost.clear()
+
+    async def _end_lost(self, connection: Connection) -> None:
+        """See that the statements of lost connections have ended."""
+        if not self._lost:
+            return
+        # The server may not have noticed yet, and may still have a statement before it that was sent there. It must not be
+        # executed after what is written from now on.
+        rows = await connection.fetch(
+            "SELECT pg_catalog.pg_terminate_backend(pid, $2::bigint) FROM pg_catalog.pg_stat_activity "
+            "WHERE application_name = ANY ($1::text[]) AND pid <> pg_catalog.pg_backend_pid()",
+            self._lost,
+            int(_ENDING * 1000),
+        )
+        if not all(row[0] for row in rows):
+            raise asyncpg.ConnectionDoesNotExistError("a statement of a lost connection has not ended yet")
+        self._lost.clear()
 
     def drop(self) -> None:
         """Give up the connection, in its event loop; the next work opens another."""
