@@ -33,6 +33,9 @@ from openharness.postgres._failures import concerns_one_row, is_conflict, is_los
         (asyncpg.InvalidCatalogNameError("what was said"), StoreOpenError),
         (asyncpg.InsufficientPrivilegeError("what was said"), StoreOpenError),
         (ssl.SSLCertVerificationError("what was said"), StoreOpenError),
+        (asyncpg.IdleInTransactionSessionTimeoutError("what was said"), StoreOpenError),
+        # The one of a transaction that took too long is not known to every release of the driver.
+        (asyncpg.PostgresError.new({"S": "FATAL", "C": "25P04", "M": "what was said"}), StoreBusyError),
         (asyncpg.TooManyConnectionsError("what was said"), StoreBusyError),
         (asyncpg.QueryCanceledError("what was said"), StoreBusyError),
         (asyncpg.LockNotAvailableError("what was said"), StoreBusyError),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from openharness.core import DoctorReport
+    from openharness.postgres import Examination
     from openharness.testing.postgres import PostgresPlace, PostgresServer
 
     NewStore = Callable[..., PostgresRunStore]
@@ -68,6 +69,27 @@ async def test_where_there_is_nothing_nothing_is_made(new_store: NewStore, sql: 
     assert report.is_healthy
     assert codes(report, "info") >= {"no-tables"}
     assert await sql("SELECT FROM pg_namespace WHERE nspname = '{s}'") == []
+
+
+async def test_the_limits_of_a_role_do_not_end_it(
+    openharness_postgres: PostgresPlace, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a role says about the time of statements and transactions, and about idle ones, does not hold for it."""
+    place = openharness_postgres
+    limits = ["statement_timeout", "transaction_timeout", "idle_in_transaction_session_timeout"]
+    # The limit of a transaction is new in PostgreSQL 17.
+    ((known,),) = await sql("SELECT array_agg(name) FROM pg_settings WHERE name = ANY ($1)", limits)
+
+    async def examine(examination: Examination) -> None:
+        for name in known:
+            examination.facts[name] = await examination.connection.fetchval("SELECT current_setting($1)", name)
+
+    monkeypatch.setattr("openharness.run_store_postgres._store.SCHEMA", attrs.evolve(SCHEMA, examine=examine))
+    dsn = f"{place.dsn}{'&' if '?' in place.dsn else '?'}{'&'.join(f'{name}=60000' for name in known)}"
+    async with PostgresRunStore(dsn, schema=place.schema) as store:
+        report = await store.doctor()
+    assert report.is_healthy, str(report)
+    assert {name: report.facts[name] for name in known} == dict.fromkeys(known, "0")
 
 
 async def test_a_server_that_is_not_there_and_a_store_that_was_closed() -> None:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from openharness.testing.postgres import PostgresPlace
 
 NewStore = "Callable[..., PostgresRunStore]"
+LIMITS = ["statement_timeout", "transaction_timeout", "idle_in_transaction_session_timeout"]
+
 Sql = "Callable[..., Awaitable[list[Any]]]"
 
 
@@ -522,7 +524,7 @@ def test_wrong_arguments_are_refused(arguments: dict[str, Any], named: str) -> N
 async def test_a_migration_may_take_longer_than_a_statement(
     openharness_postgres: PostgresPlace, sql: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While tables are brought forward neither the store's limit for a statement holds, nor that of the role."""
+    """While tables are brought forward neither the store's limit for a statement holds, nor those of the role."""
     place = openharness_postgres
     async with PostgresRunStore(place.dsn, schema=place.schema) as store:
         await store.save_run(make_run("before"))
@@ -535,18 +537,23 @@ async def test_a_migration_may_take_longer_than_a_statement(
         return await honest(self, query, *arguments, timeout=timeout)
 
     def later(names: Names) -> list[str]:
-        return [f"CREATE TABLE {names('witness')} AS SELECT current_setting('statement_timeout') AS limits"]
+        limits = ", ".join(f"current_setting('{name}', true)" for name in LIMITS)
+        return [f"CREATE TABLE {names('witness')} AS SELECT ARRAY[{limits}] AS limits"]
 
     monkeypatch.setattr(asyncpg.Connection, "execute", execute)
     monkeypatch.setattr(
         "openharness.run_store_postgres._store.SCHEMA",
         attrs.evolve(SCHEMA, migrations=(*SCHEMA.migrations, later)),
     )
-    dsn = f"{place.dsn}{'&' if '?' in place.dsn else '?'}statement_timeout=60000"
+    # The limit of a transaction is new in PostgreSQL 17.
+    ((known,),) = await sql("SELECT array_agg(name) FROM pg_settings WHERE name = ANY ($1)", LIMITS)
+    limited = "&".join(f"{name}=60000" for name in known)
+    dsn = f"{place.dsn}{'&' if '?' in place.dsn else '?'}{limited}"
     async with PostgresRunStore(dsn, schema=place.schema, command_timeout=60) as store:
         assert await store.get_run("before") == make_run("before")
     assert [limit is not None and limit > 3_600 for limit in given] == [True]
-    assert await sql("SELECT limits FROM {s}.openharness_witness") == [("0",)]
+    expected = ["0" if name in known else None for name in LIMITS]
+    assert await sql("SELECT limits FROM {s}.openharness_witness") == [(expected,)]
 
 
 async def test_options_in_a_url(openharness_postgres: PostgresPlace) -> None:

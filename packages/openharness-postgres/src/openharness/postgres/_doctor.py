@@ -18,7 +18,7 @@ from openharness.postgres._environment import ENVIRONMENT, environment_facts, en
 from openharness.postgres._examination import Examination
 from openharness.postgres._failures import store_error
 from openharness.postgres._objects import expected_objects, missing_objects
-from openharness.postgres._schema import UNHURRIED, found_version
+from openharness.postgres._schema import UNHURRIED, found_version, lift_limits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,8 +111,8 @@ async def _examine(
 async def _look_at_tables(examination: Examination, settings: Settings) -> None:
     connection, names, schema = examination.connection, settings.names, settings.schema
     examination.facts["schema"] = names.schema
-    # A limit of the server's for statements is not meant for those that read everything.
-    await connection.execute("SET LOCAL statement_timeout = 0")
+    # The server's limits are not meant for what reads everything.
+    await lift_limits(connection)
     try:
         version = await found_version(connection, schema, names, store="")
     except StoreVersionError as error:

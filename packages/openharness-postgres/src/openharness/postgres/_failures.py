@@ -78,6 +78,8 @@ _UNKNOWN: Final[ErrorMeaning] = (StoreError, "the statement failed and changed n
 _CODES: Final[dict[str, ErrorMeaning]] = {
     "08": _LOST,
     "25006": _READ_ONLY,
+    "25P03": _LOST,
+    "25P04": _SLOW,
     "28": _REFUSED,
     "3D": _REFUSED,
     "3F": _INCOMPLETE,

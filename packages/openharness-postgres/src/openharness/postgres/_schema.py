@@ -26,13 +26,15 @@ from openharness.postgres._names import Names
 if TYPE_CHECKING:
     from openharness.postgres._driver import Connection
 
-__all__ = ("UNHURRIED", "Migration", "Schema", "check_version", "found_version", "prepare")
+__all__ = ("UNHURRIED", "Migration", "Schema", "check_version", "found_version", "lift_limits", "prepare")
 
 Migration: TypeAlias = Callable[[Names], Sequence[str]]
 """Returns the statements that lead from one version to the next, for tables of these names."""
 
 UNHURRIED: Final = 6 * 3_600.0
 """Seconds that a statement may take which reads all there is, or brings it forward: as much as a large table needs."""
+
+_LIMITS: Final = ("statement_timeout", "transaction_timeout", "idle_in_transaction_session_timeout")
 
 _EXISTS: Final = (
     "SELECT FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace "
@@ -99,7 +101,7 @@ async def prepare(connection: Connection, schema: Schema, names: Names, *, store
                 await connection.execute(f"LOCK TABLE {names(schema.changed)} IN ACCESS EXCLUSIVE MODE")
             # The limits of the store and of the role are meant for a save. One that they cut short would be cut short
             # each time, and nobody could open the store any more.
-            await connection.execute("SET LOCAL statement_timeout = 0")
+            await lift_limits(connection)
             for migration in schema.migrations[version:]:
                 for statement in migration(names):
                     await connection.execute(statement, timeout=UNHURRIED)
@@ -118,6 +120,15 @@ async def prepare(connection: Connection, schema: Schema, names: Names, *, store
             schema.component,
             schema.version,
         )
+
+
+async def lift_limits(connection: Connection) -> None:
+    """Let the present transaction take as long as it needs, whatever the role or the database says of others."""
+    # Not by SET LOCAL: older servers do not know each of them.
+    await connection.fetch(
+        "SELECT pg_catalog.set_config(name, '0', true) FROM pg_catalog.pg_settings WHERE name = ANY ($1::text[])",
+        list(_LIMITS),
+    )
 
 
 async def _check_server(connection: Connection, *, store: str) -> None:
