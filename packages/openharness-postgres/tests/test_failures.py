@@ -48,6 +48,7 @@ from openharness.postgres._failures import concerns_one_row, is_conflict, is_los
         (asyncpg.UndefinedColumnError("what was said"), StoreCorruptError),
         (asyncpg.DataCorruptedError("what was said"), StoreCorruptError),
         (asyncpg.IndexCorruptedError("what was said"), StoreCorruptError),
+        (asyncpg.PostgresIOError("what was said"), StoreError),
         (asyncpg.CheckViolationError("what was said"), StoreError),
         (asyncpg.OutOfMemoryError("what was said"), StoreError),
         (RuntimeError("what was said"), StoreError),

@@ -46,6 +46,13 @@ _FULL: Final[ErrorMeaning] = (
     StoreFullError,
     "nothing more can be written: the server's disk is full. What was saved before is safe. Free some room and try again.",
 )
+_BROKEN: Final[ErrorMeaning] = (
+    StoreError,
+    (
+        "the server could not read or write its files, and changed nothing. Look for a failing disk in the server's log; "
+        "doctor tells what can still be read."
+    ),
+)
 _READ_ONLY: Final[ErrorMeaning] = (
     StoreReadOnlyError,
     (
@@ -97,7 +104,7 @@ _CODES: Final[dict[str, ErrorMeaning]] = {
     "57P02": _LOST,
     "57P03": _LOST,
     "57P05": _LOST,
-    "58030": _FULL,
+    "58030": _BROKEN,
     "XX001": _DAMAGED,
     "XX002": _DAMAGED,
 }
