@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
 import attrs
 import pytest
 
@@ -140,6 +141,39 @@ async def test_what_does_not_say_how_to_connect(options: dict[str, Any], expecte
     (finding,) = (await store.doctor()).findings
     assert expected in finding.message
     await store.close()
+
+
+async def test_a_server_without_room_for_connections_is_waited_for(
+    openharness_postgres: PostgresPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A save waits until there is room for its connection again; reads meanwhile share the one that there is."""
+    place = openharness_postgres
+    role = place.schema
+    administrator = await asyncpg.connect(place.dsn)
+    await administrator.execute(f"CREATE ROLE {role} LOGIN; CREATE SCHEMA {role} AUTHORIZATION {role}")
+    dsn = place.dsn.replace("postgres@", f"{role}@")
+    refused = asyncio.Event()
+    honest = asyncpg.connect
+
+    async def connect(*arguments: Any, **options: Any) -> Any:
+        try:
+            return await honest(*arguments, **options)
+        except asyncpg.TooManyConnectionsError:
+            refused.set()
+            raise
+
+    monkeypatch.setattr(asyncpg, "connect", connect)
+    async with PostgresRunStore(dsn, schema=place.schema, reconnect_timeout=50) as store:
+        # One connection, which reads.
+        assert await store.count_runs() == 0
+        await administrator.execute(f"ALTER ROLE {role} CONNECTION LIMIT 1")
+        saving = asyncio.ensure_future(store.save_run(RunRecord("a", created_at=1, state=1)))
+        await asyncio.gather(*(store.count_runs() for _ in range(50)))
+        await refused.wait()
+        await administrator.execute(f"ALTER ROLE {role} CONNECTION LIMIT 2")
+        await saving
+        assert await store.count_runs() == 1
+    await administrator.close()
 
 
 async def test_a_socket_that_is_not_there_is_a_server_that_is_not_there(tmp_path: pathlib.Path) -> None:

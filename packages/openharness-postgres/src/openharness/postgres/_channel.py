@@ -15,7 +15,7 @@ import asyncpg
 
 from openharness.core import StoreClosedError
 from openharness.postgres._connecting import connect, forget, new_label
-from openharness.postgres._failures import is_conflict, is_lost
+from openharness.postgres._failures import is_conflict, is_crowded, is_lost
 from openharness.postgres._schema import check_version, prepare
 
 if TYPE_CHECKING:
@@ -113,7 +113,8 @@ class Channel:
 
         Work that is stopped by a lost connection, or by transactions of others, is done again from its beginning, until
         `Settings.reconnect_timeout` is over; a server that was never reached is not waited for. So work must have the
-        same effect once or twice: a connection may be lost just after a commit.
+        same effect once or twice: a connection may be lost just after a commit. Who writes waits as long for a server
+        that takes no more connections; who reads may find another one, see `Pool`.
 
         Args:
             work: Gets this channel.
@@ -140,7 +141,8 @@ class Channel:
                     # So that what has failed does not happen after all when its caller has gone on.
                     with contextlib.suppress(Exception):
                         await self.open()
-                again = is_conflict(error) or (is_lost(error) and self._server.was_reached)
+                absent = is_lost(error) or (self._writes and is_crowded(error))
+                again = is_conflict(error) or (absent and self._server.was_reached)
                 if not again or loop.time() >= deadline:
                     raise
             # Not in step with the others that wait.

@@ -18,7 +18,7 @@ from openharness.core import (
 )
 from openharness.core.storage import ErrorMeaning, caller_error
 
-__all__ = ("concerns_one_row", "is_conflict", "is_lost", "misled", "store_error")
+__all__ = ("concerns_one_row", "is_conflict", "is_crowded", "is_lost", "misled", "store_error")
 
 _LOST: Final[ErrorMeaning] = (
     StoreOpenError,
@@ -121,6 +121,11 @@ def is_lost(error: BaseException) -> bool:
 def is_conflict(error: BaseException) -> bool:
     """Tell whether transactions of others stood in the way, so that the same work may succeed a moment later."""
     return not isinstance(error, StoreError) and _meaning(error) is _CONFLICT
+
+
+def is_crowded(error: BaseException) -> bool:
+    """Tell whether the server had no room for another connection, so that the same work may succeed when one has ended."""
+    return not isinstance(error, StoreError) and _meaning(error) is _CROWDED
 
 
 def concerns_one_row(error: BaseException) -> bool:

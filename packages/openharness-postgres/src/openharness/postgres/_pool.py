@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from openharness.core import StoreBusyError
 from openharness.postgres._channel import Channel, Server
+from openharness.postgres._failures import is_crowded
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -17,6 +19,8 @@ T = TypeVar("T")
 
 _IDLE: Final = 300.0
 """Seconds after which a connection that nobody needed is closed."""
+_PAUSE: Final = 0.02
+"""Seconds before it is asked again whether one of the others is free, or the server has room for another."""
 
 
 class Pool:
@@ -42,6 +46,9 @@ class Pool:
     async def patiently(self, work: Callable[[Channel], Awaitable[T]]) -> T:
         """Do work on one of the channels. See `Channel.patiently`.
 
+        Where the server has no room for another connection, those that there are serve all, until
+        `Settings.reconnect_timeout` is over.
+
         Raises:
             StoreBusyError: All of them were in use for too long.
         """
@@ -55,21 +62,35 @@ class Pool:
                 "max_connections, or ask for less at once.",
                 store=settings.store,
             ) from None
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + settings.reconnect_timeout
         try:
-            channel = self._take()
-            try:
-                return await channel.patiently(work)
-            except asyncio.CancelledError:
-                # The loop is being shut down, and nobody will read what is still to come.
-                channel.stop()
-                self._channels.discard(channel)
-                raise
-            finally:
-                if channel in self._channels:
-                    self._idle.append((asyncio.get_running_loop().time(), channel))
-                    await self._close_idle()
+            while True:
+                try:
+                    return await self._work(work)
+                except Exception as error:
+                    if not is_crowded(error) or not self._server.was_reached or loop.time() >= deadline:
+                        raise
+                # Not in step with the others that wait.
+                await asyncio.sleep(random.uniform(_PAUSE / 2, _PAUSE))  # noqa: S311 - no secret
         finally:
             self._free.release()
+
+    async def _work(self, work: Callable[[Channel], Awaitable[T]]) -> T:
+        channel = self._take()
+        try:
+            return await channel.patiently(work)
+        except asyncio.CancelledError:
+            # The loop is being shut down, and nobody will read what is still to come.
+            channel.stop()
+            self._channels.discard(channel)
+            raise
+        finally:
+            if not channel.is_open:
+                self._channels.discard(channel)
+            elif channel in self._channels:
+                self._idle.append((asyncio.get_running_loop().time(), channel))
+                await self._close_idle()
 
     def _take(self) -> Channel:
         if self._idle:

@@ -66,8 +66,8 @@ class PostgresSignalStore(PostgresStore, SignalStore):
         connect_timeout: How many seconds opening a connection may take.
         command_timeout: How many seconds a statement may take, and waiting for a free connection, before
             `StoreBusyError`. Bringing the tables of an older release forward may take longer.
-        reconnect_timeout: How many seconds calls wait for a server that has gone, before `StoreOpenError`. One that
-            was never there is not waited for.
+        reconnect_timeout: How many seconds calls wait for a server that has gone, before `StoreOpenError`, or that takes
+            no more connections, before `StoreBusyError`. One that was never there is not waited for.
         statement_cache_size: How many prepared statements each connection keeps. 0 is for poolers that cannot keep
             them: PgBouncer before 1.21, or with ``max_prepared_statements=0``.
         max_bytes: How large the JSON text of one payload, of one blob, or of one recording's metadata may be; 16 MiB by
