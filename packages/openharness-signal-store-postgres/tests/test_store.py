@@ -24,7 +24,7 @@ from openharness.core import (
 )
 from openharness.core.plugins import open_signal_store
 from openharness.core.storage import HavingName, RecordingSearch
-from openharness.postgres import Channel
+from openharness.postgres import Channel, _listener
 from openharness.signal_store_postgres import PostgresSignalStore, _reading
 from openharness.signal_store_postgres._names import indexed_prefix
 from openharness.signal_store_postgres._rows import indexed_name, name_from
@@ -482,3 +482,26 @@ async def test_functions_of_others_are_not_called(
         report = await store.doctor()
         assert not [finding for finding in report.findings if finding.severity == "error"]
         assert report.facts["signals"] == 3
+
+
+async def test_who_listens_leaves_when_nobody_follows(
+    new_store: NewStore, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection that listens is closed some time after the last follower has left, and is there for the next one."""
+    monkeypatch.setattr(_listener, "_QUIET", 0.01)
+    async with new_store() as store, new_store() as other:
+        recording_id = await store.create_recording(run_id="a")
+        for number in range(2):
+            known = await store.get_recording_info(recording_id)
+            assert known is not None
+            waiting = asyncio.ensure_future(store.wait_for_change(known))
+            async with asyncio.timeout(50):
+                while not any(one.is_listening for one in store._current()._listeners.values()):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+                await other.append(recording_id, make(1, start=number))
+                await waiting
+                (listener,) = store._current()._listeners.values()
+                monkeypatch.setattr(_listener, "_WANTED", 0.0, raising=False)
+                while listener.is_open:  # noqa: ASYNC110 - nobody is told
+                    await asyncio.sleep(0.01)
+            monkeypatch.setattr(_listener, "_WANTED", 50.0, raising=False)

@@ -1,4 +1,7 @@
-"""The connection that is told what others say (LISTEN and NOTIFY). It comes back when it was lost."""
+"""The connection that is told what others say (LISTEN and NOTIFY).
+
+It comes back when it was lost, and is closed when nobody wants to be told any more.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,12 @@ Told: TypeAlias = Callable[[str | None], None]
 """Called with what was said; with None when something may have been said that nobody heard."""
 
 _SHORTEST_PAUSE: Final = 0.05
-_LONGEST_PAUSE: Final = 2.0
+_LONGEST_PAUSE: Final = 30.0
+"""On a standby, for one, nobody can listen; that need not be tried often."""
 _QUIET: Final = 30.0
 """Seconds without a word after which the connection is tried."""
+_WANTED: Final = 60.0
+"""Seconds for which it is kept for who has asked."""
 
 
 class Listener:
@@ -41,6 +47,7 @@ class Listener:
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
+        self._asked = 0.0
         self._closed = False
         self.is_listening = False
 
@@ -50,7 +57,11 @@ class Listener:
         return self._connection is not None
 
     async def ready(self) -> bool:
-        """Begin to listen, if nothing does yet, and tell whether what is said from now on is heard."""
+        """Begin to listen, if nothing does yet, and tell whether what is said from now on is heard.
+
+        Who goes on waiting asks again and again; a minute or two after the last time, the connection is given up.
+        """
+        self._asked = asyncio.get_running_loop().time()
         if not self._closed and (self._task is None or self._task.done()):
             self._tried.clear()
             self._task = asyncio.create_task(self._listen(), name="openharness: listen")
@@ -60,7 +71,7 @@ class Listener:
     async def _listen(self) -> None:
         pause = _SHORTEST_PAUSE
         try:
-            while not self._closed:
+            while self._is_wanted:
                 with contextlib.suppress(Exception):  # who waits asks, and is told there what is wrong
                     await self._listen_once()
                 # One that was heard through does not make the next one wait.
@@ -70,8 +81,12 @@ class Listener:
         finally:
             self._drop()
 
+    @property
+    def _is_wanted(self) -> bool:
+        return not self._closed and asyncio.get_running_loop().time() - self._asked < _WANTED
+
     async def _listen_once(self) -> None:
-        """Listen until the connection is lost."""
+        """Listen until the connection is lost, or nobody wants to be told."""
         ended = asyncio.Event()
         connection = self._connection = await self._server.open(self._label)
         connection.add_termination_listener(lambda _: ended.set())
@@ -80,7 +95,7 @@ class Listener:
         self._tried.set()
         # What was said before is not known.
         self._told(None)
-        while not ended.is_set():
+        while not ended.is_set() and self._is_wanted:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_QUIET):
                     await ended.wait()

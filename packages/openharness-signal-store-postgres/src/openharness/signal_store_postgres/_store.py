@@ -62,7 +62,8 @@ class PostgresSignalStore(PostgresStore, SignalStore):
         ssl: How the connection is secured: an `ssl.SSLContext`, one of libpq's modes (``"verify-full"``), or None for
             what the URL says, which is TLS where the server offers it, unverified.
         max_connections: How many connections it opens at most, 2 or more. One writes; the others read, and are closed
-            when they are not needed for five minutes. One more listens, while recordings are followed.
+            when they are not needed for five minutes. One more listens, while recordings are followed and a minute or two
+            longer.
         connect_timeout: How many seconds opening a connection may take.
         command_timeout: How many seconds a statement may take, and waiting for a free connection, before
             `StoreBusyError`. Bringing the tables of an older release forward may take longer.
