@@ -26,6 +26,7 @@ from openharness.core import (
     StoreVersionError,
 )
 from openharness.core.plugins import open_run_store
+from openharness.postgres import _pool
 from openharness.run_store_postgres import PostgresRunStore
 from openharness.run_store_postgres._schema import SCHEMA
 
@@ -357,6 +358,17 @@ async def test_readers_wait_for_a_connection_and_then_give_up(
             await holding
         await other.close()
         assert await store.count_runs() == 2
+
+
+async def test_connections_that_nobody_needs_are_closed(new_store: NewStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that read are closed some time after their last use, also where nothing is read any more; then others come."""
+    monkeypatch.setattr(_pool, "_IDLE", 0.01)
+    async with new_store() as store:
+        await asyncio.gather(*(store.count_runs() for _ in range(20)))
+        async with asyncio.timeout(50):
+            while store._session._reading.is_open:  # noqa: ASYNC110 - nobody is told
+                await asyncio.sleep(0.01)
+        assert await store.count_runs() == 0
 
 
 async def test_a_server_that_was_never_there_is_not_waited_for(tmp_path: Any) -> None:

@@ -37,6 +37,8 @@ class Pool:
         # The one that was used last comes first, so that those that are not needed stay idle.
         self._idle: list[tuple[float, Channel]] = []
         self._channels: set[Channel] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._closing: asyncio.Task[None] | None = None
 
     @property
     def is_open(self) -> bool:
@@ -90,7 +92,7 @@ class Pool:
                 self._channels.discard(channel)
             elif channel in self._channels:
                 self._idle.append((asyncio.get_running_loop().time(), channel))
-                await self._close_idle()
+                self._look_later()
 
     def _take(self) -> Channel:
         if self._idle:
@@ -99,19 +101,43 @@ class Pool:
         self._channels.add(channel)
         return channel
 
+    def _look_later(self) -> None:
+        """See to it that idle channels are closed in time, also when nobody asks for one any more."""
+        if self._timer is None and self._idle:
+            # No task: one that waits would be left behind by a loop that is closed.
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(max(self._idle[0][0] + _IDLE, loop.time() + _PAUSE), self._look)
+
+    def _look(self) -> None:
+        if self._closing is None or self._closing.done():
+            self._closing = asyncio.get_running_loop().create_task(
+                self._close_idle(), name="openharness: close connections"
+            )
+        self._timer = None
+        self._look_later()
+
     async def _close_idle(self) -> None:
         oldest = asyncio.get_running_loop().time() - _IDLE
-        while self._idle and self._idle[0][0] < oldest:
+        while self._idle and self._idle[0][0] <= oldest:
             _, channel = self._idle.pop(0)
-            self._channels.discard(channel)
             await channel.close()
+            self._channels.discard(channel)
 
     async def close(self) -> None:
         """Close all of them, of which none is in use."""
+        self._forget_time()
+        if self._closing is not None:
+            await asyncio.wait((self._closing,))
         await asyncio.gather(*(channel.close() for channel in self._channels))
+
+    def _forget_time(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
 
     def stop(self) -> None:
         """Drop all of them, in their event loop."""
+        self._forget_time()
         for channel in self._channels:
             channel.stop()
 
