@@ -88,3 +88,12 @@ def test_of_our_own_errors_each_caller_gets_a_copy() -> None:
     assert not concerns_one_row(mine)
     assert not is_lost(mine)
     assert not is_conflict(mine)
+
+
+def test_a_connection_that_the_server_ends_means_what_it_said_last() -> None:
+    """What took too long would take too long again; whatever else ends a connection, another one may do."""
+    for code, lost in (("25P04", False), ("57P01", True), ("XX000", True)):
+        error = asyncpg.ConnectionDoesNotExistError("connection was closed")
+        error.__cause__ = asyncpg.PostgresError.new({"S": "FATAL", "C": code, "M": "what was said"})
+        assert is_lost(error) is lost
+        assert type(store_error(error, store="s")) is (StoreOpenError if lost else StoreBusyError)

@@ -20,6 +20,7 @@ from openharness.core import (
     RecordingQuery,
     RunRecord,
     SignalSource,
+    StoreBusyError,
     digest,
 )
 from openharness.core.plugins import open_signal_store
@@ -505,3 +506,23 @@ async def test_who_listens_leaves_when_nobody_follows(
                 while listener.is_open:  # noqa: ASYNC110 - nobody is told
                     await asyncio.sleep(0.01)
             monkeypatch.setattr(_listener, "_WANTED", 50.0, raising=False)
+
+
+async def test_a_transaction_that_the_server_ends_says_why(
+    new_store: NewStore, make: Make, sql: Sql, openharness_postgres: PostgresPlace
+) -> None:
+    """An append that transaction_timeout ends raises StoreBusyError, as one that statement_timeout ends does."""
+    place = openharness_postgres
+    if not await sql("SELECT FROM pg_settings WHERE name = 'transaction_timeout'"):
+        pytest.skip("the server has no transaction_timeout, which is new in PostgreSQL 17")
+    if asyncpg.__version__.startswith("0.31."):
+        pytest.skip("the driver does not tell what the server said last")
+    async with new_store() as store:
+        recording_id = await store.create_recording(run_id="a")
+    limited = PostgresSignalStore(f"{place.dsn}&transaction_timeout=200", schema=place.schema, reconnect_timeout=0)
+    other = await asyncpg.connect(place.dsn)
+    async with limited, other.transaction():
+        await other.execute(f"LOCK TABLE {limited._names('recordings')}")
+        with pytest.raises(StoreBusyError, match="due to transaction timeout"):
+            await limited.append(recording_id, make(1))
+    await other.close()

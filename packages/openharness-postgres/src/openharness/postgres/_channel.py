@@ -15,6 +15,7 @@ import asyncpg
 
 from openharness.core import StoreClosedError
 from openharness.postgres._connecting import connect, forget, new_label
+from openharness.postgres._driver import transaction
 from openharness.postgres._failures import is_conflict, is_crowded, is_lost
 from openharness.postgres._schema import check_version, prepare
 
@@ -100,7 +101,7 @@ class Channel:
             isolation: ``read_committed``, ``repeatable_read`` or ``serializable``.
             readonly: Whether it only reads.
         """
-        async with self._current().transaction(isolation=isolation, readonly=readonly):  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+        async with transaction(self._current(), isolation=isolation, readonly=readonly):
             yield
 
     def _current(self) -> Connection:

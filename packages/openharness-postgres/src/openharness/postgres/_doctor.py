@@ -14,6 +14,7 @@ import attrs
 
 from openharness.core import DoctorReport, Finding, Severity, StoreError, StoreVersionError
 from openharness.postgres._connecting import connect, new_label
+from openharness.postgres._driver import transaction
 from openharness.postgres._environment import ENVIRONMENT, environment_facts, environment_findings
 from openharness.postgres._examination import Examination
 from openharness.postgres._failures import store_error
@@ -99,7 +100,7 @@ async def _examine(
         report = attrs.evolve(report, engine_version=found["server_version"])
         examination.facts |= environment_facts(found)
         examination.findings += environment_findings(found)
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
+        async with transaction(connection, isolation="repeatable_read", readonly=True):
             await _look_at_tables(examination, settings)
     except _TROUBLE as error:
         report = attrs.evolve(report, facts=examination.facts, findings=examination.findings)
@@ -166,7 +167,7 @@ async def _check_trees(examination: Examination, tables: Sequence[str]) -> None:
     for index in await connection.fetch(_TREES, examination.names.schema, list(tables)):
         with contextlib.suppress(asyncpg.ReadOnlySQLTransactionError):  # on a standby it may be refused
             try:
-                async with connection.transaction():
+                async with transaction(connection):
                     await connection.execute(f"SELECT {place}.bt_index_check({index['oid']}::oid::regclass, true)")
             except (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError) as error:
                 examination.findings.append(

@@ -12,7 +12,7 @@ import asyncpg
 import attrs
 
 from openharness.core import CorruptRecordError, Finding, JSONValue, Severity
-from openharness.postgres._driver import Connection
+from openharness.postgres._driver import Connection, transaction
 from openharness.postgres._names import Names
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class _Reading:
         sql = f"SELECT {self.columns}, here.ctid AS place FROM {self.table} AS here WHERE ctid >= $1 AND ctid < $2"  # noqa: S608
         try:
             # A savepoint: after an error the transaction goes on from here.
-            async with connection.transaction():
+            async with transaction(connection):
                 async for row in connection.cursor(sql, start, stop, prefetch=_ROWS):
                     page, number = row["place"]
                     start = page, number + 1
@@ -159,7 +159,7 @@ class _Reading:
         connection = self.examination.connection
         places = f"SELECT ctid FROM {self.table} WHERE ctid >= $1 AND ctid < $2"  # noqa: S608 - names of our own
         try:
-            async with connection.transaction():
+            async with transaction(connection):
                 found = await connection.fetch(places, start, stop)
         except _DAMAGES as worse:
             self._unreadable(f"the page {start[0]} of the table {self.bare}", worse)
@@ -168,7 +168,7 @@ class _Reading:
         some = False
         for (place,) in found:
             try:
-                async with connection.transaction():
+                async with transaction(connection):
                     row = await connection.fetchrow(sql, place)
             except _DAMAGES as damage:
                 some = True
@@ -184,7 +184,7 @@ class _Reading:
         connection = self.examination.connection
         sql = f"SELECT {self.label} FROM {self.table} AS here WHERE ctid = $1"  # noqa: S608 - names of our own
         try:
-            async with connection.transaction():
+            async with transaction(connection):
                 name = await connection.fetchval(sql, place)
         except _DAMAGES:
             name = None

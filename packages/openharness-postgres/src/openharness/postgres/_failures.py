@@ -172,6 +172,11 @@ def _is_closed(error: BaseException) -> bool:
 
 def _code(error: BaseException) -> str:
     """The SQLSTATE; empty where the driver raised the error without the server."""
+    if isinstance(error, asyncpg.ConnectionDoesNotExistError) and isinstance(error.__cause__, asyncpg.PostgresError):
+        # What the server ends a connection with. Of what it takes too long for, another one would be ended as well.
+        cause = _code(error.__cause__)
+        if _CODES.get(cause) is _SLOW:
+            return cause
     code = getattr(error, "sqlstate", None)
     return code if isinstance(code, str) else ""
 

@@ -20,6 +20,7 @@ import attrs
 
 from openharness.core import StoreCorruptError, StoreOpenError, StoreVersionError
 from openharness.postgres._defects import OLDEST_SERVER
+from openharness.postgres._driver import transaction
 from openharness.postgres._examination import Examination
 from openharness.postgres._names import Names
 
@@ -83,7 +84,7 @@ async def prepare(connection: Connection, schema: Schema, names: Names, *, store
     if await found_version(connection, schema, names, store=store) == schema.version:
         return
     # In this mode each statement sees what was committed before it, whatever the server's default is.
-    async with connection.transaction(isolation="read_committed"):
+    async with transaction(connection, isolation="read_committed"):
         # Of this transaction, so that it is given back however that ends, and through any pooler.
         await connection.fetch("SELECT pg_catalog.pg_advisory_xact_lock($1::bigint)", _lock_number(names))
         version = await found_version(connection, schema, names, store=store)
