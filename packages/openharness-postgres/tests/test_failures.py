@@ -97,3 +97,10 @@ def test_a_connection_that_the_server_ends_means_what_it_said_last() -> None:
         error.__cause__ = asyncpg.PostgresError.new({"S": "FATAL", "C": code, "M": "what was said"})
         assert is_lost(error) is lost
         assert type(store_error(error, store="s")) is (StoreOpenError if lost else StoreBusyError)
+
+
+@pytest.mark.parametrize("code", ["26000", "42P05"])
+def test_a_pooler_that_cannot_keep_prepared_statements(code: str) -> None:
+    """The message says what to give."""
+    error = asyncpg.PostgresError.new({"S": "ERROR", "C": code, "M": "what was said"})
+    assert "give statement_cache_size=0" in str(store_error(error, store="s"))

@@ -584,6 +584,24 @@ async def test_options_in_a_url(openharness_postgres: PostgresPlace) -> None:
             open_run_store(f"postgresql://localhost/db{wrong}")
 
 
+async def test_no_two_processes_give_statements_the_same_name(
+    new_store: NewStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a pooler that does not know of prepared statements, one of another process is never taken for one's own."""
+    names: list[str] = []
+    for _ in range(2):
+        # As at the start of a process.
+        monkeypatch.setattr("asyncpg.connection._uid", 0)
+        async with new_store() as store:
+            await store.save_run(make_run("a"))
+            assert await store.get_run("a") is not None
+            for channel in (store._session._writing, *store._session._reading._channels):
+                rows = await channel._connection.fetch("SELECT name FROM pg_prepared_statements")
+                names += [row[0] for row in rows]
+    assert len(names) > 4
+    assert len(set(names)) == len(names)
+
+
 async def test_without_prepared_statements(new_store: NewStore) -> None:
     """With statement_cache_size=0, as some poolers need it, everything works and nothing is prepared."""
     async with new_store(statement_cache_size=0) as store:

@@ -66,6 +66,18 @@ class Settings:
     store: str
 
 
+class _OwnNames(asyncpg.Connection):
+    """A connection whose prepared statements have names that nobody else gives.
+
+    The driver counts them from 1 in each process. Behind a pooler that does not know of them and hands connections to
+    others, another process may have prepared something else by the same name, which would then be executed silently. So
+    the server says that there is no such statement.
+    """
+
+    def _get_unique_id(self, prefix: str) -> str:
+        return f"{_LABEL}_{prefix}_{secrets.token_hex(8)}"
+
+
 def new_label() -> str:
     """Return an application name that no other connection has, so that the server can be asked for this one."""
     return f"{_LABEL}:{secrets.token_hex(6)}"
@@ -93,6 +105,7 @@ async def connect(settings: Settings, label: str) -> Connection:
             statement_cache_size=settings.statement_cache_size,
             # Statements never change their meaning here, and a pooler may hand them to other connections.
             max_cached_statement_lifetime=0,
+            connection_class=_OwnNames,
             server_settings={"application_name": label},
         )
     except TimeoutError as error:

@@ -75,6 +75,13 @@ _INSECURE: Final[ErrorMeaning] = (
     StoreOpenError,
     "no secure connection could be made. Check sslmode, the certificates, and whether the server offers TLS.",
 )
+_POOLED: Final[ErrorMeaning] = (
+    StoreError,
+    (
+        "the server does not know a statement that was prepared, and changed nothing. A pooler that cannot keep them stands "
+        "before it: give statement_cache_size=0."
+    ),
+)
 _INCOMPLETE: Final[ErrorMeaning] = (
     StoreCorruptError,
     "the tables of the store are not as their version has them. Restore them from a backup, or give the store another schema.",
@@ -87,6 +94,7 @@ _CODES: Final[dict[str, ErrorMeaning]] = {
     "25006": _READ_ONLY,
     "25P03": _LOST,
     "25P04": _SLOW,
+    "26": _POOLED,
     "28": _REFUSED,
     "3D": _REFUSED,
     "3F": _INCOMPLETE,
@@ -95,6 +103,7 @@ _CODES: Final[dict[str, ErrorMeaning]] = {
     "42703": _INCOMPLETE,
     "42883": _INCOMPLETE,
     "42P01": _INCOMPLETE,
+    "42P05": _POOLED,
     "42P10": _INCOMPLETE,
     "53100": _FULL,
     "53300": _CROWDED,
