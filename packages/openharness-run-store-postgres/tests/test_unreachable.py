@@ -143,6 +143,17 @@ async def test_what_does_not_say_how_to_connect(options: dict[str, Any], expecte
     await store.close()
 
 
+async def test_an_option_that_nobody_knows_is_named(openharness_postgres: PostgresPlace) -> None:
+    """An option of libpq that the driver has not, or one that is misspelt, is a StoreOpenError that names it."""
+    for option in ("channel_binding=require", "ssl_mode=require"):
+        store = PostgresRunStore(f"{openharness_postgres.dsn}&{option}")
+        with pytest.raises(StoreOpenError, match=f'neither the driver nor the server knows: .*"{option[:8]}'):
+            await store.get_run("a")
+        (finding,) = (await store.doctor()).findings
+        assert "neither the driver nor the server" in finding.message
+        await store.close()
+
+
 async def test_a_server_without_room_for_connections_is_waited_for(
     openharness_postgres: PostgresPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

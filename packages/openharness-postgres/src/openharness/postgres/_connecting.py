@@ -118,6 +118,11 @@ async def connect(settings: Settings, label: str) -> Connection:
         if missing is None:
             raise
         raise StoreOpenError(f"{missing} is not there.", store=settings.store) from error
+    except asyncpg.UndefinedObjectError as error:
+        # What the driver does not know is sent to the server as one of its settings.
+        raise StoreOpenError(
+            f"the URL has an option that neither the driver nor the server knows: {error}.", store=settings.store
+        ) from error
     except (ValueError, OverflowError) as error:
         raise StoreOpenError(
             f"the URL, an option of it, or a variable such as PGPORT cannot be used: {error}.", store=settings.store
