@@ -171,6 +171,32 @@ async def test_a_role_that_may_only_read_is_told(own_server: PostgresServer) -> 
     assert "forbidden" in codes(report, "warning")
 
 
+async def test_rows_that_a_role_does_not_see_are_told(own_server: PostgresServer) -> None:
+    """Where policies hide rows from the role, or triggers do nothing for it, that is said."""
+    schema, role = (f"test_{secrets.token_hex(8)}" for _ in range(2))
+    async with PostgresRunStore(own_server.dsn, schema=schema) as store:
+        await fill(store, 3)
+        assert "row-security" not in codes(await store.doctor(), "warning")
+    connection = await asyncpg.connect(own_server.dsn)
+    await connection.execute(f"CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA {schema} TO {role}")
+    await connection.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO {role}")
+    await connection.execute(f"ALTER TABLE {schema}.openharness_runs ENABLE ROW LEVEL SECURITY")
+    limited = PostgresRunStore(own_server.dsn.replace("postgres@", f"{role}@"), schema=schema)
+    assert "row-security" in codes(await limited.doctor(), "warning")
+    await connection.execute(f"ALTER ROLE {role} SUPERUSER; ALTER ROLE {role} SET session_replication_role = replica")
+    assert codes(await limited.doctor()) == {"replica-role"}
+    await connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+    await connection.close()
+
+
+async def test_a_version_that_was_set_back_is_told(new_store: NewStore, sql: Sql) -> None:
+    """Where the mark of a newer version is there, no store opens the tables, whatever their version says."""
+    async with new_store() as store:
+        await fill(store, 3)
+    await sql("CREATE VIEW {s}.openharness_runs_version_2 AS SELECT 2 AS version")
+    assert codes(await new_store().doctor()) == {"newer-version"}
+
+
 async def test_rows_that_somebody_else_changed_are_told(new_store: NewStore, sql: Sql) -> None:
     """Each change of a row behind the back of the store is a finding about its run, and about no other."""
     async with new_store() as store:

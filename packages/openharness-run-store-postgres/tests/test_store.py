@@ -247,7 +247,7 @@ async def test_a_newer_version_is_refused_and_left(new_store: NewStore, sql: Sql
 
 
 async def test_tables_of_another_program_are_refused_and_left(new_store: NewStore, sql: Sql) -> None:
-    """A table of the same name that is not ours is an error that names it; nothing is made beside it."""
+    """A table or a function of the same name that is not ours is an error that names it; nothing is made beside it."""
     await sql("CREATE SCHEMA {s}")
     await sql("CREATE TABLE {s}.openharness_run_metadata (mine text)")
     store = new_store()
@@ -256,6 +256,12 @@ async def test_tables_of_another_program_are_refused_and_left(new_store: NewStor
     await store.close()
     tables = await sql("SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace('{s}') AND relkind = 'r'")
     assert tables == [("openharness_run_metadata",)]
+    await sql("DROP TABLE {s}.openharness_run_metadata")
+    await sql("CREATE FUNCTION {s}.openharness_run_inserted() RETURNS integer LANGUAGE sql AS 'SELECT 1'")
+    store = new_store()
+    with pytest.raises(StoreCorruptError, match="openharness_run_inserted"):
+        await store.save_run(make_run("a"))
+    await store.close()
 
 
 async def test_tables_that_were_dropped_are_an_error(new_store: NewStore, sql: Sql) -> None:

@@ -19,7 +19,7 @@ from openharness.postgres._environment import ENVIRONMENT, environment_facts, en
 from openharness.postgres._examination import Examination
 from openharness.postgres._failures import store_error
 from openharness.postgres._objects import expected_objects, missing_objects
-from openharness.postgres._schema import UNHURRIED, found_version, lift_limits
+from openharness.postgres._schema import UNHURRIED, check_version, found_version, lift_limits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,6 +116,7 @@ async def _look_at_tables(examination: Examination, settings: Settings) -> None:
     await lift_limits(connection)
     try:
         version = await found_version(connection, schema, names, store="")
+        await check_version(connection, schema, names, store="")
     except StoreVersionError as error:
         examination.findings.append(Finding(Severity.ERROR, "newer-version", str(error)))
         return

@@ -28,6 +28,7 @@ _SETTINGS: Final = (
     "ignore_checksum_failure",
     "zero_damaged_pages",
     "default_transaction_read_only",
+    "session_replication_role",
 )
 
 ENVIRONMENT: Final = (
@@ -89,6 +90,13 @@ _RULES: Final = (
         _is("default_transaction_read_only", "on"),
         "Transactions are read-only by default; nothing can be saved.",
         "Set default_transaction_read_only = off for this role or database.",
+    ),
+    _Rule(
+        "replica-role",
+        Severity.ERROR,
+        _is("session_replication_role", "replica"),
+        "Triggers do nothing for this role (session_replication_role is replica): what is saved is not found by other rows.",
+        "Set session_replication_role = origin for this role or database.",
     ),
     _Rule(
         "fsync",

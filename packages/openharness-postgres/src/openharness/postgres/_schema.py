@@ -109,7 +109,7 @@ async def prepare(connection: Connection, schema: Schema, names: Names, *, store
             # Nobody can be connected to the first version as an older one.
             for number in range(max(version + 1, 2), schema.version + 1):
                 await connection.execute(f"CREATE OR REPLACE VIEW {names.mark(number)} AS SELECT {number} AS version")
-        except (asyncpg.DuplicateTableError, asyncpg.DuplicateObjectError) as error:
+        except (asyncpg.DuplicateTableError, asyncpg.DuplicateObjectError, asyncpg.DuplicateFunctionError) as error:
             raise StoreCorruptError(
                 f"the schema {names.schema!r} holds something of the same name that is not the store's ({error}). It was "
                 "left as it is; give the store another schema or prefix.",
