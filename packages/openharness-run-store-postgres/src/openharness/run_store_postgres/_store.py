@@ -42,7 +42,8 @@ class PostgresRunStore(PostgresStore, RunStore):
     Args:
         dsn: The URL of the database, ``postgresql://user@host:5432/database``, with the parameters of libpq:
             ``sslmode``, ``sslrootcert``, ``target_session_attrs`` and several hosts. What it leaves out, ``PGHOST`` and
-            the other variables say, and ``~/.pgpass``.
+            the other variables say, and ``~/.pgpass``. In a user, a password and a database ``/ ? # @`` are written
+            ``%2F %3F %23 %40``.
         schema: The schema that its tables are in; it is created where it is missing.
         prefix: What the names of its tables begin with.
         password: The password, instead of one in the URL; or a function that gives one, asked at each connection.
