@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -526,3 +527,43 @@ async def test_a_transaction_that_the_server_ends_says_why(
         with pytest.raises(StoreBusyError, match="due to transaction timeout"):
             await limited.append(recording_id, make(1))
     await other.close()
+
+
+async def test_who_cannot_listen_is_not_waited_for(make: Make, openharness_postgres: PostgresPlace) -> None:
+    """A connection for listening that nobody answers does not keep a follower from what is appended."""
+    socket = openharness_postgres.dsn.partition("host=")[2]
+    if not socket:
+        pytest.skip("the server that was given is not on a Unix socket")
+    is_silent = False
+    waiting = asyncio.Event()
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if is_silent:
+            waiting.set()
+            await reader.read()
+            await reader.read()
+        else:
+            behind, to_behind = await asyncio.open_unix_connection(f"{socket}/.s.PGSQL.5432")
+            await asyncio.gather(copy(reader, to_behind), copy(behind, writer))
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    dsn = f"postgresql://postgres@127.0.0.1:{server.sockets[0].getsockname()[1]}/postgres?sslmode=disable"
+    async with PostgresSignalStore(dsn, schema=openharness_postgres.schema, connect_timeout=1000) as store:
+        recording_id = await store.create_recording(run_id="a")
+        known = await store.get_recording_info(recording_id)
+        assert known is not None
+        is_silent = True
+        following = asyncio.ensure_future(store.wait_for_change(known))
+        await waiting.wait()
+        await store.append(recording_id, make(1))
+        async with asyncio.timeout(50):
+            await following
+    server.close()

@@ -24,6 +24,8 @@ Told: TypeAlias = Callable[[str | None], None]
 _SHORTEST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 30.0
 """On a standby, for one, nobody can listen; that need not be tried often."""
+_PATIENCE: Final = 0.5
+"""Seconds for which the first one who asks waits for the connection."""
 _QUIET: Final = 30.0
 """Seconds without a word after which the connection is tried."""
 _WANTED: Final = 60.0
@@ -65,7 +67,10 @@ class Listener:
         if not self._closed and (self._task is None or self._task.done()):
             self._tried.clear()
             self._task = asyncio.create_task(self._listen(), name="openharness: listen")
-        await self._tried.wait()
+            # A server, or a pooler before it, may leave a connection without an answer; who waits asks meanwhile.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE):
+                    await self._tried.wait()
         return self.is_listening
 
     async def _listen(self) -> None:
