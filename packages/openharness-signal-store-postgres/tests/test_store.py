@@ -27,7 +27,7 @@ from openharness.core import (
 from openharness.core.plugins import open_signal_store
 from openharness.core.storage import HavingName, RecordingSearch
 from openharness.postgres import Channel, _listener
-from openharness.signal_store_postgres import PostgresSignalStore, _reading
+from openharness.signal_store_postgres import PostgresSignalStore, _following, _reading
 from openharness.signal_store_postgres._names import indexed_prefix
 from openharness.signal_store_postgres._rows import indexed_name, name_from
 
@@ -567,3 +567,28 @@ async def test_who_cannot_listen_is_not_waited_for(make: Make, openharness_postg
         async with asyncio.timeout(50):
             await following
     server.close()
+
+
+async def test_who_could_not_say_that_it_follows_says_so_later(
+    new_store: NewStore, sql: Sql, openharness_postgres: PostgresPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What keeps a follower from saying that it follows, as a right that is missing, is tried again after a while."""
+    monkeypatch.setattr(_following, "_FOLLOWED", 0.1)
+    place = openharness_postgres
+    async with new_store() as store:
+        recording_id = await store.create_recording(run_id="a")
+    await sql(f"CREATE ROLE {place.schema} LOGIN")
+    await sql(f"GRANT USAGE ON SCHEMA {place.schema} TO {place.schema}")
+    await sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA {place.schema} TO {place.schema}")
+    dsn = place.dsn.replace("postgres@", f"{place.schema}@")
+    async with PostgresSignalStore(dsn, schema=place.schema) as limited:
+        known = await limited.get_recording_info(recording_id)
+        assert known is not None
+        following = asyncio.ensure_future(limited.wait_for_change(known))
+        async with asyncio.timeout(50):
+            while limited._following is None or not limited._following._not_told_until:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            await sql(f"GRANT UPDATE ON openharness_recordings TO {place.schema}")
+            while await sql("SELECT followed_until FROM openharness_recordings") == [(None,)]:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        following.cancel()

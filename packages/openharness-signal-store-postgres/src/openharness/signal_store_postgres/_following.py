@@ -41,7 +41,7 @@ class Following:
         self.session = session
         self._waiters = ChangeWaiters()
         self._followed: dict[str, float] = {}
-        self._is_told = True
+        self._not_told_until = 0.0
         recordings = names("recordings")
         self._channel = channel_name(names)
         self._follow = (
@@ -78,9 +78,9 @@ class Following:
     async def _listens(self, recording_id: str) -> bool:
         """See that what happens to a recording is heard of, and tell whether it is."""
         session = self.session
-        if not self._is_told or not await session.listen(self._channel, self.wake):
-            return False
         now = asyncio.get_running_loop().time()
+        if now < self._not_told_until or not await session.listen(self._channel, self.wake):
+            return False
         if self._followed.get(recording_id, now) - _FOLLOWED / 2 > now:
             return True
         for followed in [followed for followed, until in self._followed.items() if until < now]:
@@ -88,8 +88,8 @@ class Following:
         try:
             await session.fetch(self._follow, recording_id)
         except (StoreReadOnlyError, StoreOpenError):
-            # A standby, or a role that may only read.
-            self._is_told = False
+            # A standby, or a role that may only read; or a server that went just then.
+            self._not_told_until = now + _FOLLOWED
             return False
         self._followed[recording_id] = now + _FOLLOWED
         return True
