@@ -673,19 +673,78 @@ def test_thread():
     assert project.calls == 0
 
 
+@pytest.mark.parametrize("mode", ["replay", "auto"])
+def test_guard_is_not_fooled_by_the_store(project: Project, mode: str) -> None:
+    """Runs that go on from a recording, or take the test's store without its options, call nobody unless they may."""
+    text = """
+import pytest
+
+from desk import AGENTS, Desk, harness
+from openharness.core import LimitExceededError
+
+
+async def test_forked(recording):
+    result = await harness.run_reactive(agents=AGENTS, state=Desk(), **recording.options())
+    if recording.mode != "record":
+        await harness.fork(result.recording_id, at=1, agents=AGENTS, store=recording.store)
+
+
+async def test_resumed(recording):
+    with pytest.raises(LimitExceededError) as caught:
+        await harness.run_reactive(agents=AGENTS, state=Desk(), max_activations=1, **recording.options())
+    if recording.mode != "record":
+        await harness.resume(caught.value.recording_id, agents=AGENTS, store=recording.store)
+
+
+async def test_live(recording):
+    await harness.run_reactive(agents=AGENTS, state=Desk(), store=recording.store)
+
+
+async def test_other_name(recording):
+    options = {**recording.options("one", mode="replay"), "mode": "record", "fixture": "another"}
+    await harness.run_reactive(agents=AGENTS, state=Desk(), **options)
+
+
+async def test_allowed(recording):
+    await harness.run_reactive(agents=AGENTS, state=Desk(), **recording.options("allowed", mode="record"))
+"""
+    project.write("test_desk.py", text)
+    project.run("--harness-mode=record").assert_outcomes(passed=5)
+    calls = project.calls
+
+    result = project.run(f"--harness-mode={mode}")
+    result.assert_outcomes(passed=1, failed=4)
+    assert project.calls == calls + 2
+    for test in ("forked", "resumed", "live", "other_name"):
+        result.stdout.re_match_lines([rf".*::test_{test} reached the provider 'acme'"])
+
+
 def test_guard_knows_doubles(project: Project) -> None:
-    """Scripts, providers that a test file defines, and those whose type is listed may be called in every mode."""
+    """Scripts, providers whose calls a test file answers, and those whose type is listed may be called in every mode."""
     project.write(
         "test_desk.py",
         """
+import functools
+
 import acme_model
 from desk import AGENTS, Desk, harness
-from openharness.core import LimitedProvider
+from openharness.core import Completed, FunctionProvider, LimitedProvider, ProviderOutput
 from openharness.testing import ScriptedProvider
 
 
 class Mine(acme_model.Model):
     type = "mine"
+
+    async def run(self, request, context):
+        yield Completed(ProviderOutput(content="mine"))
+
+
+class Tuned(acme_model.Model):
+    type = "tuned"
+
+
+def answer(request, *, text):
+    return text
 
 
 async def test_script():
@@ -703,13 +762,24 @@ async def test_limited_model():
 
 async def test_mine():
     await harness.run_reactive(agents=AGENTS, state=Desk(), provider=Mine())
+
+
+async def test_function():
+    provider = FunctionProvider(functools.partial(answer, text="mine"))
+    await harness.run_reactive(agents=AGENTS, state=Desk(), provider=provider)
+
+
+async def test_tuned_model():
+    await harness.run_reactive(agents=AGENTS, state=Desk(), provider=Tuned())
 """,
     )
     project.write("test_listed.py", FORGOTTEN)
     result = project.run("--harness-mode=replay")
-    result.assert_outcomes(passed=3, failed=2)
+    result.assert_outcomes(passed=4, failed=3)
+    result.stdout.re_match_lines([r".*::test_tuned_model reached the provider 'tuned'"])
+    assert project.calls == 0
 
-    project.run("--harness-mode=replay", "-o", "harness_doubles=other acme").assert_outcomes(passed=5)
+    project.run("--harness-mode=replay", "-o", "harness_doubles=tuned acme").assert_outcomes(passed=7)
 
 
 def test_guard_without_the_help_of_the_provider(project: Project) -> None:

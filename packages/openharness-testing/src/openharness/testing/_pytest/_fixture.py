@@ -80,13 +80,13 @@ class RecordingFixture:
             raise InvalidValueError("run", value=run, expected="a name, or left out")
         if mode is not None and mode not in MODES:
             raise InvalidValueError("mode", value=mode, expected=f"one of {', '.join(MODES)}")
-        self.store.was_offered = True
         if run is None:
             self._runs += 1
         name = run_name(self.name, self._runs if run is None else run)
         options = RecordingOptions(store=self.store, mode=mode or self.mode)
         if options["mode"] != "live":
             options["fixture"] = name
+        self.store.offer(options.get("fixture"), mode=options["mode"])
         if self.drift is not None:
             options["drift"] = self.drift
         return options

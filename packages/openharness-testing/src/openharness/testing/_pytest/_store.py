@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pathlib
     from collections.abc import Callable, Iterable, Mapping
 
-    from openharness.core import JSONValue, RecordingInfo
+    from openharness.core import JSONValue, Mode, RecordingInfo
 
 __all__ = ("SharedRecordingError", "TestedSignalStore")
 
@@ -56,10 +56,22 @@ class TestedSignalStore(FileSignalStore):
         self._sharing = sharing
         self._pending: dict[str, str] = {}
         self._stopped: dict[str, str] = {}
-        self.recorded: dict[str, str] = {}
-        """The run of every recording that was made, by the recording's id."""
+        self._recordable: set[str | None] = set()
+        self.recorded: set[str] = set()
+        """The runs that were recorded as the options of the test say: those that may call a provider."""
         self.was_offered = False
         """Whether the test has asked for the options of a run."""
+
+    def offer(self, name: str | None, *, mode: Mode) -> None:
+        """Remember that the test has asked for the options of a run.
+
+        Args:
+            name: The name of its recording; None where it has none.
+            mode: Its mode.
+        """
+        self.was_offered = True
+        if mode != "replay":
+            self._recordable.add(name)
 
     async def create_recording(
         self,
@@ -82,7 +94,9 @@ class TestedSignalStore(FileSignalStore):
         recording_id = await super().create_recording(
             run_id=run_id, name=name, tags=tags, metadata=metadata, resumed_from=resumed_from
         )
-        self.recorded[recording_id] = run_id
+        # A run that goes on from a recording, or that took this store without the options, was not told to call anybody.
+        if resumed_from is None and name in self._recordable:
+            self.recorded.add(run_id)
         return recording_id
 
     async def publish(self, recording_id: str, name: str) -> None:

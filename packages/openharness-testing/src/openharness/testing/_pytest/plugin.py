@@ -298,7 +298,7 @@ class Recordings:
 
         def recorded() -> set[str]:
             recording = item.stash.get(_opened, None)
-            return set() if recording is None else set(recording.store.recorded.values())
+            return set() if recording is None else recording.store.recorded
 
         return self._watch(item.nodeid, place.mode or self._session.mode, self._sources, recorded)
 
