@@ -673,6 +673,85 @@ def test_thread():
     assert project.calls == 0
 
 
+CAUGHT = """
+import asyncio
+
+import pytest
+from desk import AGENTS, Desk, harness
+from openharness.core import OpenHarnessError
+from openharness.signals import FileSignalStore
+
+
+async def answer(**options):
+    try:
+        return (await harness.run_reactive(agents=AGENTS, state=Desk(), **options)).state.headline
+    except Exception:
+        return "Sorry"
+
+
+async def test_program(recording):
+    assert await answer(**recording.options())
+
+
+async def test_expected(recording):
+    with pytest.raises(OpenHarnessError):
+        await harness.run_reactive(agents=AGENTS, state=Desk(), max_activations=1, **recording.options())
+
+
+async def test_gathered(recording):
+    run = harness.run_reactive(agents=AGENTS, state=Desk(), **recording.options())
+    await asyncio.gather(run, return_exceptions=True)
+
+
+@pytest.fixture
+async def late(recording):
+    options = recording.options()
+    yield
+    await answer(**options)
+
+
+async def test_torn_down(late):
+    pass
+
+
+async def test_own_store(recording):
+    store = FileSignalStore(recording.folder)
+    assert await answer(store=store, fixture="test_program", mode="replay")
+    await answer(**recording.options(mode="live"))
+"""
+
+
+def test_a_caught_replay_error_fails_its_test(project: Project) -> None:
+    """A test whose replay failed has not passed, whoever caught the error; one that replays from its own store may."""
+    project.write("test_desk.py", CAUGHT)
+    result = project.run("--harness-mode=replay", "--deselect=tests/test_desk.py::test_own_store")
+    result.assert_outcomes(passed=1, failed=3, errors=1, deselected=1)
+    result.stdout.fnmatch_lines(
+        ["E*FixtureNotFoundError*", "E*Something caught this error*", "*Nothing is recorded for*"]
+    )
+    assert project.calls == 0
+
+    project.run().assert_outcomes(passed=5)
+    project.run("--harness-mode=replay").assert_outcomes(passed=5)
+    desk = project.path / "src/desk.py"
+    desk.write_text(desk.read_text().replace("List the facts in", "What is in"))
+    drifted = project.run("--harness-mode=replay", "--harness-report=drift.json")
+    drifted.assert_outcomes(passed=2, failed=3, errors=1)
+    drifted.stdout.fnmatch_lines(
+        ["E*ReplayDriftError*", "E*::test_program --harness-mode=record", "E*Something caught*"]
+    )
+    told = json.loads((project.path / "drift.json").read_text())["drifts"]
+    assert [drift["test"].partition("::")[2] for drift in told] == [
+        "test_expected",
+        "test_gathered",
+        "test_program",
+        "test_torn_down",
+    ]
+
+    (project.path / "tests/recordings/test_desk/test_program.jsonl").write_text("{}\n")
+    project.run("--harness-mode=replay", "-k", "test_program").stdout.fnmatch_lines(["*cannot be read*"])
+
+
 @pytest.mark.parametrize("mode", ["replay", "auto"])
 def test_guard_is_not_fooled_by_the_store(project: Project, mode: str) -> None:
     """Runs that go on from a recording, or take the test's store without its options, call nobody unless they may."""

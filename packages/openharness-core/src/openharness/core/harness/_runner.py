@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from openharness.core.engine import (
@@ -21,7 +22,9 @@ from openharness.core.errors import (
     HarnessTimeoutError,
     RecordingEndedError,
     RecordingNotFoundError,
+    ReplayError,
     SerializationError,
+    StoreError,
 )
 from openharness.core.harness._backends import Defaults, needed
 from openharness.core.harness._beginning import Beginning, begin_new
@@ -103,10 +106,15 @@ class Runner(Generic[S]):
             self.decided.set()
 
     async def _run(self) -> RunResult[S]:
-        decided = await self._in_time(self._decide())
-        if isinstance(decided, Beginning):
-            return await self._drive(decided)
-        return await self._replay(*decided)
+        try:
+            decided = await self._in_time(self._decide())
+            if not isinstance(decided, Beginning):
+                return await self._replay(*decided)
+        except (ReplayError, StoreError) as error:
+            # Whoever must know of it though the program goes on without the replay listens to this: the pytest plugin does.
+            sys.audit("openharness.replay.error", error, self._prepared.settings.store)
+            raise
+        return await self._drive(decided)
 
     async def _decide(self) -> Beginning[S] | tuple[SignalStore, str]:
         """Return the beginning of a new run; or the recording that is replayed, with its store."""

@@ -1,8 +1,9 @@
-"""Fails tests that reach a provider when the session is not to.
+"""Fails tests that reach a provider when the session is not to, and tests that pass though their replay failed.
 
 Python's audit events are the hook: whoever is about to send a request raises ``openharness.provider.request`` with the
-provider and the `RunContext`. Nothing is patched, no context has to reach the thread or the event loop of a run, and
-where nobody listens the event costs next to nothing.
+provider and the `RunContext`, and a replay that fails raises ``openharness.replay.error`` with the error and the store of
+the run. Nothing is patched, no context has to reach the thread or the event loop of a run, and where nobody listens the
+event costs next to nothing.
 """
 
 from __future__ import annotations
@@ -18,11 +19,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from openharness.testing._pytest._mode import SessionMode
+    from openharness.testing._pytest._store import TestedSignalStore
 
 __all__ = ("EVENT", "ProviderGuard", "guarding", "watching")
 
 EVENT: Final = "openharness.provider.request"
 """The audit event; its arguments are the provider and the context of the call."""
+
+REPLAY_ERROR: Final = "openharness.replay.error"
+"""The audit event of a replay that failed; its arguments are the error and the store that the run was given."""
+
+_CAUGHT: Final = (
+    "Something caught this error, and the test went on without the replay. What it saw then is not what was recorded, so it "
+    "has not passed."
+)
 
 _ALLOWING: Final = frozenset({"live", "record"})
 
@@ -36,7 +46,7 @@ class ProviderGuard:
         mode: The mode of the test.
         doubles: Types of providers that are no models.
         sources: Files whose classes are no models: those of the tests.
-        recorded: Tells the runs that the test records as it should.
+        opened: Tells the store of the test's recordings; None while it has none.
     """
 
     def __init__(
@@ -47,16 +57,16 @@ class ProviderGuard:
         mode: str,
         doubles: Collection[str],
         sources: Collection[pathlib.Path],
-        recorded: Callable[[], Collection[str]],
+        opened: Callable[[], TestedSignalStore | None],
     ) -> None:
         self._test = test
         self._session = session
         self._mode = mode
         self._doubles = doubles
         self._sources = {str(source) for source in sources}
-        self._recorded = recorded
-        self.refused: list[str] = []
-        """What was said to every call that was refused."""
+        self._opened = opened
+        self._refused: list[str] = []
+        self._failed: list[Exception] = []
 
     def check(self, provider: Any, context: Any) -> None:
         """Refuse a call that this test must not make.
@@ -64,7 +74,7 @@ class ProviderGuard:
         Raises:
             ProviderReachedError: It must not.
         """
-        if self._mode in _ALLOWING or context.run_id in self._recorded() or self._is_double(provider):
+        if self._mode in _ALLOWING or self._is_recorded(context.run_id) or self._is_double(provider):
             return
         from openharness.testing._pytest._reached import ProviderReachedError
 
@@ -75,8 +85,24 @@ class ProviderGuard:
             mode=self._mode,
             reason=self._session.reason if self._mode == self._session.mode else "its marker",
         )
-        self.refused.append(str(error))
+        self._refused.append(str(error))
         raise error
+
+    def note(self, error: Exception, store: object) -> None:
+        """Remember that a replay failed, if it was one of the test's recordings.
+
+        Args:
+            error: What it failed with.
+            store: The store that the run was given.
+        """
+        own = self._opened()
+        # A run may have other stores, of which errors tell, too.
+        if own is not None and store is own and getattr(error, "store", "") in ("", repr(own)):
+            self._failed.append(error)
+
+    def _is_recorded(self, run_id: str) -> bool:
+        own = self._opened()
+        return own is not None and run_id in own.recorded
 
     def _is_double(self, provider: Any) -> bool:
         from openharness.core import FunctionProvider, LimitedProvider
@@ -97,15 +123,20 @@ class ProviderGuard:
         module = sys.modules.get(getattr(source, "__module__", None) or "")
         return getattr(module, "__file__", None) in self._sources
 
-    def verdict(self, *, since: int = 0) -> None:
-        """Fail the test if a call was refused, also where the run went on without it.
+    def forget(self) -> None:
+        """Let nothing that has happened so far fail the test any more."""
+        self._refused.clear()
+        self._failed.clear()
 
-        Args:
-            since: How many refused calls have failed it already.
-        """
+    def verdict(self) -> None:
+        """Fail the test if a call was refused or a replay failed, also where the test went on without it."""
         __tracebackhide__ = True
-        if len(self.refused) > since:
-            pytest.fail("\n".join(dict.fromkeys(self.refused[since:])), pytrace=False)
+        if self._refused:
+            pytest.fail("\n".join(dict.fromkeys(self._refused)), pytrace=False)
+        if self._failed:
+            error = self._failed[0]
+            error.add_note(_CAUGHT)
+            raise error
 
 
 class _Listener:
@@ -121,8 +152,12 @@ class _Listener:
             sys.addaudithook(self._hear)
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event == EVENT and self.guard is not None:
+        if self.guard is None:
+            return
+        if event == EVENT:
             self.guard.check(*arguments)
+        elif event == REPLAY_ERROR:
+            self.guard.note(*arguments)
 
 
 _listener: Final = _Listener()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from openharness.core import DriftMode
     from openharness.testing._postgres._server import PostgresPlace
     from openharness.testing._pytest._fixture import RecordingFixture
+    from openharness.testing._pytest._store import TestedSignalStore
     from openharness.testing._pytest._unused import Unused
     from openharness.testing._scripted import ScriptedProvider
 
@@ -188,7 +189,7 @@ class Recordings:
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, Any, Any]:
         """Watch while the files of tests are imported, too."""
-        guarding(self._watch(collector.nodeid, self._session.mode, {*self._sources, collector.path}, set))
+        guarding(self._watch(collector.nodeid, self._session.mode, {*self._sources, collector.path}, lambda: None))
         try:
             return (yield)
         finally:
@@ -243,7 +244,7 @@ class Recordings:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
-        """Fail a test that reached a provider, also when it did not notice, and one that went another way than its script."""
+        """Fail a test that reached a provider or could not be replayed, also when it did not notice, or left its script."""
         __tracebackhide__ = True
         result = yield
         if self._current is not None:
@@ -258,13 +259,14 @@ class Recordings:
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Publish what a test has recorded, once everything about it has passed."""
         __tracebackhide__ = True
-        refused = 0 if self._current is None else len(self._current.refused)
+        if self._current is not None:
+            self._current.forget()
         try:
             result = yield
         finally:
             guarding(self._outer)
         if self._current is not None:
-            self._current.verdict(since=refused)
+            self._current.verdict()
         phases = item.stash.setdefault(_phases, {})
         recording = item.stash.get(_opened, None)
         has_passed = phases.get("setup") == phases.get("call") == "passed"
@@ -296,14 +298,14 @@ class Recordings:
     def _guard(self, item: pytest.Item) -> ProviderGuard:
         place = place_of(item)
 
-        def recorded() -> set[str]:
+        def opened() -> TestedSignalStore | None:
             recording = item.stash.get(_opened, None)
-            return set() if recording is None else recording.store.recorded
+            return None if recording is None else recording.store
 
-        return self._watch(item.nodeid, place.mode or self._session.mode, self._sources, recorded)
+        return self._watch(item.nodeid, place.mode or self._session.mode, self._sources, opened)
 
     def _watch(
-        self, test: str, mode: str, sources: Collection[pathlib.Path], recorded: Callable[[], Collection[str]]
+        self, test: str, mode: str, sources: Collection[pathlib.Path], opened: Callable[[], TestedSignalStore | None]
     ) -> ProviderGuard:
         return ProviderGuard(
             test,
@@ -311,7 +313,7 @@ class Recordings:
             mode=mode,
             doubles=cast("list[str]", self._config.getini("harness_doubles")),
             sources=sources,
-            recorded=recorded,
+            opened=opened,
         )
 
     def _complete(self, item: pytest.Item, raised: pytest.ExceptionInfo[BaseException]) -> None:
