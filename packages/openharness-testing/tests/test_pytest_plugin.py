@@ -518,6 +518,9 @@ def test_unused_are_told_and_deleted(project: Project) -> None:
     project.run("--harness-unused=delete").stdout.fnmatch_lines(["openharness: no unused recordings"])
 
 
+NO_PARAMETERS = "import pytest\n\n@pytest.mark.parametrize('number', [])\ndef test_each(number, recording): ..."
+
+
 @pytest.mark.parametrize(
     "arguments, files, reason",
     [
@@ -529,6 +532,9 @@ def test_unused_are_told_and_deleted(project: Project) -> None:
         (["-x"], {"test_a.py": "def test_fails():\n    assert 0"}, "some tests were not run"),
         (["-n2", "-k", "headline"], {}, "some tests were deselected"),
         (["--collect-only"], {}, "only a part of the tests was to be run"),
+        (["--setup-only"], {}, "only a part of the tests was to be run"),
+        (["--harness-mode=live"], {}, "the tests ran live, which uses none"),
+        ([], {"test_none.py": NO_PARAMETERS}, "a test had no parameters this time"),
     ],
 )
 def test_unused_is_not_guessed(project: Project, arguments: list[str], files: dict[str, str], reason: str) -> None:

@@ -209,6 +209,9 @@ class Recordings:
         for item in session.items:
             place = place_of(item)
             self._books.collected[item.nodeid] = (str(place.folder), place.name)
+            # What pytest calls the one test that it makes of an empty list of parameters.
+            if "NOTSET" in getattr(getattr(item, "callspec", None), "id", "").split("-"):
+                self._books.gaps.add("a test had no parameters this time")
             self._sources.add(item.path)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -415,7 +418,9 @@ class Recordings:
         if any("::" in argument for argument in config.args):
             self._books.gaps.add("single tests were chosen")
         # These leave out tests without telling anybody.
-        if any(config.getoption(option, default=False) for option in ("lf", "stepwise", "collectonly")):
+        if any(config.getoption(option, default=False) for option in ("lf", "stepwise", "collectonly", "setuponly")):
             self._books.gaps.add("only a part of the tests was to be run")
+        if self._session.mode == "live":
+            self._books.gaps.add("the tests ran live, which uses none")
         if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or session.shouldstop:
             self._books.gaps.add("the session ended early")
