@@ -967,6 +967,55 @@ def test_a_damaged_recording(project: Project) -> None:
     project.run("--harness-mode=replay").assert_outcomes(passed=1)
 
 
+def test_a_recording_of_a_newer_release(project: Project) -> None:
+    """A recording that this release cannot read is told in few words, with the command that replaces it."""
+    project.write("test_desk.py", TEST)
+    project.run()
+    recorded = project.path / "tests/recordings/test_desk/test_headline.jsonl"
+    recorded.write_text(recorded.read_text().replace('"version":1', '"version":2'))
+
+    result = project.run("--harness-mode=replay")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["E*StoreVersionError*", "*test_desk.py:*: StoreVersionError", "*was made with a newer release*"]
+    )
+    assert "_read.py" not in result.stdout.str()
+    project.run("--harness-mode=record").assert_outcomes(passed=1)
+    project.run("--harness-mode=replay").assert_outcomes(passed=1)
+
+
+def test_a_damaged_record_of_another_store(project: Project) -> None:
+    """An error of another store than that of the recordings says nothing about the recordings."""
+    project.write(
+        "test_desk.py",
+        """
+from openharness.core import CorruptRecordError
+
+
+async def test_history(recording):
+    raise CorruptRecordError("run-1", reason="of no worth", store="SqliteRunStore('runs.db')")
+""",
+    )
+    result = project.run()
+
+    result.assert_outcomes(failed=1)
+    assert "OpenHarness recording" not in result.stdout.str()
+
+
+def test_a_report_that_cannot_be_written(project: Project) -> None:
+    """Where the file of the reports cannot be written the session fails, and still says how its tests went."""
+    project.write("test_desk.py", TEST)
+    project.run()
+
+    result = project.run("--harness-report=src")
+
+    result.assert_outcomes(passed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["openharness: the drift reports could not be written to src: *"])
+    assert not list(project.path.glob("*.tmp"))
+
+
 def test_guard_watches_what_is_imported(project: Project) -> None:
     """A run that begins while a test file is imported is stopped, and its provider not called."""
     project.write("test_desk.py", f"import asyncio\n{FORGOTTEN}\n\nasyncio.run(test_headline())\n")

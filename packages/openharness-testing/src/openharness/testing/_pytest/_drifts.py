@@ -60,10 +60,17 @@ class Drifts:
         self._entries.update(data)
 
     def write(self, path: pathlib.Path) -> None:
-        """Write all entries to a file, in one step, by test."""
+        """Write all entries to a file, in one step, by test.
+
+        Raises:
+            OSError: The file cannot be written; what was there is there still.
+        """
         drifts = [entry for test in sorted(self._entries) for entry in self._entries[test]]
         text = json.dumps({"format": FORMAT, "version": VERSION, "drifts": drifts}, indent=2)
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        beside.write_text(text + "\n", encoding="utf-8")
-        beside.replace(path)
+        try:
+            beside.write_text(text + "\n", encoding="utf-8")
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)

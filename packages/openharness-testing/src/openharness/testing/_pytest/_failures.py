@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, cast
 
 import attrs
 
-from openharness.core import CorruptRecordError, DefinitionError, FixtureNotFoundError, ReplayDriftError, ReplayError
+from openharness.core import (
+    CorruptRecordError,
+    DefinitionError,
+    FixtureNotFoundError,
+    ReplayDriftError,
+    ReplayError,
+    StoreVersionError,
+)
 from openharness.testing._pytest._names import command, display_path
 
 if TYPE_CHECKING:
@@ -22,10 +29,10 @@ __all__ = ("TITLE", "advice", "drift_of", "hide_internals", "replay_error", "wit
 TITLE = "OpenHarness recording"
 
 _INTERNAL = ("openharness.", "asyncio.", "concurrent.")
-_ABOUT = (ReplayError, CorruptRecordError)
+_ABOUT = (ReplayError, CorruptRecordError, StoreVersionError)
 
 
-def replay_error(error: BaseException | None) -> ReplayError | CorruptRecordError | None:
+def replay_error(error: BaseException | None) -> ReplayError | CorruptRecordError | StoreVersionError | None:
     """Return the error in an exception that is about a recording: itself, one of a group, or one that caused it."""
     seen: set[int] = set()
     waiting = [error]
@@ -86,7 +93,8 @@ def advice(error: BaseException, item: pytest.Item, recording: RecordingFixture)
         recording: Its recordings.
     """
     folder = display_path(recording.folder, item.config)
-    if isinstance(error, _ABOUT):
+    # A damaged or newer record of another store, such as a run store, is not ours to explain.
+    if isinstance(error, _ABOUT) and getattr(error, "store", "") in ("", repr(recording.store)):
         return _about(error, folder, command(item))
     if isinstance(error, DefinitionError) and not recording.store.was_offered:
         return "No run of this test was given its recording: harness.run_reactive(..., **recording.options())."
@@ -99,7 +107,7 @@ def advice(error: BaseException, item: pytest.Item, recording: RecordingFixture)
     return None
 
 
-def _about(error: ReplayError | CorruptRecordError, folder: str, again: str) -> str:
+def _about(error: ReplayError | CorruptRecordError | StoreVersionError, folder: str, again: str) -> str:
     if isinstance(error, FixtureNotFoundError):
         return f"Nothing is recorded for this test in {folder}. To record it, with a provider:\n\n    {again}"
     if isinstance(error, ReplayDriftError):
@@ -108,5 +116,10 @@ def _about(error: ReplayError | CorruptRecordError, folder: str, again: str) -> 
         return (
             f"The recording in {folder} cannot be read. Restore it from version control, or record the test again:"
             f"\n\n    {again}"
+        )
+    if isinstance(error, StoreVersionError):
+        return (
+            f"The recording in {folder} was made with a newer release of openharness-signals than this one. Install that "
+            f"here, too; or record the test again with this one:\n\n    {again}"
         )
     return f"The recording is in {folder}. Record the test again:\n\n    {again}"

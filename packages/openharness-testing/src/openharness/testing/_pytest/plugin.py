@@ -153,6 +153,7 @@ class Recordings:
         self._current: ProviderGuard | None = None
         self._drifts = Drifts()
         self._report = cast("str | None", config.getoption("harness_report"))
+        self._unwritten: OSError | None = None
         self._drift: DriftMode | None = cast("Any", config.getoption("harness_drift"))
         # That of the test which runs this session inside of it, as tests of plugins do.
         self._outer = watching()
@@ -380,7 +381,13 @@ class Recordings:
         if hasattr(self._config, "workerinput"):
             cast("Any", self._config).workeroutput[_DRIFTS] = self._drifts.as_data()
         elif self._report is not None:
-            self._drifts.write(self._config.invocation_params.dir / self._report)
+            try:
+                self._drifts.write(self._config.invocation_params.dir / self._report)
+            except OSError as error:
+                self._unwritten = error
+                if session.exitstatus == pytest.ExitCode.OK:
+                    # Whoever reads the file next must not take what was there before for the reports of this session.
+                    session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if self._unused_mode is None:
             return
         self._note_gaps(session, exitstatus)
@@ -398,7 +405,11 @@ class Recordings:
             delete_unused(self._unused)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Tell of recordings that no test used."""
+        """Tell of reports that could not be written, and of recordings that no test used."""
+        if self._unwritten is not None:
+            terminalreporter.write_line(
+                f"openharness: the drift reports could not be written to {self._report}: {self._unwritten}", red=True
+            )
         if self._unused_mode is None:
             return
         if self._books.gaps:
