@@ -331,6 +331,21 @@ def test_marker_that_cannot_work(project: Project, marker: str, complaint: str) 
     result.stderr.fnmatch_lines([f"ERROR: tests/test_desk.py::test_headline: *{complaint}"])
 
 
+def test_marker_that_cannot_work_in_several_processes(project: Project) -> None:
+    """A process of pytest-xdist cannot stop the session, so the test fails, and says why."""
+    project.write(
+        "test_desk.py", f"import pytest\n\n@pytest.mark.recording(modee='live')\ndef test_wrong(): ...\n{TEST}"
+    )
+
+    result = project.run("-n2")
+
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(
+        ["tests/test_desk.py::test_wrong: @pytest.mark.recording takes a name, mode= and drift=, got *"]
+    )
+    assert "Traceback" not in result.stdout.str()
+
+
 def test_a_variable_that_names_no_mode(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """A typing error in the variable stops the session: it would otherwise run in a mode that nobody chose."""
     project.write("test_desk.py", TEST)
@@ -453,6 +468,18 @@ def test_drift_by_option(project: Project) -> None:
         passed=1, deselected=2
     )
     assert json.loads((project.path / "drift.json").read_text())["drifts"] == []
+
+
+@pytest.mark.parametrize("warnings", [["-Wignore"], ["-Werror"], ["-p", "no:warnings"]])
+def test_reports_of_what_nobody_was_warned_of(project: Project, warnings: list[str]) -> None:
+    """The file of the reports does not depend on what becomes of warnings."""
+    project.write("test_desk.py", DRIFTING)
+    project.run("--harness-mode=record").assert_outcomes(passed=3)
+
+    project.run("--harness-mode=replay", "--harness-report=drift.json", "-k", "warned", *warnings)
+
+    told = json.loads((project.path / "drift.json").read_text())["drifts"]
+    assert {(drift["test"], drift["raised"]) for drift in told} == {("tests/test_desk.py::test_warned", False)}
 
 
 MANY = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -142,6 +143,8 @@ class Replay(Generic[S]):
             mask=matcher.mask,
         )
         if reports:
+            # The pytest plugin listens to this: a warning may be filtered, or become an error that somebody catches.
+            sys.audit("openharness.replay.drift", reports)
             # Nobody is named as the place: a coroutine is not called from where it was awaited.
             warnings.warn(ReplayDriftWarning(reports), stacklevel=1)
         return reports

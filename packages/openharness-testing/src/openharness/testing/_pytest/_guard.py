@@ -1,9 +1,9 @@
 """Fails tests that reach a provider when the session is not to, and tests that pass though their replay failed.
 
 Python's audit events are the hook: whoever is about to send a request raises ``openharness.provider.request`` with the
-provider and the `RunContext`, and a replay that fails raises ``openharness.replay.error`` with the error and the store of
-the run. Nothing is patched, no context has to reach the thread or the event loop of a run, and where nobody listens the
-event costs next to nothing.
+provider and the `RunContext`, a replay that fails raises ``openharness.replay.error`` with the error and the store of the
+run, and one that warns of differences ``openharness.replay.drift`` with the reports. Nothing is patched, no context has to
+reach the thread or the event loop of a run, and where nobody listens the event costs next to nothing.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import pytest
 
 if TYPE_CHECKING:
     import pathlib
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
 
+    from openharness.core import DriftReport
     from openharness.testing._pytest._mode import SessionMode
     from openharness.testing._pytest._store import TestedSignalStore
 
@@ -28,6 +29,9 @@ EVENT: Final = "openharness.provider.request"
 
 REPLAY_ERROR: Final = "openharness.replay.error"
 """The audit event of a replay that failed; its arguments are the error and the store that the run was given."""
+
+REPLAY_DRIFT: Final = "openharness.replay.drift"
+"""The audit event of a replay that goes on though it differs; its argument is the sequence of reports."""
 
 _CAUGHT: Final = (
     "Something caught this error, and the test went on without the replay. What it saw then is not what was recorded, so it "
@@ -47,6 +51,7 @@ class ProviderGuard:
         doubles: Types of providers that are no models.
         sources: Files whose classes are no models: those of the tests.
         opened: Tells the store of the test's recordings; None while it has none.
+        differed: Told the reports of every replay that went on though it differed.
     """
 
     def __init__(
@@ -58,6 +63,7 @@ class ProviderGuard:
         doubles: Collection[str],
         sources: Collection[pathlib.Path],
         opened: Callable[[], TestedSignalStore | None],
+        differed: Callable[[Iterable[DriftReport]], None],
     ) -> None:
         self._test = test
         self._session = session
@@ -65,6 +71,7 @@ class ProviderGuard:
         self._doubles = doubles
         self._sources = {str(source) for source in sources}
         self._opened = opened
+        self.differed: Final = differed
         self._refused: list[str] = []
         self._failed: list[Exception] = []
 
@@ -158,6 +165,8 @@ class _Listener:
             self.guard.check(*arguments)
         elif event == REPLAY_ERROR:
             self.guard.note(*arguments)
+        elif event == REPLAY_DRIFT:
+            self.guard.differed(*arguments)
 
 
 _listener: Final = _Listener()

@@ -17,7 +17,6 @@ from openharness.testing._pytest._mode import DRIFT_MODES, MODES, SessionMode, s
 from openharness.testing._pytest._names import MARKER, command, place_of
 
 if TYPE_CHECKING:
-    import warnings
     from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 
     from openharness.core import DriftMode
@@ -208,7 +207,13 @@ class Recordings:
             self._books.gaps.add("some tests were left out")
         self._found.clear()
         for item in session.items:
-            place = place_of(item)
+            try:
+                place = place_of(item)
+            except pytest.UsageError:
+                if not hasattr(self._config, "workerinput"):
+                    raise
+                # A process of pytest-xdist would end here without a word. The test tells of it once its turn comes.
+                continue
             self._books.collected[item.nodeid] = (str(place.folder), place.name)
             # What pytest calls the one test that it makes of an empty list of parameters.
             if "NOTSET" in getattr(getattr(item, "callspec", None), "id", "").split("-"):
@@ -238,12 +243,17 @@ class Recordings:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Begin a test, also one that is run again."""
+        __tracebackhide__ = True
+        self._current = None
         item.stash[_phases] = {}
         item.stash[_opened] = None
         item.stash[_scripted] = []
         if self._report is not None:
             self._drifts.begin(item.nodeid, command(item))
-        self._current = self._guard(item)
+        try:
+            self._current = self._guard(item)
+        except pytest.UsageError as error:
+            pytest.fail(str(error), pytrace=False)
         guarding(self._current)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -318,6 +328,7 @@ class Recordings:
             doubles=cast("list[str]", self._config.getini("harness_doubles")),
             sources=sources,
             opened=opened,
+            differed=lambda reports: self._drifts.add(test, reports, raised=False),
         )
 
     def _complete(self, item: pytest.Item, raised: pytest.ExceptionInfo[BaseException]) -> None:
@@ -353,15 +364,6 @@ class Recordings:
         else:
             # Shown whatever --show-capture says, and in every file that pytest writes.
             add(TITLE, text)
-
-    def pytest_warning_recorded(self, warning_message: warnings.WarningMessage, nodeid: str) -> None:
-        """Note the reports that a test was warned with."""
-        if "openharness.core" not in sys.modules:
-            return
-        from openharness.core import ReplayDriftWarning
-
-        if isinstance(warning_message.message, ReplayDriftWarning):
-            self._drifts.add(nodeid, warning_message.message.reports, raised=False)
 
     # The end.
 
