@@ -170,6 +170,7 @@ def test_none_is_installed(install: Any) -> None:
         open_provider("claude")
     text = check(caught, "claude", (), "pip install openharness-provider-claude")
     assert "none" in text
+    assert "Did you mean" not in text
     with pytest.raises(NoPluginsError) as caught:
         open_signal_store("nothing:like/it")
     check(

@@ -159,10 +159,24 @@ def test_nothing_recorded_in_ci(project: Project, monkeypatch: pytest.MonkeyPatc
             "openharness: mode replay (the default where CI is set)",
             "E *FixtureNotFoundError: There is no recording for the fixture 'test_headline'.*",
             "*OpenHarness recording*",
-            "    pytest tests/test_desk.py::test_headline --harness-mode=record",
+            "    python -m pytest tests/test_desk.py::test_headline --harness-mode=record",
         ]
     )
     assert project.calls == 0
+
+
+@pytest.mark.parametrize("processes", ["-n0", "-n1"])
+def test_the_command_is_called_as_pytest_was(project: Project, processes: str) -> None:
+    """Who calls pytest as a module is told so, since only then the current folder is on the path; others are not."""
+    project.write("test_desk.py", TEST)
+    program = "import sys, pytest; sys.argv[0] = '/opt/bin/pytest'; sys.exit(pytest.console_main())"
+    record = "pytest tests/test_desk.py::test_headline --harness-mode=record"
+
+    as_program = project.pytester.run(sys.executable, "-c", program, "--harness-mode=replay", processes)
+    as_module = project.run("--harness-mode=replay", processes)
+
+    as_program.stdout.fnmatch_lines([f"    {record}"])
+    as_module.stdout.fnmatch_lines([f"    python -m {record}"])
 
 
 @pytest.mark.parametrize(
@@ -384,8 +398,8 @@ def test_drift(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     result.stdout.no_fnmatch_line("*_runner.py*")
     assert str(result.stdout).count("How it came to this:") == 1
-    (command,) = (line[1:].strip() for line in result.outlines if re.match(r"E +pytest ", line))
-    again = subprocess.run([sys.executable, "-m", *shlex.split(command)], cwd=project.path, check=False)  # noqa: S603 - our own command
+    (command,) = (line[1:].strip() for line in result.outlines if re.match(r"E +python -m pytest ", line))
+    again = subprocess.run([sys.executable, *shlex.split(command)[1:]], cwd=project.path, check=False)  # noqa: S603 - our own command
     assert again.returncode == 0
     project.run("--harness-mode=replay").assert_outcomes(passed=1)
 
@@ -454,7 +468,7 @@ def test_reports_of_all_tests_in_a_file(project: Project, processes: str) -> Non
     assert {entry[2] for entry in told[1:]} == {"agents", "emits"}
     for entry in written["drifts"]:
         name = entry["test"].partition("::")[2]
-        assert entry["command"] == f"pytest tests/test_desk.py::{name} --harness-mode=record"
+        assert entry["command"] == f"python -m pytest tests/test_desk.py::{name} --harness-mode=record"
     assert written["drifts"][0]["command"] in written["drifts"][0]["report"]["remedy"]
 
 
@@ -988,8 +1002,8 @@ def test_a_damaged_recording(project: Project) -> None:
     )
     result.stdout.no_fnmatch_line("*_folder.py*")
     assert project.calls == 2
-    (command,) = (line.strip() for line in result.outlines if line.strip().startswith("pytest "))
-    again = subprocess.run([sys.executable, "-m", *shlex.split(command)], cwd=project.path, check=False)  # noqa: S603 - our own command
+    (command,) = (line.strip() for line in result.outlines if line.strip().startswith("python -m pytest "))
+    again = subprocess.run([sys.executable, *shlex.split(command)[1:]], cwd=project.path, check=False)  # noqa: S603 - our own command
     assert again.returncode == 0
     project.run("--harness-mode=replay").assert_outcomes(passed=1)
 

@@ -232,7 +232,7 @@ def _missing(
     kind: _Kind, name: str, installed: list[tuple[str, str]], *, is_url: bool
 ) -> NoPluginsError | UnknownPluginError:
     known = {one for one, _ in installed}
-    close = difflib.get_close_matches(name, sorted({*known, *kind.ours}), n=1)
+    close = [] if name in kind.ours else difflib.get_close_matches(name, sorted({*known, *kind.ours}), n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     if not is_url and kind.example is not None:
         hint += f" A {kind.noun} is named by a URL, as in {kind.example!r}."

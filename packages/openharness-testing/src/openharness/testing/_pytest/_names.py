@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -150,7 +151,11 @@ def command(item: pytest.Item) -> str:
     """Return the command that records a test again, as one types it where pytest was started."""
     words = [display_path(item.path, item.config)]
     words += [node.name for node in item.listchain() if isinstance(node, pytest.Class)]
-    arguments = ["pytest", "::".join([*words, item.name]), "--harness-mode=record"]
+    # Only as a module does pytest put the current folder on the path, so one may not do where the other does. The processes
+    # of pytest-xdist are told how the first one was called.
+    called = getattr(item.config, "workerinput", {}).get("mainargv", sys.argv)[0]
+    program = ["python", "-m", "pytest"] if called.endswith("__main__.py") else ["pytest"]
+    arguments = [*program, "::".join([*words, item.name]), "--harness-mode=record"]
     return subprocess.list2cmdline(arguments) if os.name == "nt" else shlex.join(arguments)
 
 
