@@ -799,6 +799,34 @@ def test_a_caught_replay_error_fails_its_test(project: Project) -> None:
     project.run("--harness-mode=replay", "-k", "test_program").stdout.fnmatch_lines(["*cannot be read*"])
 
 
+def test_a_caught_difference_of_an_emitted_signal_fails_its_test(project: Project) -> None:
+    """A test that gives a run other signals than were recorded has not passed, though its program takes no notice."""
+    project.write(
+        "test_desk.py",
+        """
+import contextlib
+
+from desk import AGENTS, Desk, harness
+from openharness.core import OpenHarnessError
+
+
+async def test_emitted(recording):
+    async with harness.start(agents=AGENTS, state=Desk(), **recording.options()) as run:
+        with contextlib.suppress(OpenHarnessError):
+            await run.emit("note:added", {"mode": recording.mode})
+    assert (await run.result()).state.headline
+""",
+    )
+    project.run("--harness-mode=record").assert_outcomes(passed=1)
+
+    result = project.run("--harness-mode=replay")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["E*ReplayDriftError*'note:added' where 'note:added' was recorded*", "E*Something caught*"]
+    )
+
+
 @pytest.mark.parametrize("mode", ["replay", "auto"])
 def test_guard_is_not_fooled_by_the_store(project: Project, mode: str) -> None:
     """Runs that go on from a recording, or take the test's store without its options, call nobody unless they may."""

@@ -124,14 +124,17 @@ class RunHandle(Generic[S]):
         transcript = self._runner.transcript
         if transcript is not None and len(transcript.injected) > self._emitted:
             missing = transcript.injected[self._emitted]
-            raise ReplayDriftError(
-                DriftReport.between(str(result.recording_id), missing.seq, recorded=missing, actual=None)
-            )
+            raise self._drift(DriftReport.between(str(result.recording_id), missing.seq, recorded=missing, actual=None))
         return result
 
     def cancel(self) -> None:
         """Cancel the run; `result` then raises ``CancelledError``."""
         self._task.cancel()
+
+    def _drift(self, report: DriftReport) -> ReplayDriftError:
+        error = ReplayDriftError(report)
+        self._runner.announce(error)
+        return error
 
     async def _is_replay(self) -> bool:
         await self._runner.decided.wait()
@@ -182,7 +185,7 @@ class RunHandle(Generic[S]):
                 if recorded is None
                 else f"the run was given {name!r} where {recorded.name!r} was recorded"
             )
-            raise ReplayDriftError(
+            raise self._drift(
                 DriftReport(
                     recording_id=str(self._runner.recording_id),
                     seq=-1 if recorded is None else recorded.seq,

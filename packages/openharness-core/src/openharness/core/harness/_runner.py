@@ -111,10 +111,13 @@ class Runner(Generic[S]):
             if not isinstance(decided, Beginning):
                 return await self._replay(*decided)
         except (ReplayError, StoreError) as error:
-            # Whoever must know of it though the program goes on without the replay listens to this: the pytest plugin does.
-            sys.audit("openharness.replay.error", error, self._prepared.settings.store)
+            self.announce(error)
             raise
         return await self._drive(decided)
+
+    def announce(self, error: ReplayError | StoreError) -> None:
+        """Say that the replay failed, whether or not somebody catches the error: the pytest plugin listens to this."""
+        sys.audit("openharness.replay.error", error, self._prepared.settings.store)
 
     async def _decide(self) -> Beginning[S] | tuple[SignalStore, str]:
         """Return the beginning of a new run; or the recording that is replayed, with its store."""
