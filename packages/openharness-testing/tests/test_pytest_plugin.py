@@ -989,6 +989,30 @@ def test_own_failure():
 
 
 @pytest.mark.skipif(pytest.version_tuple < (9,), reason="pytest has subtests since 9")
+def test_guard_watches_between_tests(project: Project) -> None:
+    """What still runs when a test is over calls nobody, neither before the next test nor after the last one."""
+    project.write("test_desk.py", "def test_one(): ...\ndef test_two(): ...")
+    project.write(
+        "conftest.py",
+        """
+import asyncio, contextlib
+
+from desk import AGENTS, Desk, harness
+from openharness.core import AgentError
+
+def pytest_runtest_logfinish():
+    with contextlib.suppress(AgentError):
+        asyncio.run(harness.run_reactive(agents=AGENTS, state=Desk()))
+
+def pytest_sessionfinish():
+    pytest_runtest_logfinish()
+""",
+    )
+
+    project.run("--harness-mode=replay").assert_outcomes(passed=2)
+    assert project.calls == 0
+
+
 def test_subtests(project: Project) -> None:
     """A test of which a part failed has not passed: what it recorded is not published. One that skips a part has."""
     project.write(

@@ -29,7 +29,8 @@ class SharedRecordingError(OpenHarnessError):
         self.tests = tests
         super().__init__(
             f"{len(tests)} tests would record the fixture {name!r}: {', '.join(tests)}. "
-            "Each needs a name of its own: give the marker recording(...) to one of them, or leave it away."
+            "Each needs a name of its own: give the marker recording(...) to one of them, or leave it away. If they are to "
+            "replay the same recording, record it with one of them alone."
         )
 
 

@@ -55,8 +55,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--harness-drift",
         choices=DRIFT_MODES,
         default=None,
-        help="what replays of tests with the fixture `recording` do where they differ from the recording: fail (error, "
-        "the default), go on and warn of every difference (warn), or go on (ignore).",
+        help="what replays of tests with the fixture `recording` do where they differ from the recording: fail "
+        "(error), go on and warn of every difference (warn), or go on (ignore). Default: what their harness says, else error.",
     )
     group.addoption(
         "--harness-report",
@@ -275,10 +275,8 @@ class Recordings:
         __tracebackhide__ = True
         if self._current is not None:
             self._current.forget()
-        try:
-            result = yield
-        finally:
-            guarding(self._outer)
+        # The guard watches on until the next test has one of its own: what a test leaves running may call between the two.
+        result = yield
         if self._current is not None:
             self._current.verdict()
         phases = item.stash.setdefault(_phases, {})
