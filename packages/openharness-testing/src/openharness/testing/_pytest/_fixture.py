@@ -41,7 +41,8 @@ class RecordingFixture:
             result = await harness.run_reactive(agents=AGENTS, state=Desk("..."), **recording.options())
 
     The recording is ``recordings/<module>/<test>.jsonl`` beside the test. One that a run makes is published when the
-    whole test has passed; a test that fails leaves the one before as it is.
+    whole test has passed; a test that fails leaves the one before as it is. A replay of it that fails fails the test, also
+    where something catches the error.
 
     Attributes:
         name: The fixture name of the test's first run.
