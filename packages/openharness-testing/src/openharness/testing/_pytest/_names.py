@@ -153,8 +153,9 @@ def command(item: pytest.Item) -> str:
     words += [node.name for node in item.listchain() if isinstance(node, pytest.Class)]
     # Only as a module does pytest put the current folder on the path, so one may not do where the other does. The processes
     # of pytest-xdist are told how the first one was called.
-    called = getattr(item.config, "workerinput", {}).get("mainargv", sys.argv)[0]
-    program = ["python", "-m", "pytest"] if called.endswith("__main__.py") else ["pytest"]
+    called: list[str] = getattr(item.config, "workerinput", {}).get("mainargv", sys.argv)
+    # Empty where a program that is not Python started it.
+    program = ["python", "-m", "pytest"] if called and called[0].endswith("__main__.py") else ["pytest"]
     arguments = [*program, "::".join([*words, item.name]), "--harness-mode=record"]
     return subprocess.list2cmdline(arguments) if os.name == "nt" else shlex.join(arguments)
 
