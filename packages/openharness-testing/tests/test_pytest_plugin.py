@@ -799,6 +799,41 @@ def test_a_caught_replay_error_fails_its_test(project: Project) -> None:
     project.run("--harness-mode=replay", "-k", "test_program").stdout.fnmatch_lines(["*cannot be read*"])
 
 
+def test_unittest(project: Project) -> None:
+    """A test of unittest is told that something caught its replay error only where something did."""
+    project.write(
+        "test_desk.py",
+        """
+import contextlib, unittest
+
+import pytest
+from desk import AGENTS, Desk, harness
+
+
+class TestDesk(unittest.IsolatedAsyncioTestCase):
+    @pytest.fixture(autouse=True)
+    def keep(self, recording):
+        self.recording = recording
+
+    async def test_raised(self):
+        await harness.run_reactive(agents=AGENTS, state=Desk(), **self.recording.options())
+
+    async def test_caught(self):
+        with contextlib.suppress(Exception):
+            await harness.run_reactive(agents=AGENTS, state=Desk(), **self.recording.options())
+""",
+    )
+    project.run("--harness-mode=record").assert_outcomes(passed=2)
+    project.run("--harness-mode=replay").assert_outcomes(passed=2)
+    desk = project.path / "src/desk.py"
+    desk.write_text(desk.read_text().replace("List the facts in", "What is in"))
+
+    result = project.run("--harness-mode=replay")
+
+    result.assert_outcomes(failed=2)
+    assert result.stdout.str().count("Something caught this error") == 1
+
+
 def test_a_caught_difference_of_an_emitted_signal_fails_its_test(project: Project) -> None:
     """A test that gives a run other signals than were recorded has not passed, though its program takes no notice."""
     project.write(

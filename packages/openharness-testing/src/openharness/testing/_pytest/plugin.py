@@ -261,6 +261,9 @@ class Recordings:
         """Fail a test that reached a provider or could not be replayed, also when it did not notice, or left its script."""
         __tracebackhide__ = True
         result = yield
+        if getattr(item, "_excinfo", None):
+            # A test of unittest has failed or skipped already: its errors are kept there instead of being raised.
+            return result
         if self._current is not None:
             self._current.verdict()
         for provider in item.stash.get(_scripted, ()):
