@@ -799,8 +799,8 @@ def test_a_caught_replay_error_fails_its_test(project: Project) -> None:
     project.run("--harness-mode=replay", "-k", "test_program").stdout.fnmatch_lines(["*cannot be read*"])
 
 
-def test_unittest(project: Project) -> None:
-    """A test of unittest is told that something caught its replay error only where something did."""
+def test_errors_that_pytest_does_not_raise(project: Project) -> None:
+    """A test of unittest, or with subtests, is told that something caught its replay error only where something did."""
     project.write(
         "test_desk.py",
         """
@@ -821,16 +821,22 @@ class TestDesk(unittest.IsolatedAsyncioTestCase):
     async def test_caught(self):
         with contextlib.suppress(Exception):
             await harness.run_reactive(agents=AGENTS, state=Desk(), **self.recording.options())
+
+
+async def test_part(recording, subtests):
+    with subtests.test("part"):
+        await harness.run_reactive(agents=AGENTS, state=Desk(), **recording.options())
 """,
     )
-    project.run("--harness-mode=record").assert_outcomes(passed=2)
-    project.run("--harness-mode=replay").assert_outcomes(passed=2)
+    project.run("--harness-mode=record").assert_outcomes(passed=3)
+    project.run("--harness-mode=replay").assert_outcomes(passed=3)
     desk = project.path / "src/desk.py"
     desk.write_text(desk.read_text().replace("List the facts in", "What is in"))
 
     result = project.run("--harness-mode=replay")
 
-    result.assert_outcomes(failed=2)
+    # A failed subtest counts beside the test that it is a part of.
+    result.assert_outcomes(failed=4)
     assert result.stdout.str().count("Something caught this error") == 1
 
 

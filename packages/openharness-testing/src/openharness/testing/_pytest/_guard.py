@@ -130,6 +130,10 @@ class ProviderGuard:
         module = sys.modules.get(getattr(source, "__module__", None) or "")
         return getattr(module, "__file__", None) in self._sources
 
+    def told(self, error: BaseException | None) -> None:
+        """Forget a replay that failed, as its error was reported."""
+        self._failed = [failed for failed in self._failed if failed is not error]
+
     def forget(self) -> None:
         """Let nothing that has happened so far fail the test any more."""
         self._refused.clear()

@@ -334,8 +334,11 @@ class Recordings:
 
     def _complete(self, item: pytest.Item, raised: pytest.ExceptionInfo[BaseException]) -> None:
         """Let an error say what to do in this session, and no more than concerns the test."""
-        from openharness.testing._pytest._failures import drift_of, hide_internals, with_remedy
+        from openharness.testing._pytest._failures import drift_of, hide_internals, replay_error, with_remedy
 
+        if self._current is not None:
+            # A subtest may fail with it while the test goes on.
+            self._current.told(replay_error(raised.value))
         drift = drift_of(raised.value)
         if drift is not None:
             if item.stash.get(_opened, None) is not None:
