@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -536,14 +537,17 @@ def test_reruns(project: Project) -> None:
 
 
 def test_unused_are_told_and_deleted(project: Project) -> None:
-    """Recordings that no test used, also those of a module that is gone, are listed, or deleted."""
+    """Recordings that no test used, also those of a module that is gone, are listed, fail the session, or are deleted."""
     project.write("test_desk.py", TEST + TEST.partition("\n\n\n")[2].replace("headline(", "other("))
     project.write("test_gone.py", TEST)
     project.run()
     project.write("test_desk.py", TEST)
     (project.path / "tests/test_gone.py").unlink()
+    # Not that of a test file: somebody keeps recordings there for a purpose of their own.
+    shutil.copytree(project.path / "tests/recordings/test_gone", project.path / "tests/recordings/exported")
 
     told = project.run("--harness-unused=report")
+    assert told.ret == 0
     told.stdout.fnmatch_lines(
         [
             "tests/recordings/test_desk: test_other",
@@ -553,10 +557,18 @@ def test_unused_are_told_and_deleted(project: Project) -> None:
     )
     assert len(project.fixtures()) == 2
 
+    failed = project.run("--harness-unused=error")
+    failed.assert_outcomes(passed=1)
+    assert failed.ret == pytest.ExitCode.TESTS_FAILED
+    failed.stdout.fnmatch_lines(["2 not deleted; --harness-unused=delete does that"])
+
     project.run("--harness-unused=delete").stdout.fnmatch_lines(["2 deleted"])
     assert project.fixtures() == ["test_headline.jsonl"]
     assert project.fixtures("test_gone") == []
-    project.run("--harness-unused=delete").stdout.fnmatch_lines(["openharness: no unused recordings"])
+    assert project.fixtures("exported") == ["test_headline.jsonl"]
+    last = project.run("--harness-unused=error")
+    last.stdout.fnmatch_lines(["openharness: no unused recordings"])
+    assert last.ret == 0
 
 
 NO_PARAMETERS = "import pytest\n\n@pytest.mark.parametrize('number', [])\ndef test_each(number, recording): ..."

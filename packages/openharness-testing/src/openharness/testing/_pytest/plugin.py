@@ -47,9 +47,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--harness-unused",
-        choices=("report", "delete"),
+        choices=("report", "error", "delete"),
         default=None,
-        help="tell of recordings that no test used, or delete them. Needs a session that runs every test it finds.",
+        help="tell of recordings that no test used (report), fail where there are any (error), or delete them. Needs a "
+        "session that runs every test it finds.",
     )
     group.addoption(
         "--harness-drift",
@@ -391,9 +392,8 @@ class Recordings:
                 self._drifts.write(self._config.invocation_params.dir / self._report)
             except OSError as error:
                 self._unwritten = error
-                if session.exitstatus == pytest.ExitCode.OK:
-                    # Whoever reads the file next must not take what was there before for the reports of this session.
-                    session.exitstatus = pytest.ExitCode.TESTS_FAILED
+                # Whoever reads the file next must not take what was there before for the reports of this session.
+                _fail(session)
         if self._unused_mode is None:
             return
         self._note_gaps(session, exitstatus)
@@ -406,9 +406,11 @@ class Recordings:
             return
         from openharness.testing._pytest._unused import delete_unused, find_unused
 
-        self._unused = find_unused(self._books)
+        self._unused = find_unused(self._books, modules=self._config.getini("python_files"))
         if self._unused_mode == "delete":
             delete_unused(self._unused)
+        elif self._unused_mode == "error" and self._unused:
+            _fail(session)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Tell of reports that could not be written, and of recordings that no test used."""
@@ -441,3 +443,9 @@ class Recordings:
             self._books.gaps.add("the tests ran live, which uses none")
         if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or session.shouldstop:
             self._books.gaps.add("the session ended early")
+
+
+def _fail(session: pytest.Session) -> None:
+    """Let a session fail in which every test has passed."""
+    if session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
