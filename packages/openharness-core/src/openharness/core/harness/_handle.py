@@ -117,6 +117,9 @@ class RunHandle(Generic[S]):
     async def result(self) -> RunResult[S]:
         """Wait for the end of the run and return its result; raises what the run raised.
 
+        A run waits for signals until it is told that no more come, by `finish` or by leaving the block of ``async with``, and
+        this waits as long.
+
         Raises:
             ReplayDriftError: The recording has signals that were not emitted in this replay.
         """
